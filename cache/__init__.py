@@ -1,0 +1,1 @@
+"""The pose cache: keypoint heatmaps of every frame in HDF5 shards. Knows nothing of torch or mmpose."""

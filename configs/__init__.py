@@ -1,0 +1,1 @@
+"""Recipes (YAML) and pose-estimator configs, installed beside the code."""

@@ -1,0 +1,60 @@
+"""The click group `keyreid`: the table of contents, and how errors reach the user."""
+
+import importlib
+import os
+import sys
+
+import click
+
+from cache.errors import KeyReIDError
+
+# In the order in which a user meets them. Modules are imported when called, so that --help is quick.
+COMMANDS = {
+    "synthesize": "Make the walkers data set: animated pedestrians with exact keypoints.",
+    "extract-poses": "Stage one: run HRNet over every frame and fill the pose cache.",
+    "train": "Stage two: train the dual-branch transformer on frames and cached poses.",
+    "eval": "Stage two: embed the test set, rank it, score it, draw it.",
+    "fit-pose": "Train the small HRNet for walkers.",
+    "env": "Print versions, device and threads, for bug reports.",
+}
+
+
+class LazyGroup(click.Group):
+    """Imports `pipeline.commands.<name>` only for the command that is called."""
+
+    def list_commands(self, ctx):
+        return list(COMMANDS)
+
+    def get_command(self, ctx, name):
+        if name not in COMMANDS:
+            return None
+        return importlib.import_module(f"pipeline.commands.{name.replace('-', '_')}").command
+
+    def format_commands(self, ctx, formatter):
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.option("--debug", is_flag=True, help="Show the traceback of an error.")
+@click.version_option(package_name="keyreid")
+def keyreid(debug: bool) -> None:
+    """Find a person filmed by one camera in the clips of other cameras.
+
+    Two stages, joined by a pose cache: extract-poses, then train and eval.
+    Start with `make demo`, or `keyreid COMMAND --help`.
+    """
+
+
+def main() -> None:
+    """Entry point: mistakes in the input end in one line and exit code 2."""
+    debug = "--debug" in sys.argv or os.environ.get("KEYREID_DEBUG") == "1"
+    if "--debug" in sys.argv:
+        sys.argv.remove("--debug")  # accepted before and after the subcommand
+    try:
+        keyreid(prog_name="keyreid")
+    except KeyReIDError as error:
+        if debug:
+            raise
+        click.echo(f"keyreid: error: {error}", err=True)
+        sys.exit(2)

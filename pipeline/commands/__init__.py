@@ -1,0 +1,1 @@
+"""One module per subcommand of `keyreid`; the module's `command` is what click runs."""

@@ -1,0 +1,1 @@
+"""The stages: what a tracklet is (datasets), stage one (pose) and stage two (reid)."""

@@ -1,0 +1,1 @@
+"""Stage one: HRNet over every frame, heatmaps into the pose cache."""
