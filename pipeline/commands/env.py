@@ -1,0 +1,23 @@
+"""`keyreid env`: what a bug report needs."""
+
+import json
+
+import click
+from rich.console import Console
+from rich.table import Table
+
+
+@click.command("env")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
+def command(as_json: bool) -> None:
+    """Print versions, device and threads. Paste it into a bug report."""
+    from pipeline.runs import environment
+
+    found = environment()
+    if as_json:
+        click.echo(json.dumps(found, indent=2))
+        return
+    table = Table("what", "found", title="keyreid env")
+    for name, value in found.items():
+        table.add_row(name, str(value))
+    Console().print(table)

@@ -1,0 +1,44 @@
+"""The recipe: one YAML file in configs/ holds everything that a data set's stages need."""
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from pydantic import Field
+
+from cache.errors import KeyReIDError
+from pipeline.recipe_file import load
+from stages.config import StrictModel
+
+CONFIGS = Path(__file__).resolve().parent.parent / "configs"
+
+
+class DatasetConfig(StrictModel):
+    """Which data set, and where."""
+
+    name: str = Field(description="what stages.datasets.load_dataset calls it")
+    root: Path | None = Field(None, description="data root; default data/<name>")
+    split: int | None = Field(None, ge=0, description="which of the official splits, for sets that have several")
+
+
+class Recipe(StrictModel):
+    """All stages of one data set. Sections are documented where they are used."""
+
+    name: str = Field("default", pattern=r"^[A-Za-z0-9._-]+$", description="goes into the run folder's name")
+    dataset: DatasetConfig
+    cache: Path | None = Field(None, description="folder of the pose cache; default poses/<dataset>")
+
+
+def recipe_path(dataset: str | None, config: Path | None) -> Path:
+    """`--config FILE`, or the recipe in configs/ named after the data set."""
+    if config is not None:
+        return config
+    path = CONFIGS / f"{dataset}.yaml"
+    if dataset is None or Path(dataset).name != dataset or not path.is_file():
+        known = ", ".join(sorted(p.stem for p in CONFIGS.glob("*.yaml")))
+        raise KeyReIDError(f"--dataset {dataset}: no recipe of that name; known: {known}; or give --config FILE")
+    return path
+
+
+def load_recipe(dataset: str | None, config: Path | None = None, overrides: Iterable[str] = ()) -> Recipe:
+    """Read and check a recipe. Raises KeyReIDError that names file, key, value and what is allowed."""
+    return load(Recipe, recipe_path(dataset, config), overrides)
