@@ -1,0 +1,108 @@
+"""The pictures of a run: ranking lists, part maps over frames, loss curve. Written as PNG files."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+from cache.errors import KeyReIDError
+
+RIGHT, WRONG, NEUTRAL = "#1a9641", "#d7191c", "#555555"  # also told apart by the mark in the title
+
+
+@dataclass(frozen=True)
+class Match:
+    """One place of a ranking list: a tracklet's middle frame, its distance, and whether it is the query's person."""
+
+    frame: Path
+    label: str
+    distance: float
+    right: bool
+
+
+def read_rgb(path: Path, size: tuple[int, int] | None = None) -> np.ndarray:
+    """uint8 [H, W, 3] in RGB; size is (height, width). Raises KeyReIDError for a file that is no picture."""
+    image = cv2.imread(str(path), cv2.IMREAD_COLOR)
+    if image is None:
+        raise KeyReIDError(f"{path}: missing or not a readable picture; keyreid doctor lists all such frames")
+    if size is not None:
+        image = cv2.resize(image, (size[1], size[0]), interpolation=cv2.INTER_AREA)
+    return np.ascontiguousarray(image[:, :, ::-1])
+
+
+def ranking_picture(path: Path, lists: Sequence[tuple[Match, Sequence[Match]]], title: str) -> None:
+    """One row per query: the query, then its ranking list, right matches framed green, wrong ones red."""
+    columns = 1 + max(len(matches) for _, matches in lists)
+    figure = Figure(figsize=(1.15 * columns + 0.4, 2.75 * len(lists) + 0.6))
+    axes = figure.subplots(len(lists), columns, squeeze=False)
+    for row, (query, matches) in zip(axes, lists, strict=True):
+        for place, axis in enumerate(row):
+            axis.set_xticks([])
+            axis.set_yticks([])
+            if place > len(matches):
+                axis.axis("off")
+                continue
+            match = query if place == 0 else matches[place - 1]
+            color = NEUTRAL if place == 0 else RIGHT if match.right else WRONG
+            axis.imshow(read_rgb(match.frame, (256, 128)))
+            for spine in axis.spines.values():
+                spine.set(color=color, linewidth=4)
+            mark = "query" if place == 0 else f"{place} {'✓' if match.right else '✗'} {match.distance:.3g}"
+            axis.set_title(mark, fontsize=8, color=color)
+            axis.set_xlabel(match.label, fontsize=7)
+    _save(figure, path, title)
+
+
+def part_map_picture(path: Path, frames: Sequence[np.ndarray], part_maps: np.ndarray, parts: Sequence[str],
+                     title: str) -> None:
+    """Rows are frames; columns the frame itself and each part's heat laid over it.
+
+    frames: uint8 [H, W, 3] in RGB, each. part_maps: [N, K, h, w] in [0, 1], over the whole frame.
+    """
+    figure = Figure(figsize=(1.3 * (len(parts) + 1), 2.5 * len(frames) + 0.6))
+    axes = figure.subplots(len(frames), len(parts) + 1, squeeze=False)
+    for index, (row, frame) in enumerate(zip(axes, frames, strict=True)):
+        height, width = frame.shape[:2]
+        for column, axis in enumerate(row):
+            axis.axis("off")
+            axis.imshow(frame)
+            if column:
+                heat = cv2.resize(part_maps[index, column - 1].astype(np.float32), (width, height))
+                axis.imshow(heat, cmap="inferno", vmin=0, vmax=1, alpha=0.25 + 0.6 * np.clip(heat, 0, 1))
+            if index == 0:
+                axis.set_title("frame" if column == 0 else parts[column - 1], fontsize=8)
+    _save(figure, path, title)
+
+
+def curve_picture(path: Path, metrics: Path, title: str) -> None:
+    """Loss and accuracy by step, and learning rate, from a run's metrics.jsonl."""
+    rows = [json.loads(line) for line in metrics.read_text().splitlines() if line.strip()]
+    rows = [row for row in rows if "loss" in row and "step" in row]
+    if not rows:
+        raise KeyReIDError(f"{metrics}: no training steps in it, so no curve to draw")
+    steps = [row["step"] for row in rows]
+    figure = Figure(figsize=(10, 4))
+    left, right = figure.subplots(1, 2)
+    losses = [key for key in rows[0] if key == "loss" or key.endswith("_loss") or key.startswith("loss/")]
+    for key in losses:
+        left.plot(steps, [row.get(key, np.nan) for row in rows], label=key, linewidth=2 if key == "loss" else 1)
+    left.set(xlabel="step", ylabel="loss")
+    left.legend(fontsize=7)
+    for key in ("accuracy",):
+        right.plot(steps, [row.get(key, np.nan) for row in rows], label=key, color=RIGHT)
+    right.set(xlabel="step", ylabel="accuracy on training clips", ylim=(0, 1.02))
+    rate = right.twinx()
+    rate.plot(steps, [row.get("learning_rate", row.get("lr", np.nan)) for row in rows], color="#999999", linestyle="--")
+    rate.set_ylabel("learning rate (dashed)")
+    _save(figure, path, title)
+
+
+def _save(figure: Figure, path: Path, title: str) -> None:
+    figure.suptitle(title, fontsize=10)
+    figure.tight_layout()
+    FigureCanvasAgg(figure).print_png(str(path))
