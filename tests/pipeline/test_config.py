@@ -1,0 +1,67 @@
+"""A recipe is read strictly, and every mistake is named."""
+
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from cache.errors import KeyReIDError
+from pipeline.cli import COMMANDS, keyreid
+from pipeline.config import CONFIGS, load_recipe
+
+
+@pytest.mark.parametrize("path", sorted(CONFIGS.glob("*.yaml")), ids=lambda p: p.stem)
+def test_every_recipe_that_we_ship_is_valid(path: Path):
+    assert load_recipe(None, path).dataset.name
+
+
+def test_an_override_reaches_its_field():
+    assert load_recipe("walkers", overrides=["train.epochs=3"]).train.epochs == 3
+
+
+@pytest.mark.parametrize(
+    ("override", "words"),
+    [
+        ("train.epoch=3", ["train.epoch", "unknown key", "did you mean 'epochs'"]),
+        ("train.epochs=many", ["train.epochs = 'many'", "integer"]),
+        ("train.epochs=-1", ["train.epochs = -1", "greater than"]),
+        ("nothing.at.all=1", ["nothing", "unknown key", "allowed: "]),
+        ("train", ["SECTION.KEY=VALUE"]),
+        ("dataset.name.x=1", ["dataset.name", "not a section"]),
+        ("model.tcss=sideways", ["model.tcss = 'sideways'", "'time'"]),
+        ("train.epochs=[", ["not valid YAML"]),
+    ],
+)
+def test_a_wrong_override_is_named_with_what_is_allowed(override, words):
+    with pytest.raises(KeyReIDError) as caught:
+        load_recipe("walkers", overrides=[override])
+    message = str(caught.value)
+    assert all(word in message for word in words), message
+    assert "\n" not in message
+
+
+def test_a_mistake_in_a_file_names_the_file(tmp_path: Path):
+    path = tmp_path / "mine.yaml"
+    path.write_text("dataset: {name: walkers}\ntrain: {epochs: soon}\n")
+    with pytest.raises(KeyReIDError, match=r"mine\.yaml: train\.epochs = 'soon'"):
+        load_recipe(None, path)
+
+
+@pytest.mark.parametrize("text", ["[1, 2]", "a: b: c", "\x00", "just words"])
+def test_a_file_that_is_no_recipe_is_refused(tmp_path: Path, text: str):
+    path = tmp_path / "mine.yaml"
+    path.write_text(text)
+    with pytest.raises(KeyReIDError, match=r"mine\.yaml"):
+        load_recipe(None, path)
+
+
+def test_an_unknown_data_set_lists_the_known_ones():
+    with pytest.raises(KeyReIDError, match="known: .*mars"):
+        load_recipe("no-such-set")
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_of_the_table_has_help(name: str):
+    result = CliRunner().invoke(keyreid, [name, "--help"])
+    assert result.exit_code == 0, result.output
+    assert len(result.output.splitlines()) > 5
