@@ -28,7 +28,11 @@ class Dataset:
     """A data set with its official division.
 
     gallery: every test tracklet that may be ranked, the queries among them where the data set's
-    protocol keeps them (MARS: all 12,180). `stages.reid.protocols` forms each protocol from it.
+             protocol keeps them (MARS: all 12,180). `stages.reid.protocols` forms each protocol.
+    split:   0-based number of the random division for data sets that have several, else None.
+    splits:  how many such divisions there are (1 where there is only one).
+    frame_size: (width, height) that every frame should have, None where sizes differ.
+    notes:   things that are not errors but that a user should know; `keyreid doctor` prints them.
     """
 
     name: str
@@ -37,12 +41,23 @@ class Dataset:
     query: tuple[Tracklet, ...]
     gallery: tuple[Tracklet, ...]
     split: int | None = None
+    splits: int = 1
+    frame_size: tuple[int, int] | None = None
     notes: dict[str, str] = field(default_factory=dict)
 
     def tracklets(self) -> tuple[Tracklet, ...]:
         """All tracklets, each once, in dataset order: train, then query, then gallery."""
         return tuple({t.name: t for t in (*self.train, *self.query, *self.gallery)}.values())
 
+    def test_tracklets(self) -> tuple[Tracklet, ...]:
+        """Query and gallery tracklets, each once: what evaluation has to embed."""
+        return tuple({t.name: t for t in (*self.query, *self.gallery)}.values())
+
     def frames(self) -> tuple[str, ...]:
         """All frames, each once, in dataset order."""
         return tuple(dict.fromkeys(f for t in self.tracklets() for f in t.frames))
+
+    def cameras(self) -> tuple[int, ...]:
+        """The known cameras of all tracklets, sorted; the index of a camera here is its 0-based number."""
+        groups = (self.train, self.query, self.gallery)
+        return tuple(sorted({t.camera for group in groups for t in group if t.camera is not None}))

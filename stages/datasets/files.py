@@ -1,0 +1,144 @@
+"""What every layout needs of the file system: checks of names, listings, MATLAB and JSON files."""
+
+import json
+import os
+import re
+from collections.abc import Iterable
+from pathlib import Path, PurePosixPath
+
+import numpy as np
+
+from cache.errors import KeyReIDError
+
+IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png")
+# A drive letter, a UNC share or a leading slash: absolute on some system.
+_ABSOLUTE = re.compile(r"^(?:[A-Za-z]:|[\\/])")
+
+
+def check_root(root: Path | str, name: str) -> Path:
+    """The data root as a Path. Raises KeyReIDError when it is no folder."""
+    root = Path(root)
+    if not root.is_dir():
+        state = "is a file, not a folder" if root.exists() else "does not exist"
+        raise KeyReIDError(f"data root {root} of {name} {state}: give its folder with --data-root")
+    return root
+
+
+def require(path: Path, layout: str, folder: bool = False) -> Path:
+    """`path`, which must exist. layout: what the data set's folder should look like, for the message."""
+    if not (path.is_dir() if folder else path.is_file()):
+        kind = "folder" if folder else "file"
+        raise KeyReIDError(f"{path}: this {kind} is missing; expected layout: {layout}")
+    return path
+
+
+def check_relative(name: str, where: str) -> str:
+    """A frame name from a list, as a clean POSIX path inside the data root.
+
+    Refuses absolute names, names that step out of the root and names no file can have.
+    where: file and row, for the message.
+    """
+    if not name or "\0" in name or "\n" in name:
+        raise KeyReIDError(f"{where}: {name!r} is no file name; expected a path relative to the data root")
+    if _ABSOLUTE.match(name):
+        raise KeyReIDError(f"{where}: {name!r} is absolute; expected a path relative to the data root")
+    path = PurePosixPath(name.replace("\\", "/"))
+    if ".." in path.parts:
+        raise KeyReIDError(f"{where}: {name!r} may leave the data root; expected a path without '..'")
+    if path.suffix.lower() not in IMAGE_SUFFIXES:
+        raise KeyReIDError(f"{where}: {name!r} is no image; expected one of {', '.join(IMAGE_SUFFIXES)}")
+    return path.as_posix()
+
+
+def list_folders(folder: Path) -> list[str]:
+    """Names of the folders in `folder`, sorted, hidden ones left out."""
+    with os.scandir(folder) as entries:
+        return sorted(e.name for e in entries if not e.name.startswith(".") and e.is_dir())
+
+
+def list_images(folder: Path) -> list[str]:
+    """Names of the images in `folder` (.jpg, .jpeg, .png in any case), sorted, hidden ones left out."""
+    with os.scandir(folder) as entries:
+        names = [e.name for e in entries if not e.name.startswith(".")]
+    return sorted(n for n in names if n.lower().endswith(IMAGE_SUFFIXES))
+
+
+def missing_frames(root: Path, frames: Iterable[str]) -> list[str]:
+    """Frames that are not there, in the given order.
+
+    One listing per folder instead of one look-up per file: MARS has 1.2 million frames in 1,261 folders.
+    """
+    wanted: dict[str, list[str]] = {}
+    for frame in frames:
+        wanted.setdefault(frame.rpartition("/")[0], []).append(frame)
+    missing = set()
+    for folder, names in wanted.items():
+        path = root / folder
+        present = {entry.name for entry in os.scandir(path)} if path.is_dir() else set()
+        start = len(folder) + 1 if folder else 0
+        missing.update(f for f in names if f[start:] not in present)
+    return [f for names in wanted.values() for f in names if f in missing] if missing else []
+
+
+def check_frames(root: Path, frames: Iterable[str], name: str) -> None:
+    """Raises KeyReIDError naming the first frame that is listed but absent, and how many are."""
+    missing = missing_frames(root, frames)
+    if missing:
+        raise KeyReIDError(
+            f"{root / missing[0]}: this frame is listed but absent, {len(missing)} in all; "
+            f"`keyreid doctor --dataset {name} --data-root {root}` lists them"
+        )
+
+
+def read_matrix(path: Path, key: str, columns: int | None = None) -> np.ndarray:
+    """The whole-number matrix `key` of a MATLAB file as int64 [rows, columns].
+
+    columns: how many columns it must have; None: any vector, returned as int64 [n].
+    """
+    from scipy.io import loadmat
+
+    try:
+        content = loadmat(path)
+    except OSError as error:
+        raise KeyReIDError(f"{path}: cannot be read: {error.strerror or error}") from error
+    except Exception as error:  # scipy raises over a dozen types on damaged files
+        kind = type(error).__name__
+        raise KeyReIDError(f"{path}: not a readable MATLAB file ({kind}); fetch it again") from error
+    if key not in content:
+        found = ", ".join(k for k in content if not k.startswith("__")) or "nothing"
+        raise KeyReIDError(f"{path}: has no matrix {key!r} but {found}; expected the data set's own file")
+    values = content[key]
+    if not isinstance(values, np.ndarray) or values.dtype.kind not in "iuf" or values.size == 0:
+        raise KeyReIDError(f"{path}: {key} is not a matrix of numbers; expected the data set's own file")
+    if values.dtype.kind == "f" and not (np.isfinite(values) & (values == np.round(values))).all():
+        raise KeyReIDError(f"{path}: {key} holds numbers that are not whole; expected indices and labels")
+    if np.abs(values.astype(np.float64)).max() > 2**53:
+        raise KeyReIDError(f"{path}: {key} holds numbers beyond 2^53; expected indices and labels")
+    values = values.astype(np.int64)
+    if columns is None:
+        if values.ndim > 2 or values.size != max(values.shape):
+            raise KeyReIDError(f"{path}: {key} has shape {values.shape}; expected a vector")
+        return values.reshape(-1)
+    if values.ndim != 2 or values.shape[1] != columns:
+        raise KeyReIDError(f"{path}: {key} has shape {values.shape}; expected [rows, {columns}]")
+    return values
+
+
+def read_text(path: Path) -> str:
+    """A text file as UTF-8."""
+    try:
+        return path.read_bytes().decode("utf-8")
+    except OSError as error:
+        raise KeyReIDError(f"{path}: cannot be read: {error.strerror or error}") from error
+    except UnicodeDecodeError as error:
+        line = error.object.count(b"\n", 0, error.start) + 1
+        raise KeyReIDError(f"{path}, line {line}: not UTF-8 text; expected a plain text file") from error
+
+
+def read_json(path: Path) -> object:
+    """The content of a JSON file."""
+    try:
+        return json.loads(read_text(path))
+    except (json.JSONDecodeError, RecursionError) as error:
+        line = getattr(error, "lineno", 1)
+        raise KeyReIDError(f"{path}, line {line}: not valid JSON; fetch the file again") from error
