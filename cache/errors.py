@@ -1,6 +1,9 @@
 """The one error type for mistakes in what the user gave us."""
 
 
+AGAIN = "run the extract-poses command again to repair it"
+
+
 class KeyReIDError(Exception):
     """A mistake in the input: a file, a config key, a command-line value.
 

@@ -1,0 +1,78 @@
+"""Files that are either whole or absent: write aside, flush, rename."""
+
+import contextlib
+import errno
+import hashlib
+import os
+import secrets
+from pathlib import Path
+
+from cache.errors import KeyReIDError
+
+TEMPORARY = ".tmp"
+
+
+def write_whole(path: Path, data: bytes | memoryview) -> None:
+    """Write a file so that a crash at any point leaves the old file or the new one, never a part.
+
+    Raises KeyReIDError where the disk is full, over quota or read-only; the partial file is removed.
+    """
+    aside = path.with_name(f"{path.name}.{secrets.token_hex(4)}{TEMPORARY}")
+    try:
+        with aside.open("xb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        aside.replace(path)
+        sync_folder(path.parent)
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            aside.unlink()
+        raise KeyReIDError(explain(error, path, len(data))) from error
+
+
+def sync_folder(folder: Path) -> None:
+    """Make the names in a folder durable (a rename is not, until its folder is synced)."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def make_folder(folder: Path) -> None:
+    """Create a folder that can be written to, or raise KeyReIDError."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        probe = folder / f"probe.{secrets.token_hex(4)}{TEMPORARY}"
+        probe.touch()
+        probe.unlink()
+    except OSError as error:
+        raise KeyReIDError(explain(error, folder, 0)) from error
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Remove what an interrupted writer left behind. Call only while holding the folder's lock."""
+    for aside in folder.glob(f"*{TEMPORARY}"):
+        aside.unlink(missing_ok=True)
+
+
+def sha256_of(path: Path) -> str:
+    """SHA-256 of a file, as 64 hexadecimal digits."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def explain(error: OSError, path: Path, size: int) -> str:
+    """One line about a failed write: what, where, and the way out."""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        reason = os.strerror(error.errno)
+        return (
+            f"cannot write {path} ({size / 1e6:.1f} MB): {reason}; free some space or choose another folder, "
+            "then run the same command again: what is finished is kept"
+        )
+    if error.errno in (errno.EROFS, errno.EACCES, errno.EPERM):
+        return f"cannot write to {path}: {os.strerror(error.errno)}; choose a folder that you may write to"
+    if error.errno in (errno.EEXIST, errno.ENOTDIR):
+        return f"cannot make the folder {path}: there is a file of that name; choose another folder"
+    return f"cannot write {path}: {error.strerror or error}"

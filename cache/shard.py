@@ -1,0 +1,129 @@
+"""A shard: one HDF5 file with the poses of a fixed run of frames.
+
+    heatmaps    uint8   [F, 17, 64, 32]  chunk per frame, deflate + fletcher32
+    keypoints   float32 [F, 17, 3]       x, y in pixels of the frame, score
+    frame_size  int32   [F, 2]           height, width
+    frames      bytes   [F]              POSIX path relative to the data root, UTF-8
+
+Everything that is not heat is checksummed too: chunks by fletcher32, the library's own structures by the
+checksums of the 1.10 file format. Attributes are fixed-length strings, which live inside those structures
+(variable-length ones would not). The same content gives the same bytes: HDF5 stores no times here.
+"""
+
+import hashlib
+import io
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import h5py
+import numpy as np
+
+from cache.chunks import CHUNK_SHAPE, JOINTS, encode
+from cache.errors import AGAIN, KeyReIDError
+
+SCHEMA = 1
+SMALL_CHUNK = 256  # rows per chunk of the small arrays
+
+
+@dataclass(frozen=True)
+class ShardRows:
+    """What a reader needs from a shard before any heat: names, and where each frame's chunk lies."""
+
+    attributes: dict
+    frames: np.ndarray  # bytes [F]
+    offsets: np.ndarray  # int64 [F], position of the frame's chunk in the file
+    sizes: np.ndarray  # int32 [F], its stored bytes
+
+
+def build_shard(
+    frames: Sequence[str],
+    chunks: Iterable[bytes],
+    keypoints: np.ndarray,
+    frame_size: np.ndarray,
+    attributes: Mapping[str, object],
+) -> bytes:
+    """The bytes of a shard file. chunks: `encode`d heat, one per frame. attributes: JSON values."""
+    rows = len(frames)
+    names = np.array([frame.encode() for frame in frames])
+    with h5py.File(
+        "shard", mode="w", driver="core", backing_store=False, libver=("v110", "v110")
+    ) as file:
+        heat = file.create_dataset(
+            "heatmaps",
+            (rows, *CHUNK_SHAPE),
+            "u1",
+            chunks=(1, *CHUNK_SHAPE),
+            compression="gzip",
+            compression_opts=6,
+            fletcher32=True,
+        )
+        written = 0
+        for chunk in chunks:
+            heat.id.write_direct_chunk((written, 0, 0, 0), chunk)
+            written += 1
+        if written != rows or keypoints.shape != (rows, JOINTS, 3) or frame_size.shape != (rows, 2):
+            shapes = f"keypoints {keypoints.shape}, sizes {frame_size.shape}"
+            raise ValueError(f"{rows} frames, {written} maps, {shapes}")
+        for name, values in (
+            ("keypoints", keypoints.astype("<f4")),
+            ("frame_size", frame_size.astype("<i4")),
+            ("frames", names),
+        ):
+            step = (min(rows, SMALL_CHUNK), *values.shape[1:])
+            file.create_dataset(name, data=values, chunks=step, compression="gzip", fletcher32=True)
+        file.attrs["schema"] = np.int64(SCHEMA)
+        for key, value in attributes.items():
+            file.attrs[key] = np.bytes_(json.dumps(value, sort_keys=True))
+        file.flush()
+        return file.id.get_file_image()
+
+
+def read_rows(path: Path | io.BytesIO) -> ShardRows:
+    """Open a shard and read its index. Raises ValueError (one line) where it is not a whole shard."""
+    try:
+        with h5py.File(path, "r") as file:
+            if int(file.attrs.get("schema", -1)) != SCHEMA:
+                raise ValueError(f"schema {file.attrs.get('schema')}, this program reads {SCHEMA}")
+            attributes = {key: json.loads(bytes(file.attrs[key])) for key in file.attrs if key != "schema"}
+            frames = file["frames"][:]
+            heat = file["heatmaps"]
+            rows = len(frames)
+            shapes = [file[name].shape for name in ("heatmaps", "keypoints", "frame_size")]
+            if shapes != [(rows, *CHUNK_SHAPE), (rows, JOINTS, 3), (rows, 2)]:
+                raise ValueError(f"shapes {shapes} do not fit {rows} frames")
+            places = np.full((rows, 2), -1, np.int64)
+
+            def note(chunk) -> None:
+                places[chunk.chunk_offset[0]] = chunk.byte_offset, chunk.size
+
+            heat.id.chunk_iter(note)
+            if rows and places.min() < 0:
+                raise ValueError(f"heat of frame {int(places.min(axis=1).argmin())} is missing")
+    except (OSError, KeyError, RuntimeError, TypeError, json.JSONDecodeError) as error:
+        raise ValueError(f"not a whole shard: {str(error).splitlines()[0]}") from error
+    return ShardRows(attributes, frames, places[:, 0].copy(), places[:, 1].astype(np.int32))
+
+
+def read_small(path: Path) -> tuple[np.ndarray, np.ndarray]:
+    """keypoints float32 [F, 17, 3] and frame_size int32 [F, 2] of a shard."""
+    try:
+        with h5py.File(path, "r") as file:
+            return file["keypoints"][:], file["frame_size"][:]
+    except (OSError, KeyError, RuntimeError) as error:
+        raise KeyReIDError(f"{path} is damaged ({str(error).splitlines()[0]}); {AGAIN}") from error
+
+
+def shard_name(number: int) -> str:
+    return f"shard-{number:05d}.h5"
+
+
+def frames_digest(frames: Sequence[str]) -> str:
+    """SHA-256 over the frame names of a shard, in order."""
+    return hashlib.sha256("\n".join(frames).encode()).hexdigest()
+
+
+def encode_all(heatmaps: np.ndarray) -> Iterable[bytes]:
+    """`encode` of each frame of uint8 [F, 17, 64, 32]."""
+    return (encode(heat) for heat in heatmaps)

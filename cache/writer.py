@@ -1,0 +1,93 @@
+"""Writing a whole small cache in one call: imports, tests, notebooks. Stage one writes shard by shard."""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+
+from cache.chunks import encode
+from cache.files import make_folder, write_whole
+from cache.manifest import COCO_JOINTS, MANIFEST, Manifest, ShardEntry, fingerprint
+from cache.shard import build_shard, frames_digest, shard_name
+
+
+def write_shard(
+    folder: Path,
+    number: int,
+    frames: Sequence[str],
+    chunks: Sequence[bytes],
+    keypoints: np.ndarray,
+    frame_size: np.ndarray,
+    plan: Manifest,
+) -> ShardEntry:
+    """Write shard `number` of a plan whole or not at all; chunks are `encode`d heat. Returns its entry."""
+    attributes = shard_attributes(plan, number)
+    data = build_shard(frames, chunks, keypoints, frame_size, attributes)
+    name = shard_name(number)
+    write_whole(folder / name, data)
+    digest = hashlib.sha256(data).hexdigest()
+    return ShardEntry(name, len(frames), frames_digest(frames), len(data), digest)
+
+
+def shard_attributes(plan: Manifest, number: int) -> dict[str, object]:
+    """What a shard says about itself; a shard that says anything else does not belong to the plan."""
+    return {
+        "shard": number,
+        "estimator": plan.estimator,
+        "weights_sha256": plan.weights_sha256,
+        "input_size": plan.parts.get("input_size"),
+        "joint_names": list(plan.joint_names),
+        "packages": dict(plan.packages),
+        "fingerprint": plan.fingerprint,
+    }
+
+
+def write_cache(
+    folder: Path,
+    frames: Sequence[str],
+    heatmaps: np.ndarray,
+    keypoints: np.ndarray,
+    frame_size: np.ndarray,
+    *,
+    estimator: str = "given",
+    weights_sha256: str = "",
+    joint_names: Sequence[str] = COCO_JOINTS,
+    shard_frames: int = 1024,
+    parts: Mapping[str, object] | None = None,
+    packages: Mapping[str, str] | None = None,
+    zeroed: Sequence[str] = (),
+) -> Path:
+    """Write a complete cache. heatmaps uint8 [F,17,64,32], keypoints float32 [F,17,3], frame_size [F,2].
+
+    Raises KeyReIDError where the folder cannot be written to, ValueError where shapes do not agree.
+    """
+    folder = Path(folder)
+    make_folder(folder)
+    if heatmaps.dtype != np.uint8 or len(heatmaps) != len(frames):
+        given = f"{heatmaps.dtype} {heatmaps.shape}"
+        raise ValueError(f"heatmaps must be uint8 [{len(frames)},17,64,32], not {given}")
+    starts = range(0, len(frames), shard_frames)
+    runs = [list(frames[start : start + shard_frames]) for start in starts]
+    plan = Manifest(
+        estimator=estimator,
+        weights_sha256=weights_sha256,
+        parts={
+            "estimator": estimator,
+            "weights": weights_sha256,
+            "frames": fingerprint({"frames": list(frames)}),
+            **(parts or {}),
+        },
+        shards=tuple(ShardEntry(shard_name(i), len(run), frames_digest(run)) for i, run in enumerate(runs)),
+        packages=packages or {},
+        joint_names=tuple(joint_names),
+        zeroed=tuple(zeroed),
+    )
+    entries = []
+    for number, (start, run) in enumerate(zip(starts, runs, strict=True)):
+        rows = slice(start, start + len(run))
+        chunks = [encode(heat) for heat in heatmaps[rows]]
+        entries.append(write_shard(folder, number, run, chunks, keypoints[rows], frame_size[rows], plan))
+    plan.finished(entries, datetime.now(UTC).isoformat(timespec="seconds")).save(folder / MANIFEST)
+    return folder
