@@ -17,7 +17,9 @@ class DatasetConfig(StrictModel):
 
     name: str = Field(description="what stages.datasets.load_dataset calls it")
     root: Path | None = Field(None, description="data root; default data/<name>")
-    split: int | None = Field(None, ge=0, description="which of the official splits, for sets that have several")
+    split: int | None = Field(
+        None, ge=0, description="which official split, for sets with several"
+    )
 
 
 class Recipe(StrictModel):
@@ -35,7 +37,9 @@ def recipe_path(dataset: str | None, config: Path | None) -> Path:
     path = CONFIGS / f"{dataset}.yaml"
     if dataset is None or Path(dataset).name != dataset or not path.is_file():
         known = ", ".join(sorted(p.stem for p in CONFIGS.glob("*.yaml")))
-        raise KeyReIDError(f"--dataset {dataset}: no recipe of that name; known: {known}; or give --config FILE")
+        raise KeyReIDError(
+            f"--dataset {dataset}: no recipe of that name; known: {known}; or give --config FILE"
+        )
     return path
 
 

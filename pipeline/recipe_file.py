@@ -14,7 +14,7 @@ Model = TypeVar("Model", bound=BaseModel)
 
 
 def read_yaml(path: Path) -> dict[str, Any]:
-    """The mapping in a YAML file. Raises KeyReIDError for a missing file, bad YAML or anything but a mapping."""
+    """The mapping in a YAML file. KeyReIDError for anything else."""
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
@@ -39,7 +39,9 @@ def parse_override(text: str) -> tuple[list[str], Any]:
     try:
         return path, yaml.safe_load(value)
     except yaml.YAMLError as error:
-        raise KeyReIDError(f"--set {text}: the value is not valid YAML: {' '.join(str(error).split())}") from None
+        raise KeyReIDError(
+            f"--set {text}: the value is not valid YAML: {' '.join(str(error).split())}"
+        ) from None
 
 
 def merge(base: dict[str, Any], path: list[str], value: Any) -> None:

@@ -17,8 +17,24 @@ from cache.errors import KeyReIDError
 from pipeline.config import Recipe
 
 RUNS = Path("runs")
-PACKAGES = ("keyreid", "torch", "torchvision", "timm", "mmpose", "mmengine", "mmcv-lite", "numpy", "scipy",
-            "h5py", "opencv-python-headless", "accelerate", "joblib", "click", "pydantic", "safetensors")
+PACKAGES = (
+    "keyreid",
+    "torch",
+    "torchvision",
+    "timm",
+    "mmpose",
+    "mmengine",
+    "mmcv-lite",
+    "numpy",
+    "scipy",
+    "h5py",
+    "opencv-python-headless",
+    "accelerate",
+    "joblib",
+    "click",
+    "pydantic",
+    "safetensors",
+)
 
 
 def versions() -> dict[str, str]:
@@ -37,7 +53,9 @@ def git_revision() -> str:
     folder = Path(__file__).parent
 
     def git(*words: str) -> str:
-        return subprocess.run(["git", "-C", folder, *words], capture_output=True, text=True, check=True).stdout.strip()
+        return subprocess.run(
+            ["git", "-C", folder, *words], capture_output=True, text=True, check=True
+        ).stdout.strip()
 
     try:
         return git("rev-parse", "HEAD") + ("+changes" if git("status", "--porcelain", "-uno") else "")
@@ -62,7 +80,9 @@ def new_run(recipe: Recipe, runs: Path = RUNS) -> Path:
         about = {"command": sys.argv, "git": git_revision(), "versions": versions()}
         (folder / "environment.json").write_text(json.dumps(about, indent=2))
     except OSError as error:
-        raise KeyReIDError(f"{parent}: cannot make the run folder there: {error}; name another with --runs") from None
+        raise KeyReIDError(
+            f"{parent}: cannot make the run folder there: {error}; name another with --runs"
+        ) from None
     return folder
 
 
@@ -74,8 +94,9 @@ def newest_run(dataset: str, runs: Path = RUNS) -> Path:
         if (folder / "model.safetensors").is_file():
             return folder
     why = f"{len(folders)} unfinished there" if folders else "there are none"
-    raise KeyReIDError(f"{parent}: no finished run of {dataset} ({why}); "
-                       f"train one first: make train DATASET={dataset}")
+    raise KeyReIDError(
+        f"{parent}: no finished run of {dataset} ({why}); train one first: make train DATASET={dataset}"
+    )
 
 
 def log_to(folder: Path, main_process: bool = True) -> None:

@@ -17,7 +17,7 @@ RIGHT, WRONG, NEUTRAL = "#1a9641", "#d7191c", "#555555"  # also told apart by th
 
 @dataclass(frozen=True)
 class Match:
-    """One place of a ranking list: a tracklet's middle frame, its distance, and whether it is the query's person."""
+    """A place in a ranking list: a frame of the tracklet, its distance, whether the person is right."""
 
     frame: Path
     label: str
@@ -58,8 +58,9 @@ def ranking_picture(path: Path, lists: Sequence[tuple[Match, Sequence[Match]]], 
     _save(figure, path, title)
 
 
-def part_map_picture(path: Path, frames: Sequence[np.ndarray], part_maps: np.ndarray, parts: Sequence[str],
-                     title: str) -> None:
+def part_map_picture(
+    path: Path, frames: Sequence[np.ndarray], part_maps: np.ndarray, parts: Sequence[str], title: str
+) -> None:
     """Rows are frames; columns the frame itself and each part's heat laid over it.
 
     frames: uint8 [H, W, 3] in RGB, each. part_maps: [N, K, h, w] in [0, 1], over the whole frame.
@@ -90,14 +91,21 @@ def curve_picture(path: Path, metrics: Path, title: str) -> None:
     left, right = figure.subplots(1, 2)
     losses = [key for key in rows[0] if key == "loss" or key.endswith("_loss") or key.startswith("loss/")]
     for key in losses:
-        left.plot(steps, [row.get(key, np.nan) for row in rows], label=key, linewidth=2 if key == "loss" else 1)
+        left.plot(
+            steps, [row.get(key, np.nan) for row in rows], label=key, linewidth=2 if key == "loss" else 1
+        )
     left.set(xlabel="step", ylabel="loss")
     left.legend(fontsize=7)
     for key in ("accuracy",):
         right.plot(steps, [row.get(key, np.nan) for row in rows], label=key, color=RIGHT)
     right.set(xlabel="step", ylabel="accuracy on training clips", ylim=(0, 1.02))
     rate = right.twinx()
-    rate.plot(steps, [row.get("learning_rate", row.get("lr", np.nan)) for row in rows], color="#999999", linestyle="--")
+    rate.plot(
+        steps,
+        [row.get("learning_rate", row.get("lr", np.nan)) for row in rows],
+        color="#999999",
+        linestyle="--",
+    )
     rate.set_ylabel("learning rate (dashed)")
     _save(figure, path, title)
 
