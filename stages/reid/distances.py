@@ -1,0 +1,81 @@
+"""Distances between embeddings, one block of queries at a time.
+
+euclidean  squared Euclidean distance, as released
+cosine     1 - cosine
+visible    squared Euclidean, but each part counts by how visible it is in both tracklets:
+           d = d_global + K * sum_k v_qk v_gk d_k / sum_k v_qk v_gk
+           With every part equally visible it equals `euclidean`; without any, parts count alike.
+"""
+
+from collections.abc import Callable, Iterator
+from typing import Literal
+
+import numpy as np
+
+from cache.errors import KeyReIDError
+from stages.reid.embeddings import Embeddings
+
+Distance = Literal["euclidean", "cosine", "visible"]
+Rows = Callable[[np.ndarray], np.ndarray]
+
+
+def distance_rows(embeddings: Embeddings, columns: np.ndarray, distance: Distance) -> Rows:
+    """A function from rows int64 [b] to their distances float32 [b, len(columns)] to the rows `columns`."""
+    if distance == "euclidean":
+        return _euclidean(embeddings.features, columns)
+    if distance == "cosine":
+        lengths = np.linalg.norm(embeddings.features, axis=1, keepdims=True)
+        unit = embeddings.features / np.maximum(lengths, np.finfo(np.float32).tiny)
+        gallery = np.ascontiguousarray(unit[columns].T)
+        return lambda rows: 1 - unit[rows] @ gallery
+    if distance == "visible":
+        return _visible(embeddings, columns)
+    raise KeyReIDError(f"distance {distance!r} is not known; expected euclidean, cosine or visible")
+
+
+def distance_blocks(rows: Rows, queries: np.ndarray, block: int) -> Iterator[tuple[int, np.ndarray]]:
+    """(position of the first query, distances float32 [b, G]) for blocks of at most `block` queries."""
+    for first in range(0, len(queries), block):
+        yield first, rows(queries[first : first + block])
+
+
+def _euclidean(features: np.ndarray, columns: np.ndarray) -> Rows:
+    squares = np.einsum("nf,nf->n", features, features)
+    # In order and complete, the gallery needs no copy.
+    whole = len(columns) == len(features) and (columns == np.arange(len(features))).all()
+    gallery = features if whole else features[columns]
+
+    def rows(index: np.ndarray) -> np.ndarray:
+        products = features[index] @ gallery.T
+        products *= -2
+        products += squares[columns]
+        products += squares[index][:, None]
+        return np.maximum(products, 0, out=products)
+
+    return rows
+
+
+def _visible(embeddings: Embeddings, columns: np.ndarray) -> Rows:
+    if embeddings.visibility is None or not embeddings.parts:
+        raise KeyReIDError(
+            "distance visible needs part features with their visibility, which these embeddings lack; "
+            "use euclidean or cosine, or embed with a network that has a local branch"
+        )
+    split, parts = embeddings.global_width, embeddings.parts
+    whole = embeddings.features[:, :split]
+    blocks = embeddings.features[:, split:].reshape(len(whole), parts, -1)
+    seen = embeddings.visibility.astype(np.float32) + 1e-6  # never 0 / 0
+    squares = np.einsum("nkf,nkf->nk", blocks, blocks)
+    weighed = (blocks * seen[:, :, None]).reshape(len(whole), -1)
+    # sum_k v_q v_g (|q|^2 + |g|^2 - 2 q.g) is three products of matrices.
+    left = np.concatenate([seen * squares, seen, -2 * weighed], axis=1)
+    right = np.concatenate([seen, seen * squares, weighed], axis=1)[columns].T
+    common = seen[columns].T
+    global_rows = _euclidean(whole, columns) if split else None
+
+    def rows(index: np.ndarray) -> np.ndarray:
+        local = parts * (left[index] @ right) / (seen[index] @ common)
+        np.maximum(local, 0, out=local)
+        return local if global_rows is None else local + global_rows(index)
+
+    return rows

@@ -1,0 +1,58 @@
+"""Tracklets to embeddings: every clip through the network, the clips of a tracklet averaged."""
+
+from collections.abc import Iterable, Mapping
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from cache.errors import KeyReIDError
+
+
+@torch.inference_mode()
+def embed_tracklets(
+    model: torch.nn.Module,
+    batches: Iterable[Mapping[str, Tensor]],
+    num_tracklets: int,
+    camera: str = "given",
+) -> tuple[np.ndarray, np.ndarray]:
+    """Mean clip feature and mean part visibility of every tracklet.
+
+    batches: dicts with images [B,T,3,H,W], part_maps [B,T,K,h,w], cameras int64 [B] (-1 unknown) and
+             tracklet int64 [B], 0..num_tracklets-1. A batch may hold clips of many tracklets.
+    camera:  "given", or "unknown" to keep every camera from the network.
+    Returns features float32 [N, F] and visibility float32 [N, K] in [0, 1]: the highest heat of a part in
+    a frame, averaged over frames and clips. Raises KeyReIDError for a tracklet without a clip.
+    """
+    parameter = next(iter(model.parameters()), None)
+    device = parameter.device if parameter is not None else torch.device("cpu")
+    # Heat is in [-1, 1] for the released arithmetic and in [0, 1] otherwise.
+    signed = getattr(getattr(model, "config", None), "guidance", "prior") == "published"
+    training = model.training
+    model.eval()
+    features: Tensor | None = None
+    visibility: Tensor | None = None
+    counts = torch.zeros(num_tracklets)
+    try:
+        for batch in batches:
+            cameras = batch["cameras"].to(device, non_blocking=True) if camera == "given" else None
+            maps = batch["part_maps"].to(device, non_blocking=True)
+            output = model.embed(batch["images"].to(device, non_blocking=True), maps, cameras)
+            heat = maps.float().amax((3, 4)).mean(1)  # [B, K]
+            if signed:
+                heat = (heat + 1) / 2
+            if features is None or visibility is None:
+                features = torch.zeros(num_tracklets, output.shape[1])
+                visibility = torch.zeros(num_tracklets, heat.shape[1])
+            index = batch["tracklet"].cpu()
+            features.index_add_(0, index, output.float().cpu())
+            visibility.index_add_(0, index, heat.cpu())
+            counts.index_add_(0, index, torch.ones(len(index)))
+    finally:
+        model.train(training)
+    if features is None or visibility is None or not bool(counts.all()):
+        missing = int((counts == 0).sum())
+        raise KeyReIDError(f"{missing} of {num_tracklets} tracklets gave no clip; expected one or more each")
+    features /= counts[:, None]
+    visibility /= counts[:, None]
+    return features.numpy(), visibility.clamp_(0, 1).numpy()
