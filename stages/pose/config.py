@@ -1,0 +1,97 @@
+"""What stage one can be told: how to run (PoseConfig) and which network (EstimatorSpec)."""
+
+from functools import cache
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from pydantic import Field, ValidationError, model_validator
+
+import configs
+from cache.errors import KeyReIDError
+from stages.config import StrictModel
+
+SPECS = Path(configs.__file__).resolve().parent / "pose"
+
+
+class PoseConfig(StrictModel):
+    """How stage one runs. Fields marked * are fixed per cache: another value needs `force`."""
+
+    estimator: str = Field(
+        "hrnet-w32-256x192", description="* name of a file in configs/pose/, or path of such a YAML file"
+    )
+    weights: Path | None = Field(None, description="* weights file instead of the one the estimator names")
+    padding: float | None = Field(
+        None,
+        ge=1.0,
+        le=4.0,
+        description="* frame grown by this factor before it fills the input; None: estimator's",
+    )
+    flip_test: bool = Field(False, description="* average with the mirrored frame: twice the work")
+    batch_size: int | None = Field(None, ge=1, description="* frames per forward; None: 32 (GPU: 128)")
+    shard_frames: int | None = Field(
+        None, ge=1, description="* frames per shard, up to a tracklet's end; None: a 32nd, in 64..2048"
+    )
+    threads: int | None = Field(
+        None, ge=1, description="* threads of the network per worker; None: 1 (GPU: 4)"
+    )
+    workers: int | None = Field(
+        None, ge=1, description="local processes, each with `threads`; None: fill the cores"
+    )
+    device: str = Field("auto", description="* cpu, cuda, cuda:1, ...; auto: cuda where there is one")
+    half: bool | None = Field(None, description="* half precision; None: on a GPU only")
+    scheduler: str | None = Field(
+        None, description="tcp://host:port of a Dask scheduler to run the shards on"
+    )
+    on_bad_frame: Literal["stop", "zero"] = Field(
+        "stop", description="* unreadable frames: stop with their list, or record them and give zero heat"
+    )
+    force: bool = Field(False, description="throw away a cache made otherwise, and redo all of it")
+
+
+class WeightsFile(StrictModel):
+    """A weights file: beside the YAML file, in the weights folder, or fetched into it."""
+
+    file: str = Field(description="file name (.pth as mmpose publishes it, or .safetensors)")
+    url: str | None = Field(None, description="where it can be fetched; None: nowhere")
+    sha256: str = Field(
+        "", pattern="^[0-9a-f]{0,64}$", description="SHA-256 of the file, or its first digits"
+    )
+
+
+class EstimatorSpec(StrictModel):
+    """A pose network: one of mmpose's own config files, or its `model` section written out."""
+
+    name: str = Field(description="name of the YAML file, without suffix")
+    folder: Path = Field(description="folder of the YAML file")
+    mmpose_config: str | None = Field(None, description="config file of mmpose, under its configs/ folder")
+    model: dict[str, Any] | None = Field(
+        None, description="mmpose model (data_preprocessor, backbone, head), laid over that file's"
+    )
+    padding: float = Field(1.0, ge=1.0, le=4.0, description="the frame is grown by this to fill the input")
+    weights: WeightsFile = Field(description="trained weights")
+
+    @model_validator(mode="after")
+    def _some_network(self) -> "EstimatorSpec":
+        if self.mmpose_config is None and self.model is None:
+            raise ValueError("give mmpose_config (a file of mmpose) or model (its model section), or both")
+        return self
+
+
+@cache
+def load_spec(estimator: str) -> EstimatorSpec:
+    """The estimator of that name in configs/pose/, or of that YAML file. Raises KeyReIDError."""
+    path = Path(estimator) if estimator.endswith((".yaml", ".yml")) else SPECS / f"{estimator}.yaml"
+    if not path.is_file():
+        known = ", ".join(sorted(p.stem for p in SPECS.glob("*.yaml")))
+        raise KeyReIDError(f"estimator {estimator}: no file {path}; known: {known}; or give a YAML file")
+    try:
+        content = yaml.safe_load(path.read_text())
+        return EstimatorSpec(name=path.stem, folder=path.parent.resolve(), **(content or {}))
+    except ValidationError as error:
+        problem = error.errors()[0]
+        key = ".".join(str(part) for part in problem["loc"]) or "(whole file)"
+        allowed = ", ".join(sorted({*EstimatorSpec.model_fields} - {"name", "folder"}))
+        raise KeyReIDError(f"{path}: {key}: {problem['msg']}; allowed keys: {allowed}") from error
+    except (OSError, TypeError, yaml.YAMLError, UnicodeDecodeError) as error:
+        raise KeyReIDError(f"{path}: cannot be read: {' '.join(str(error).split())}") from error

@@ -1,0 +1,178 @@
+"""A pose network of mmpose, and what stage one asks of it: frames in, heat on the frame's grid out."""
+
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+
+import stages.compat  # noqa: F401
+from cache.chunks import GRID_HEIGHT, GRID_WIDTH, JOINTS
+from cache.errors import KeyReIDError
+from cache.manifest import COCO_JOINTS
+from stages.pose import geometry
+from stages.pose.config import EstimatorSpec
+from stages.pose.weights import load_into
+
+GRID = (GRID_WIDTH, GRID_HEIGHT)
+# Which joint a joint becomes in a mirrored frame: left and right change places.
+MIRRORED = [
+    COCO_JOINTS.index(name.replace("left", "?").replace("right", "left").replace("?", "right"))
+    for name in COCO_JOINTS
+]
+
+
+def model_config(spec: EstimatorSpec) -> dict:
+    """mmpose's `model` section for a spec, without pretrained initialisation. Raises KeyReIDError."""
+    import mmpose
+    from mmengine import Config
+
+    merged = Config({"model": {}})
+    if spec.mmpose_config is not None:
+        path = Path(mmpose.__file__).parent / ".mim" / "configs" / spec.mmpose_config
+        if not path.is_file():
+            raise KeyReIDError(f"estimator {spec.name}: mmpose has no config file {spec.mmpose_config}")
+        merged = Config({"model": Config.fromfile(path).model.to_dict()})
+    if spec.model is not None:
+        merged.merge_from_dict({"model": spec.model})
+    section = merged.model.to_dict()
+    section.get("backbone", {}).pop("init_cfg", None)
+    return section
+
+
+def build_network(spec: EstimatorSpec, initialise: bool = True) -> torch.nn.Module:
+    """mmpose's estimator in training mode, its weights drawn from torch's global generator.
+
+    initialise: as mmpose prescribes for training; needless where weights are loaded next.
+    Raises KeyReIDError where mmpose cannot build it or it does not end in heatmaps of 17 joints.
+    """
+    import mmpose.models  # noqa: F401  fills the registry
+    from mmengine.registry import DefaultScope
+    from mmpose.registry import MODELS
+
+    try:
+        with DefaultScope.overwrite_default_scope("mmpose"):
+            network = MODELS.build(model_config(spec))
+            if initialise:
+                _initialise_quietly(network)
+    except (KeyError, TypeError, ValueError, AttributeError, AssertionError) as error:
+        reason = " ".join(str(error).split())
+        raise KeyReIDError(f"estimator {spec.name}: mmpose cannot build its model: {reason}") from error
+    codec = getattr(getattr(network, "head", None), "decoder", None)
+    if not hasattr(codec, "heatmap_size") or not hasattr(codec, "scale_factor"):
+        raise KeyReIDError(f"estimator {spec.name}: its head needs a heatmap decoder, such as MSRAHeatmap")
+    if getattr(network.head, "out_channels", None) != JOINTS:
+        raise KeyReIDError(f"estimator {spec.name}: {network.head.out_channels} joints, expected {JOINTS}")
+    return network
+
+
+def _initialise_quietly(network: torch.nn.Module) -> None:
+    """mmengine logs four lines per parameter otherwise."""
+    before = logging.root.manager.disable
+    logging.disable(logging.INFO)
+    try:
+        network.init_weights()
+    finally:
+        logging.disable(before)
+
+
+class HRNetEstimator:
+    """A loaded pose network, ready for batches.
+
+    forward(inputs) is the bare network; `heat` adds what turns its maps into the cache's; `keypoints` is
+    mmpose's own decoding. All three can run in different threads.
+    """
+
+    def __init__(
+        self,
+        spec: EstimatorSpec,
+        weights: Path | None,
+        *,
+        padding: float | None = None,
+        flip_test: bool = False,
+        device: str = "cpu",
+        half: bool = False,
+        channels_last: bool = True,
+    ):
+        """weights None: randomly initialised, for benchmarks. half: float16 on a GPU, bfloat16 on a CPU."""
+        network = build_network(spec, initialise=weights is None)
+        if weights is not None:
+            load_into(network, weights)
+        network.eval().requires_grad_(False)
+        self.codec = network.head.decoder
+        self.input_size: geometry.Size = tuple(int(n) for n in self.codec.input_size)
+        self.heatmap_size: geometry.Size = tuple(int(n) for n in self.codec.heatmap_size)
+        self.padding = spec.padding if padding is None else padding
+        self.device = torch.device(device)
+        kind = torch.float16 if self.device.type == "cuda" else torch.bfloat16
+        self.dtype = kind if half else torch.float32
+        self.flip_test, self.test_cfg = flip_test, network.test_cfg
+        preprocessor = network.data_preprocessor
+        self.to_rgb = bool(getattr(preprocessor, "_channel_conversion", False))
+        self.mean = preprocessor.mean.view(1, 3, 1, 1).to(self.device)
+        self.std = preprocessor.std.view(1, 3, 1, 1).to(self.device)
+        self.layout = torch.channels_last if channels_last else torch.contiguous_format
+        self.network = network.to(self.device, self.dtype, memory_format=self.layout)
+        self._grids: dict[bytes, torch.Tensor] = {}
+
+    def affine(self, frame: geometry.Size) -> np.ndarray:
+        """Pixel of a frame (width, height) -> pixel of the input."""
+        return geometry.frame_to_input(frame, self.input_size, self.padding)
+
+    def prepare(self, images: np.ndarray) -> torch.Tensor:
+        """Normalised network input [N,3,h,w] from BGR uint8 [N,h,w,3] of the input's size."""
+        pixels = torch.from_numpy(images).to(self.device, non_blocking=True).permute(0, 3, 1, 2)
+        if self.to_rgb:
+            pixels = pixels.flip(1)
+        inputs = (pixels.float() - self.mean) / self.std
+        return inputs.to(self.dtype).contiguous(memory_format=self.layout)
+
+    @torch.inference_mode()
+    def forward(self, inputs: torch.Tensor) -> torch.Tensor:
+        """Heat on the network's own grid, float32 [N,17,h,w]; averaged with the mirrored input's if asked."""
+        heat = self._forward(inputs)
+        if self.flip_test:
+            from mmpose.models.utils.tta import flip_heatmaps
+
+            mirrored = flip_heatmaps(
+                self._forward(inputs.flip(-1)),
+                flip_indices=MIRRORED,
+                flip_mode=self.test_cfg.get("flip_mode", "heatmap"),
+                shift_heatmap=self.test_cfg.get("shift_heatmap", False),
+            )
+            heat = (heat + mirrored) * 0.5
+        return heat
+
+    def _forward(self, inputs: torch.Tensor) -> torch.Tensor:
+        return self.network.head.forward(self.network.extract_feat(inputs)).float().contiguous()
+
+    @torch.inference_mode()
+    def heat(
+        self, maps: torch.Tensor, affines: Sequence[np.ndarray], frames: Sequence[geometry.Size]
+    ) -> np.ndarray:
+        """Heat of each whole frame, float32 [N,17,64,32], from the network's maps [N,17,h,w].
+
+        affines: frame -> input of each frame; frames: its width and height.
+        """
+        key = np.concatenate([np.ravel(affines), np.ravel(frames)]).tobytes()
+        if key not in self._grids:
+            to_heatmap = geometry.input_to_heatmap(self.codec.scale_factor)
+            cells = [
+                geometry.compose(to_heatmap, geometry.compose(affine, geometry.grid_to_frame(frame, GRID)))
+                for affine, frame in zip(affines, frames, strict=True)
+            ]
+            if len(self._grids) >= 8:
+                self._grids.clear()
+            grid = geometry.sampling_grid(np.array(cells), GRID, self.heatmap_size)
+            self._grids[key] = grid.to(maps.device)
+        return geometry.warp_heat(maps, self._grids[key]).cpu().numpy()
+
+    def keypoints(self, maps: np.ndarray, affines: Sequence[np.ndarray]) -> np.ndarray:
+        """x, y in pixels of the frame and score, float32 [N,17,3], from the network's maps [N,17,h,w]."""
+        found = np.empty((len(maps), JOINTS, 3), np.float32)
+        for i, (heat, affine) in enumerate(zip(maps, affines, strict=True)):
+            points, scores = self.codec.decode(heat)
+            found[i, :, :2] = geometry.apply(geometry.invert(affine), points[0])
+            found[i, :, 2] = scores[0]
+        return found

@@ -1,0 +1,109 @@
+"""Finding, fetching, checking and reading weights, without ever running code from the file."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors.torch import load_file
+
+from cache.errors import KeyReIDError
+from cache.files import sha256_of
+from stages.pose.config import EstimatorSpec
+
+
+def weights_folder() -> Path:
+    """Where fetched weights are kept: KEYREID_WEIGHTS, or keyreid/weights in the user's cache folder."""
+    given = os.environ.get("KEYREID_WEIGHTS")
+    base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    return Path(given) if given else base / "keyreid" / "weights"
+
+
+def find_weights(spec: EstimatorSpec, given: Path | None = None) -> tuple[Path, str]:
+    """Path and SHA-256 of the weights: `given`, or beside the spec, or in the weights folder, or fetched.
+
+    Raises KeyReIDError where there are none (it says where to get the file and where to put it) or where
+    the file is not the one that the spec names.
+    """
+    if given is not None:
+        if not given.is_file():
+            raise KeyReIDError(f"weights file {given} does not exist")
+        return given, sha256_of(given)
+    places = [spec.folder / spec.weights.file, weights_folder() / spec.weights.file]
+    path = next((place for place in places if place.is_file()), None) or _fetch(spec, places[-1])
+    digest = sha256_of(path)
+    if not digest.startswith(spec.weights.sha256):
+        raise KeyReIDError(
+            f"{path} is not the file that {spec.name} names: SHA-256 {digest[:12]}..., expected "
+            f"{spec.weights.sha256}...; delete it to fetch it again, or give another with --weights"
+        )
+    return path, digest
+
+
+def _fetch(spec: EstimatorSpec, target: Path) -> Path:
+    """Download to a temporary name, check, rename."""
+    get = f"get {spec.weights.url}" if spec.weights.url else "make them with keyreid fit-pose"
+    way_out = f"{get} and put the file at {target}, or give its path with --weights"
+    if spec.weights.url is None:
+        raise KeyReIDError(f"weights of {spec.name} ({spec.weights.file}) are not there; {way_out}")
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        torch.hub.download_url_to_file(spec.weights.url, target, hash_prefix=spec.weights.sha256)
+    except (OSError, RuntimeError, ValueError) as error:  # URLError is an OSError; RuntimeError: hash
+        raise KeyReIDError(f"weights of {spec.name} cannot be fetched ({error}); {way_out}") from error
+    return target
+
+
+def read_state_dict(path: Path) -> dict[str, torch.Tensor]:
+    """Tensors by name, from .safetensors or a checkpoint of torch.save.
+
+    Checkpoints are read with weights_only. mmpose's hold numpy arrays in their `meta`, so numpy's array
+    and dtype constructors are allowed, and nothing more. Raises KeyReIDError.
+    """
+    try:
+        if path.suffix == ".safetensors":
+            return load_file(path)
+        with torch.serialization.safe_globals(_numpy_constructors()):
+            content = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # pickle, zip, safetensors and torch each raise their own
+        reason = str(error).strip().splitlines() or [type(error).__name__]
+        raise KeyReIDError(f"weights {path} cannot be read as plain tensors: {reason[0]}") from error
+    state = content.get("state_dict", content) if isinstance(content, dict) else None
+    if not isinstance(state, dict) or not all(isinstance(value, torch.Tensor) for value in state.values()):
+        raise KeyReIDError(f"weights {path} hold no state_dict of tensors; expected a checkpoint of mmpose")
+    return state
+
+
+def _numpy_constructors() -> list:
+    """What it takes to unpickle a plain numpy array, under the names that numpy 1 and numpy 2 write."""
+    rebuild = np.core.multiarray._reconstruct
+    scalar = np.core.multiarray.scalar
+    dtypes = [kind for kind in vars(np.dtypes).values() if isinstance(kind, type)]
+    old_and_new = [
+        (function, f"numpy.{core}.multiarray.{function.__name__}")
+        for function in (rebuild, scalar)
+        for core in ("core", "_core")
+    ]
+    return [np.ndarray, np.dtype, *dtypes, *old_and_new]
+
+
+def load_into(network: torch.nn.Module, path: Path) -> None:
+    """Load weights strictly. Raises KeyReIDError naming what is missing, left over or of another shape."""
+    state = read_state_dict(path)
+    own = network.state_dict()
+    counters = [name for name in own if name.endswith("num_batches_tracked")]  # never used in evaluation
+    missing = sorted(own.keys() - state.keys() - set(counters))
+    extra = sorted(state.keys() - own.keys())
+    shapes = [
+        f"{name} {list(state[name].shape)}, expected {list(own[name].shape)}"
+        for name in sorted(own.keys() & state.keys())
+        if own[name].shape != state[name].shape
+    ]
+    problems = [
+        f"{len(names)} {what} (first: {names[0]})"
+        for what, names in (("missing", missing), ("left over", extra), ("of another shape", shapes))
+        if names
+    ]
+    if problems:
+        raise KeyReIDError(f"weights {path} do not fit this network: {'; '.join(problems)}")
+    network.load_state_dict(state, strict=False)
