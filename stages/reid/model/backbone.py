@@ -1,0 +1,106 @@
+"""The trunk: a timm ViT without its last block, with an embedding of the camera on every token."""
+
+import stages.compat  # noqa: F401  isort: skip  (before timm)
+import difflib
+
+import timm
+import torch
+from timm.models.vision_transformer import VisionTransformer
+from torch import Tensor, nn
+
+from cache.errors import KeyReIDError
+from stages.reid.model import vit_weights
+from stages.reid.model.config import ModelConfig
+from stages.reid.model.drop_path import key_drop_paths
+
+
+def build_vit(config: ModelConfig) -> tuple[VisionTransformer, vit_weights.LoadReport | None]:
+    """The whole ViT of the config, and what was loaded into it where vit_path names a file.
+
+    Raises KeyReIDError for a name timm does not have, arguments it does not take, and a network that
+    is no ViT with a class token, a position for every patch, and at least two blocks.
+    """
+    name = config.backbone
+    if not timm.is_model(name):
+        close = difflib.get_close_matches(name, timm.list_models("*vit*"), n=3)
+        raise KeyReIDError(f"backbone {name!r}: timm has no such model; near: {', '.join(close) or 'none'}")
+    try:
+        vit = timm.create_model(
+            name,
+            pretrained=config.pretrained and config.vit_path is None,
+            img_size=config.image_size,
+            num_classes=0,
+            drop_path_rate=config.drop_path,
+            **config.backbone_args,
+        )
+    except (TypeError, ValueError, AssertionError, RuntimeError, OSError) as error:
+        reason = str(error).strip().splitlines() or [type(error).__name__]
+        raise KeyReIDError(f"backbone {name!r} with {config.backbone_args}: {reason[0]}") from error
+    check_vit(vit, config)
+    report = vit_weights.load_vit(vit, config.vit_path, config.guidance) if config.vit_path else None
+    return vit, report
+
+
+def check_vit(vit: nn.Module, config: ModelConfig) -> None:
+    """Raise KeyReIDError unless the two branches can be put on this network."""
+    name = config.backbone
+    if not isinstance(vit, VisionTransformer) or not vit.has_class_token:
+        raise KeyReIDError(f"backbone {name!r}: expected a ViT with a class token, e.g. vit_base_patch16_224")
+    if len(vit.blocks) < 2:
+        raise KeyReIDError(f"backbone {name!r} of depth {len(vit.blocks)}: expected at least 2 blocks")
+    if not isinstance(vit.patch_drop, nn.Identity):
+        raise KeyReIDError(f"backbone {name!r}: patch_drop_rate must be 0, heat needs every patch")
+    for size, patch in zip(config.image_size, vit.patch_embed.patch_size, strict=True):
+        if size % patch:
+            raise KeyReIDError(f"image_size {config.image_size}: expected multiples of patch size {patch}")
+    if config.guidance == "published" and vit.num_prefix_tokens != 1:
+        raise KeyReIDError(f"backbone {name!r}: guidance published cannot use register tokens")
+
+
+class Backbone(nn.Module):
+    """Trunk of the ViT. Its last block and final norm are handed to the global branch.
+
+    num_cameras: rows of the camera embedding; 0 for none.
+    """
+
+    def __init__(self, vit: VisionTransformer, num_cameras: int, camera_scale: float):
+        super().__init__()
+        self.vit = vit
+        self.camera_scale = camera_scale
+        self.width = vit.embed_dim
+        self.grid = tuple(vit.patch_embed.grid_size)
+        self.prefix = vit.num_prefix_tokens
+        self.camera = nn.Parameter(torch.empty(num_cameras, self.width)) if num_cameras else None
+        if self.camera is not None:
+            nn.init.trunc_normal_(self.camera, std=0.02)
+        key_drop_paths(vit.blocks)
+
+    def take_last(self) -> tuple[nn.Module, nn.Module]:
+        """Remove and return the last block and the final norm."""
+        block, norm = self.vit.blocks[-1], self.vit.norm
+        if isinstance(norm, nn.Identity):
+            norm = self.vit.fc_norm
+        self.vit.blocks = self.vit.blocks[:-1]
+        self.vit.norm = self.vit.fc_norm = self.vit.head = nn.Identity()
+        self.vit.attn_pool = None
+        return block, norm
+
+    def forward(self, images: Tensor, cameras: Tensor | None) -> Tensor:
+        """Frames [F, 3, H, W] and their cameras, int64 [F] or None -> tokens [F, prefix + n, D]."""
+        vit = self.vit
+        tokens = vit._pos_embed(vit.patch_embed(images))
+        if self.camera is not None:
+            tokens = tokens + self.camera_scale * self.camera_rows(cameras, len(images))[:, None]
+        return vit.blocks(vit.norm_pre(tokens))
+
+    def camera_rows(self, cameras: Tensor | None, frames: int) -> Tensor:
+        """Embedding of each frame's camera [F, D]; of an unknown one (-1 or None), the mean of all."""
+        mean = self.camera.mean(dim=0, keepdim=True)
+        if cameras is None:
+            return mean.expand(frames, -1)
+        if len(cameras) and int(cameras.max()) >= len(self.camera):
+            raise KeyReIDError(
+                f"camera {int(cameras.max())}: the network knows cameras 0 to {len(self.camera) - 1}; "
+                "give -1 for an unknown camera"
+            )
+        return torch.cat([self.camera, mean])[cameras.where(cameras >= 0, len(self.camera))]

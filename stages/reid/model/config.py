@@ -1,0 +1,102 @@
+"""The typed config of the network. Every ablation switch is here."""
+
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import Field, field_validator, model_validator
+
+from cache.errors import KeyReIDError
+from stages.config import StrictModel
+from stages.reid.model import parts as body
+
+# timm arguments that have a field of their own here.
+OWN_FIELDS = {
+    "img_size": "image_size",
+    "drop_path_rate": "drop_path",
+    "pretrained": "pretrained",
+    "checkpoint_path": "vit_path",
+    "num_classes": "the number of training identities",
+}
+
+
+class ModelConfig(StrictModel):
+    """The dual-branch transformer: a ViT trunk, a global branch and a part-wise local branch."""
+
+    backbone: str = Field("vit_base_patch16_224", description="timm name of a ViT with a class token")
+    backbone_args: dict[str, Any] = Field(
+        default_factory=dict, description="further timm arguments: depth, embed_dim, num_heads, patch_size"
+    )
+    pretrained: bool = Field(False, description="download timm's weights of the backbone; vit_path wins")
+    vit_path: Path | None = Field(None, description="local ViT weights (.pth or .safetensors) to start from")
+    image_size: tuple[int, int] = Field((256, 128), description="height and width of a frame in pixels")
+    clip_length: int = Field(4, ge=1, description="frames per clip, T")
+    parts: int | dict[str, list[str]] = Field(
+        6, description="3, 4 or 6 for a built-in grouping, or part names with their COCO joints"
+    )
+    guidance: Literal["prior", "published"] = Field(
+        "prior", description="what heat does in the local branch: a prior on attention, or as released"
+    )
+    published_maps: Literal["gaussian", "empty"] = Field(
+        "gaussian", description="guidance published only: maps as meant, or empty as the released script's"
+    )
+    tcss: Literal["off", "time", "sequence"] | None = Field(
+        None,
+        description="temporal clip shift and shuffle: off, within each patch's row (time) or over all tokens "
+        "(sequence); left out: time with guidance prior, sequence with guidance published",
+    )
+    tcss_shift: int = Field(5, ge=0, description="tcss sequence: tokens by which the sequence is shifted")
+    kps: bool = Field(True, description="use the keypoint heat; false: every weight is one")
+    global_only: bool = Field(False, description="drop the local branch")
+    local_only: bool = Field(False, description="drop the global branch and its temporal attention")
+    part_specific: bool = Field(False, description="a wide block for every part instead of a shared one")
+    drop_path: float = Field(0.1, ge=0, lt=1, description="stochastic depth at the last block, rising from 0")
+    camera_scale: float = Field(3.0, description="factor on the camera embedding")
+    attention_width: int = Field(256, ge=1, description="hidden width of the temporal attention")
+
+    @field_validator("tcss", mode="before")
+    @classmethod
+    def _yaml_off(cls, value: Any) -> Any:
+        return "off" if value is False else value  # YAML 1.1 reads a bare `off` as false
+
+    @field_validator("image_size")
+    @classmethod
+    def _positive_size(cls, value: tuple[int, int]) -> tuple[int, int]:
+        if min(value) < 1:
+            raise ValueError(f"image_size {value}: height and width must be at least 1 pixel")
+        return value
+
+    @field_validator("parts")
+    @classmethod
+    def _known_parts(cls, value: int | dict[str, list[str]]) -> int | dict[str, list[str]]:
+        try:
+            body.grouping(value)
+        except KeyReIDError as error:
+            raise ValueError(str(error)) from None
+        return value
+
+    @field_validator("backbone_args")
+    @classmethod
+    def _no_doubled_arguments(cls, value: dict[str, Any]) -> dict[str, Any]:
+        for name in OWN_FIELDS.keys() & value.keys():
+            raise ValueError(f"backbone_args: {name} is set by {OWN_FIELDS[name]}; remove it here")
+        return value
+
+    @model_validator(mode="after")
+    def _possible(self) -> "ModelConfig":
+        if self.global_only and self.local_only:
+            raise ValueError("global_only and local_only are both true: no branch is left; set one to false")
+        if self.global_only and self.part_specific:
+            raise ValueError("part_specific is true but global_only drops the local branch; set one to false")
+        if self.guidance == "published" and self.tcss == "time":
+            raise ValueError("tcss time does not go with guidance published; use tcss sequence or off")
+        return self
+
+    @property
+    def tcss_mode(self) -> str:
+        """off, time or sequence, with the default of the guidance filled in."""
+        return self.tcss or ("time" if self.guidance == "prior" else "sequence")
+
+    @property
+    def part_names(self) -> tuple[str, ...]:
+        """Names of the parts, in the order of every K axis."""
+        return tuple(body.grouping(self.parts))

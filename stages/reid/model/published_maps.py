@@ -1,0 +1,70 @@
+"""Part maps as the released code makes them. `guidance: published` only. numpy and OpenCV.
+
+The released recipe: a Gaussian at each keypoint whose score is above 0.1, the maximum over a
+part's joints, resized to the network's input, scaled per part from its minimum and maximum to
+[0, 1], then to [-1, 1]. So no heat is -1, and what is filled in as 0 (padding, erased areas) is
+half heat. The released script cuts its kernel one row and one column short and then draws
+nothing: its maps are -1 throughout. Nobody knows which of the two the released weights saw.
+"""
+
+import cv2
+import numpy as np
+
+from stages.reid.model.parts import Grouping, part_joints
+
+MIN_SCORE = 0.1
+RADIUS_DIVISOR = 11  # radius of a Gaussian: int(frame width / 11) pixels
+NO_HEAT = -1.0
+
+
+def published_part_maps(
+    keypoints: np.ndarray,
+    frame_size: np.ndarray,
+    parts: Grouping = 6,
+    size: tuple[int, int] = (256, 128),
+    empty: bool = False,
+) -> np.ndarray:
+    """Part maps of frames: float32 [N, K, *size] in [-1, 1].
+
+    keypoints  [N, 17, 3], x and y in pixels of the frame, and the score.
+    frame_size [N, 2], height and width in pixels. size: height and width of the maps.
+    empty: what the released script writes, -1 everywhere.
+    """
+    members = part_joints(parts)
+    maps = np.full((len(keypoints), len(members), *size), NO_HEAT, dtype=np.float32)
+    if empty:
+        return maps
+    for frame, (points, (height, width)) in enumerate(zip(keypoints, frame_size, strict=True)):
+        for part, joints in enumerate(members):
+            drawn = gaussians(points[joints], int(height), int(width))
+            if drawn.shape != tuple(size):
+                drawn = cv2.resize(drawn, (size[1], size[0]), interpolation=cv2.INTER_LINEAR)
+            low, high = drawn.min(), drawn.max()
+            if high > low:
+                maps[frame, part] = (drawn - low) / (high - low) * 2 - 1
+    return maps
+
+
+def gaussians(points: np.ndarray, height: int, width: int) -> np.ndarray:
+    """Maximum of Gaussians at the points [J, 3] that are sure enough: float32 [height, width].
+
+    Radius r = int(width / 11), kernel of 2r + 1 pixels, standard deviation a quarter of the kernel,
+    peak 1 at the pixel that holds the point. What lies outside the kernel or the frame is 0.
+    """
+    drawn = np.zeros((height, width), dtype=np.float32)
+    radius = width // RADIUS_DIVISOR
+    spread = (2 * radius + 1) / 4
+    for x, y, score in points:
+        if not score > MIN_SCORE or not np.isfinite((x, y)).all():
+            continue
+        along_x = _bell(np.floor(x), width, radius, spread)
+        along_y = _bell(np.floor(y), height, radius, spread)
+        np.maximum(drawn, along_y[:, None] * along_x, out=drawn)
+    return drawn
+
+
+def _bell(centre: float, length: int, radius: int, spread: float) -> np.ndarray:
+    """A Gaussian along one axis, cut off at `radius` pixels from its centre: float32 [length]."""
+    distance = np.arange(length, dtype=np.float32) - np.float32(centre)
+    bell = np.exp(-(distance**2) / np.float32(2 * spread**2))
+    return np.where(np.abs(distance) <= radius, bell, np.float32(0))

@@ -1,0 +1,166 @@
+"""A network on disk: weights as safetensors, and beside them a JSON file that says what they are."""
+
+import json
+import os
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from pydantic import ValidationError
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+
+from cache.errors import KeyReIDError
+from stages.reid.model.config import ModelConfig
+from stages.reid.model.keyreid import KeyReID
+
+FORMAT = 1
+SHOWN = 20  # differences named in an error; the rest is counted
+
+DTYPES = {torch.float32: "F32", torch.float16: "F16", torch.bfloat16: "BF16", torch.int64: "I64"}
+
+
+def save_model(model: KeyReID, path: Path, **extra: Any) -> Path:
+    """Write `path` (.safetensors) and the .json of the same name; both appear complete or not at all.
+
+    extra: JSON values to keep with the network, such as epoch and data set. Returns path.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    description = describe(model)
+    tensors = {name: value.detach().cpu().contiguous() for name, value in model.state_dict().items()}
+    metadata = {"format": "pt", "keyreid": json.dumps(description, sort_keys=True)}
+    temporary = path.with_name(path.name + ".tmp")
+    save_file(tensors, temporary, metadata=metadata)
+    _replace(temporary, path)
+    text = json.dumps({"format": FORMAT, **description, "extra": extra}, indent=2)
+    temporary = path.with_name(path.stem + ".json.tmp")
+    temporary.write_text(text + "\n", encoding="utf-8")
+    _replace(temporary, path.with_suffix(".json"))
+    return path
+
+
+def load_model(path: Path, config: ModelConfig | None = None) -> tuple[KeyReID, dict[str, Any]]:
+    """Rebuild the network that `save_model` wrote, in evaluation mode, with its extra values.
+
+    config: what the caller expects. Raises KeyReIDError that lists the differences when a file is
+    missing or damaged, belongs to another config, or lacks entries, has more, or other shapes.
+    """
+    path = Path(path)
+    described, extra = _read_description(path.with_suffix(".json"))
+    stored, header = _read_header(path)
+    if header and header != described:
+        raise KeyReIDError(
+            f"checkpoint {path}: weights and {path.with_suffix('.json').name} do not belong together "
+            f"({listed(differences(described, header))}); keep the two files of one checkpoint"
+        )
+    found = _parse_config(described["config"], path)
+    if config is not None:
+        refuse_other_config(path, expected=config, found=found)
+    with torch.device("meta"):
+        model = KeyReID(found, described["num_persons"], described["num_cameras"])
+    wrong = entry_differences({name: _entry(value) for name, value in model.state_dict().items()}, stored)
+    if wrong:
+        raise KeyReIDError(f"checkpoint {path}: not the weights of its config: {listed(wrong)}")
+    with safe_open(path, framework="pt") as file:
+        # Owned copies: tensors of an open file are views of it.
+        model.load_state_dict({name: file.get_tensor(name).clone() for name in stored}, assign=True)
+    return model.eval(), extra
+
+
+def describe(model: KeyReID) -> dict[str, Any]:
+    """Config and sizes of a network as JSON values, without where its start weights came from."""
+    config = model.config.model_copy(update={"pretrained": False, "vit_path": None})
+    return {
+        "config": config.model_dump(mode="json"),
+        "num_persons": model.num_persons,
+        "num_cameras": model.num_cameras,
+    }
+
+
+def refuse_other_config(path: Path, expected: ModelConfig, found: ModelConfig) -> None:
+    """Raise KeyReIDError when two configs describe different networks; start weights do not count."""
+    start = {"pretrained", "vit_path"}
+    wrong = differences(
+        expected.model_dump(mode="json", exclude=start), found.model_dump(mode="json", exclude=start)
+    )
+    if wrong:
+        raise KeyReIDError(f"checkpoint {path}: trained with another config: {listed(wrong)}")
+
+
+def differences(expected: Mapping, found: Mapping, prefix: str = "") -> list[str]:
+    """Leaves in which two nested mappings differ, in words."""
+    lines = []
+    for key in sorted(expected.keys() | found.keys()):
+        left, right = expected.get(key), found.get(key)
+        if isinstance(left, Mapping) and isinstance(right, Mapping):
+            lines += differences(left, right, f"{prefix}{key}.")
+        elif left != right:
+            lines.append(f"{prefix}{key} is {right!r}, expected {left!r}")
+    return lines
+
+
+def entry_differences(expected: Mapping[str, tuple], found: Mapping[str, tuple]) -> list[str]:
+    """Missing, further and unlike entries of a state dict, each entry being (dtype, shape)."""
+    lines = [f"{name} is missing" for name in expected if name not in found]
+    lines += [f"{name} is not part of the network" for name in found if name not in expected]
+    for name in expected.keys() & found.keys():
+        if expected[name] != found[name]:
+            lines.append(f"{name} is {_words(found[name])}, expected {_words(expected[name])}")
+    return sorted(lines)
+
+
+def listed(lines: Iterable[str]) -> str:
+    """Differences on one line; beyond the first ones, their number."""
+    lines = list(lines)
+    more = [f"and {len(lines) - SHOWN} more"] if len(lines) > SHOWN else []
+    return "; ".join(lines[:SHOWN] + more)
+
+
+def _words(entry: tuple) -> str:
+    return f"{entry[0]} {list(entry[1])}"
+
+
+def _entry(value: torch.Tensor) -> tuple:
+    return DTYPES.get(value.dtype, str(value.dtype)), tuple(value.shape)
+
+
+def _read_description(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
+    if not path.is_file():
+        raise KeyReIDError(f"checkpoint {path}: no such file; a checkpoint is .safetensors and .json")
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"))
+        described = {key: data[key] for key in ("config", "num_persons", "num_cameras")}
+    except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError) as error:
+        raise KeyReIDError(f"checkpoint {path}: not the description of a checkpoint ({error})") from error
+    if data.get("format") != FORMAT:
+        raise KeyReIDError(f"checkpoint {path}: format {data.get('format')!r}, this program reads {FORMAT}")
+    return described, data.get("extra", {})
+
+
+def _read_header(path: Path) -> tuple[dict[str, tuple], dict[str, Any]]:
+    if not path.is_file():
+        raise KeyReIDError(f"checkpoint {path}: no such file")
+    try:
+        with safe_open(path, framework="pt") as file:
+            slices = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118  not a dict
+            stored = {name: (part.get_dtype(), tuple(part.get_shape())) for name, part in slices.items()}
+            return stored, json.loads((file.metadata() or {}).get("keyreid", "{}"))
+    except (SafetensorError, json.JSONDecodeError) as error:
+        raise KeyReIDError(f"checkpoint {path}: not a safetensors file, or cut short ({error})") from error
+
+
+def _parse_config(values: Any, path: Path) -> ModelConfig:
+    try:
+        return ModelConfig.model_validate(values)
+    except ValidationError as error:
+        reasons = [f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors()]
+        raise KeyReIDError(f"checkpoint {path}: its config is not valid here: {listed(reasons)}") from error
+
+
+def _replace(temporary: Path, path: Path) -> None:
+    """Make a finished file visible: flushed to disk, then renamed."""
+    with temporary.open("rb+") as file:
+        os.fsync(file.fileno())
+    temporary.replace(path)
