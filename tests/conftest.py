@@ -18,3 +18,15 @@ def real_data() -> Path:
     path = Path(folder)
     assert path.is_dir(), f"KEYREID_REAL_DATA={folder} is not a folder"
     return path
+
+
+@pytest.fixture(scope="session")
+def walkers_tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Root of a small walkers data set: 8 persons (4 train, 4 test), 2 cameras, tracklets of 4 to 6 frames."""
+    from stages.datasets.walkers import make
+    from stages.datasets.walkers.config import WalkersConfig
+
+    config = WalkersConfig(
+        seed=5, identities=8, cameras=2, tracklets=2, min_frames=4, max_frames=6, distractors=3, junk=2
+    )
+    return make.run(config, tmp_path_factory.mktemp("data") / "walkers")

@@ -1,0 +1,7 @@
+"""Walkers: a data set of animated pedestrians that the program makes itself, in MARS layout.
+
+`config` what can be chosen · `wardrobe` who wears what · `plan` who is filmed where · `body` skeleton
+and gait · `camera` view and colour · `figure`, `paints` a skeleton dressed · `draw` the rasteriser ·
+`backdrop`, `occluders` the scene · `film` one tracklet · `layout` MARS files · `sheet` the contact sheet ·
+`make` the stage.
+"""

@@ -1,0 +1,57 @@
+"""Writes a data set in MARS layout: names, tracklet tables and queries, byte for byte the same each time."""
+
+import csv
+from pathlib import Path
+
+import numpy as np
+import scipy.io
+
+from stages.datasets.walkers.body import COCO
+from stages.datasets.walkers.film import Occlusion
+from stages.datasets.walkers.plan import Plan, TrackletPlan
+
+OCCLUDER_COLUMNS = ("frame", "kind", "left", "top", "right", "bottom", "covered")
+
+
+def _save_mat(path: Path, values: dict[str, np.ndarray]) -> None:
+    scipy.io.savemat(path, values)
+    with path.open("r+b") as file:  # the header's text holds the time of writing
+        file.write(b"MATLAB 5.0 MAT-file, walkers".ljust(116))
+
+
+def _table(tracklets: tuple[TrackletPlan, ...]) -> np.ndarray:
+    """MARS's table int32 [N, 4]: first and last line of the name list (from 1), person, camera."""
+    ends = np.cumsum([t.frames for t in tracklets])
+    return np.array(
+        [(end - t.frames + 1, end, t.person, t.camera) for t, end in zip(tracklets, ends, strict=True)],
+        np.int32,
+    )
+
+
+def write_info(plan: Plan, root: Path) -> None:
+    """The five files of MARS's `info` folder; lines end with CR LF, as MARS's do."""
+    info = root / "info"
+    info.mkdir(parents=True, exist_ok=True)
+    for split, tracklets in (("train", plan.train), ("test", plan.test)):
+        names = [Path(path).name for t in tracklets for path in t.frame_paths()]
+        (info / f"{split}_name.txt").write_bytes("".join(f"{name}\r\n" for name in names).encode())
+        _save_mat(info / f"tracks_{split}_info.mat", {f"track_{split}_info": _table(tracklets)})
+    query = np.array(plan.query, np.int64)[None] + 1
+    kind = np.uint16 if query.max(initial=0) < 2**16 else np.int32
+    _save_mat(info / "query_IDX.mat", {"query_IDX": query.astype(kind)})
+
+
+def write_keypoints(root: Path, frames: list[str], keypoints: np.ndarray) -> None:
+    """keypoints.npz: `frames` [F] relative paths, `keypoints` float32 [F, 17, 3], `joints` [17] names."""
+    with (root / "keypoints.npz").open("wb") as file:
+        np.savez_compressed(file, frames=np.array(frames), keypoints=keypoints, joints=np.array(COCO))
+
+
+def write_occluders(root: Path, records: list[tuple[str, Occlusion]]) -> None:
+    """occluders.csv: one line per frame in which something stands before the walker; pixels of the frame."""
+    with (root / "occluders.csv").open("w", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(OCCLUDER_COLUMNS)
+        for frame, occlusion in records:
+            numbers = [f"{v:.2f}" for v in occlusion.box] + [f"{occlusion.covered:.4f}"]
+            writer.writerow([frame, occlusion.kind, *numbers])

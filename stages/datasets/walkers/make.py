@@ -1,0 +1,164 @@
+"""The stage: from a config to a folder in MARS layout, whole or not at all."""
+
+import hashlib
+import json
+import shutil
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+import cv2
+import joblib
+import numpy as np
+
+from cache.errors import KeyReIDError
+from stages.datasets.tracklet import JUNK
+from stages.datasets.walkers.config import LOOK, WalkersConfig
+from stages.datasets.walkers.film import Occlusion, film_by_number
+from stages.datasets.walkers.layout import write_info, write_keypoints, write_occluders
+from stages.datasets.walkers.plan import Plan, TrackletPlan, make_plan
+from stages.datasets.walkers.sheet import draw_sheet
+from stages.datasets.walkers.wardrobe import changed_parts
+
+RECORD = "walkers.json"
+
+
+def _film_to_disk(
+    plan: TrackletPlan, config: WalkersConfig, root: Path
+) -> tuple[np.ndarray, tuple[Occlusion | None, ...], str]:
+    """Film one tracklet and write its JPEG files; returns keypoints, occlusions and a digest of the files."""
+    cv2.setNumThreads(1)  # the tracklets are what runs side by side
+    made = film_by_number(plan, config.seed, config.camera_effect)
+    digest = hashlib.sha256()
+    for path, frame in zip(plan.frame_paths(), made.frames, strict=True):
+        encoded, data = cv2.imencode(".jpg", frame, [cv2.IMWRITE_JPEG_QUALITY, config.jpeg_quality])
+        if not encoded:
+            raise KeyReIDError(f"{path}: OpenCV could not encode the frame as JPEG")
+        digest.update(data.tobytes())
+        (root / path).write_bytes(data.tobytes())
+    return made.keypoints, made.occlusions, digest.hexdigest()
+
+
+def _in_order(results: Iterable, total: int, progress: Callable[[int, int], None] | None, lengths: list[int]):
+    done = 0
+    for result, length in zip(results, lengths, strict=True):
+        done += length
+        if progress:
+            progress(done, total)
+        yield result
+
+
+def is_made(config: WalkersConfig, root: Path) -> bool:
+    """Whether `root` holds all of this config's data: same fingerprint, all frames, same sum of bytes."""
+    try:
+        record = json.loads((root / RECORD).read_text())
+    except (FileNotFoundError, NotADirectoryError, json.JSONDecodeError):
+        return False
+    if record.get("fingerprint") != config.fingerprint():
+        return False
+    if not all((root / "info" / name).is_file() for name in record["info"]):
+        return False
+    try:
+        size = sum((root / p).stat().st_size for t in make_plan(config).tracklets() for p in t.frame_paths())
+    except FileNotFoundError:
+        return False
+    return size == record["frame_bytes"]
+
+
+def run(
+    config: WalkersConfig,
+    root: Path,
+    workers: int = 1,
+    force: bool = False,
+    progress: Callable[[int, int], None] | None = None,
+) -> Path:
+    """Make the data set in `root` and return `root`; does nothing where it is already made.
+
+    workers: processes; the bytes do not depend on them. force: replace a different walkers data set.
+    progress: called with frames done and frames in all.
+    Writes into `<root>.tmp` and renames at the end. Raises KeyReIDError where `root` holds something else.
+    """
+    root = Path(root)
+    if is_made(config, root):
+        return root
+    if root.exists() and (not root.is_dir() or any(root.iterdir())):
+        if not (root / RECORD).is_file():
+            raise KeyReIDError(f"{root}: holds something other than walkers; name a new or empty folder")
+        if not force:
+            raise KeyReIDError(
+                f"{root}: holds walkers made with other values, or incomplete; "
+                "--force replaces them, or name another folder"
+            )
+    plan = make_plan(config)
+    partial = root.with_name(root.name + ".tmp")
+    shutil.rmtree(partial, ignore_errors=True)
+    try:
+        _write(config, plan, partial, workers, progress)
+        if root.exists():
+            shutil.rmtree(root)
+        partial.rename(root)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+    return root
+
+
+def _write(
+    config: WalkersConfig, plan: Plan, root: Path, workers: int, progress: Callable[[int, int], None] | None
+) -> None:
+    tracklets = plan.tracklets()
+    for folder in sorted({Path(t.frame_paths()[0]).parent for t in tracklets}):
+        (root / folder).mkdir(parents=True)
+    total = sum(t.frames for t in tracklets)
+    jobs = (joblib.delayed(_film_to_disk)(t, config, root) for t in tracklets)
+    results = joblib.Parallel(n_jobs=workers, return_as="generator")(jobs)
+    keypoints, records, digest = [], [], hashlib.sha256()
+    for tracklet, (points, occlusions, frames) in zip(
+        tracklets, _in_order(results, total, progress, [t.frames for t in tracklets]), strict=True
+    ):
+        keypoints.append(points)
+        records += [(p, o) for p, o in zip(tracklet.frame_paths(), occlusions, strict=True) if o is not None]
+        digest.update(frames.encode())
+    frames = [p for t in tracklets for p in t.frame_paths()]
+    write_info(plan, root)
+    write_keypoints(root, frames, np.concatenate(keypoints))
+    write_occluders(root, records)
+    draw_sheet(plan, root)
+    record = {
+        "maker": "walkers",
+        "look": LOOK,
+        "fingerprint": config.fingerprint(),
+        "config": config.model_dump(),
+        "frames": total,
+        "frame_bytes": sum((root / p).stat().st_size for p in frames),
+        "frames_sha256": digest.hexdigest(),
+        "info": sorted(p.name for p in (root / "info").iterdir()),
+        "counts": _counts(plan),
+        "lookalikes": _describe_pairs(plan),
+        "occluded_tracklets": [t.name for t in tracklets if t.occluded],
+    }
+    (root / RECORD).write_text(json.dumps(record, indent=1, sort_keys=True) + "\n")
+
+
+def _counts(plan: Plan) -> dict[str, int | float]:
+    walkers = [t for t in plan.test if t.person != JUNK]
+    occluded = sum(t.frames for t in walkers if t.occluded)
+    return {
+        "train_persons": len({t.person for t in plan.train}),
+        "train_tracklets": len(plan.train),
+        "train_frames": sum(t.frames for t in plan.train),
+        "test_persons": len({t.person for t in plan.test if t.person > 0}),
+        "test_tracklets": len(plan.test),
+        "test_frames": sum(t.frames for t in plan.test),
+        "queries": len(plan.query),
+        "distractor_tracklets": sum(t.person == 0 for t in plan.test),
+        "junk_tracklets": sum(t.person == JUNK for t in plan.test),
+        "test_walker_frames": sum(t.frames for t in walkers),
+        "test_walker_frames_occluded": occluded,
+        "test_occlusion": round(occluded / max(1, sum(t.frames for t in walkers)), 4),
+    }
+
+
+def _describe_pairs(plan: Plan) -> list[dict]:
+    clothes = {t.person: t.identity.clothes for t in plan.tracklets() if t.person > 0}
+    return [
+        {"persons": [a, b], "unlike": changed_parts(clothes[a], clothes[b])} for a, b, _ in sorted(plan.pairs)
+    ]
