@@ -8,6 +8,10 @@ from pydantic import Field
 from cache.errors import KeyReIDError
 from pipeline.recipe_file import load
 from stages.config import StrictModel
+from stages.pose.config import PoseConfig
+from stages.reid.evaluate import EvalConfig
+from stages.reid.model.config import ModelConfig
+from stages.reid.train_config import TrainConfig
 
 CONFIGS = Path(__file__).resolve().parent.parent / "configs"
 
@@ -28,6 +32,10 @@ class Recipe(StrictModel):
     name: str = Field("default", pattern=r"^[A-Za-z0-9._-]+$", description="goes into the run folder's name")
     dataset: DatasetConfig
     cache: Path | None = Field(None, description="folder of the pose cache; default poses/<dataset>")
+    pose: PoseConfig = Field(default_factory=PoseConfig, description="stage one")
+    model: ModelConfig = Field(default_factory=ModelConfig, description="the network of stage two")
+    train: TrainConfig = Field(default_factory=TrainConfig, description="training")
+    eval: EvalConfig = Field(default_factory=EvalConfig, description="evaluation")
 
 
 def recipe_path(dataset: str | None, config: Path | None) -> Path:
