@@ -1,0 +1,125 @@
+"""Training states on disk: written whole or not at all, checked before they are trusted."""
+
+import hashlib
+import json
+import logging
+import os
+import re
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import torch
+
+from cache.errors import KeyReIDError
+
+log = logging.getLogger(__name__)
+_NAME = re.compile(r"state-(\d{8})\.pt")
+
+
+class _HashingWriter:
+    """A binary file that knows the SHA-256 and the length of what went through it."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file, self._hash, self.bytes = file, hashlib.sha256(), 0
+
+    def write(self, data: Any) -> int:
+        self._hash.update(data)
+        self.bytes += len(memoryview(data).cast("B"))
+        return self._file.write(data)
+
+    def flush(self) -> None:
+        self._file.flush()
+
+    @property
+    def sha256(self) -> str:
+        return self._hash.hexdigest()
+
+
+class CheckpointFolder:
+    """`state-<step>.pt`, tensors and plain types only, each with a JSON beside it that is written last.
+
+    A state counts only if its JSON is there and agrees in length and SHA-256.
+    """
+
+    def __init__(self, folder: Path, keep: int) -> None:
+        self.folder, self.keep = folder, keep
+
+    def save(self, step: int, state: dict[str, Any], about: dict[str, Any]) -> Path | None:
+        """Write a state. None, with a warning, where the disk refuses; earlier states are kept then."""
+        path = self.folder / f"state-{step:08d}.pt"
+        part, part_json = path.with_suffix(".pt.tmp"), path.with_suffix(".json.tmp")
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            with part.open("wb") as file:
+                writer = _HashingWriter(file)
+                torch.save(state, writer)
+                file.flush()
+                os.fsync(file.fileno())
+            record = {"step": step, "bytes": writer.bytes, "sha256": writer.sha256, **about}
+            with part_json.open("w") as file:
+                json.dump(record, file, indent=1)
+                file.flush()
+                os.fsync(file.fileno())
+            part.replace(path)
+            part_json.replace(path.with_suffix(".json"))
+            _sync_folder(self.folder)
+        except (OSError, RuntimeError) as error:  # torch.save wraps some write errors in RuntimeError
+            for file in (part, part_json):
+                file.unlink(missing_ok=True)
+            log.warning("%s could not be written (%s); earlier checkpoints are kept", path, error)
+            return None
+        return path
+
+    def states(self) -> list[Path]:
+        """States, newest first, complete or not."""
+        found = [p for p in self.folder.glob("state-*.pt") if _NAME.fullmatch(p.name)]
+        return sorted(found, reverse=True)
+
+    def newest(self) -> Path | None:
+        """The newest complete state; broken ones are skipped with a warning that names them."""
+        for path in self.states():
+            problem = self.problem(path)
+            if problem is None:
+                return path
+            log.warning("%s is skipped: %s", path, problem)
+        return None
+
+    def problem(self, path: Path) -> str | None:
+        """What is wrong with a state, or None."""
+        try:
+            record = json.loads(path.with_suffix(".json").read_text())
+            size, digest = record["bytes"], record["sha256"]
+        except FileNotFoundError:
+            return "its .json is missing, so it was not finished"
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            return f"its .json cannot be read ({error})"
+        if path.stat().st_size != size:
+            return f"{path.stat().st_size} bytes, expected {size}"
+        with path.open("rb") as file:
+            if hashlib.file_digest(file, "sha256").hexdigest() != digest:
+                return "its contents do not match their SHA-256"
+        return None
+
+    def load(self, path: Path) -> dict[str, Any]:
+        """A state's contents, on the CPU. Reads tensors and plain types only, never code."""
+        try:
+            return torch.load(path, map_location="cpu", weights_only=True)
+        except Exception as error:  # torch.load raises many types for a damaged file
+            raise KeyReIDError(
+                f"{path}: not a readable training state ({error}); remove it and resume again"
+            ) from error
+
+    def prune(self, best_step: int | None = None) -> None:
+        """Remove all but the newest `keep` states and the best."""
+        for path in self.states()[self.keep :]:
+            if int(_NAME.fullmatch(path.name).group(1)) != best_step:
+                path.with_suffix(".json").unlink(missing_ok=True)
+                path.unlink(missing_ok=True)
+
+
+def _sync_folder(folder: Path) -> None:
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

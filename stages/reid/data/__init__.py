@@ -1,0 +1,1 @@
+"""From frames and cached heatmaps to batches of clips."""

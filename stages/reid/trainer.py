@@ -1,0 +1,198 @@
+"""One training step, and everything that a training state has to hold."""
+
+import random
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import numpy as np
+import torch
+import torch.distributed as dist
+from accelerate import Accelerator
+from timm.utils import ModelEmaV3
+from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
+
+import stages.compat  # noqa: F401  before timm
+from stages.reid.model import KeyReID
+from stages.reid.model.drop_path import KeyedDropPath, set_keys
+from stages.reid.model.keyreid import ClipOutput
+from stages.reid.objective import Objective
+from stages.reid.optim import Schedule, build_center_optimizer, build_optimizer
+from stages.reid.train_config import TrainConfig
+
+
+class NotFiniteError(Exception):
+    """The loss of a batch is NaN or infinite; `details` are its parts."""
+
+    def __init__(self, details: dict[str, float]) -> None:
+        super().__init__("loss is not finite")
+        self.details = details
+
+
+@dataclass
+class StepResult:
+    """Means over all processes, and what this process's network returned."""
+
+    details: dict[str, float]
+    output: ClipOutput
+    updated: bool  # whether the weights changed, or gradients are still accumulating
+    stop: int  # signal that some process received, or 0
+
+
+class Trainer:
+    """Network, losses, optimisers, schedule and EMA under accelerate."""
+
+    def __init__(
+        self, model: KeyReID, config: TrainConfig, accelerator: Accelerator, batches_per_epoch: int
+    ) -> None:
+        self.config, self.accelerator, self.model = config, accelerator, model
+        self.objective = Objective(model, config.loss)
+        # copied before anything wraps the network, so that its names stay those of the network
+        self.ema = None
+        if config.ema.decay:
+            model.to(accelerator.device)
+            self.ema = ModelEmaV3(model, decay=config.ema.decay, use_warmup=config.ema.warmup)
+        if config.activation_checkpointing:
+            checkpoint_blocks(model)
+        if config.compile:
+            model.compile(backend=config.compile_backend)
+        optimizer = build_optimizer(model, config.optim)
+        steps = config.epochs * batches_per_epoch // config.optim.accumulate
+        self.schedule = Schedule(optimizer, config.schedule, config.epochs, steps)
+        self.wrapped, self.optimizer = accelerator.prepare(self.objective, optimizer)
+        self.centers = self.objective.center_parameters()
+        self.center_optimizer = build_center_optimizer(self.centers, config.optim)
+        self.updates = 0  # optimiser steps so far
+
+    def step(self, batch: dict[str, Tensor], epoch: int, stop: int) -> StepResult:
+        """Forward, backward and, unless gradients accumulate, an update. stop: signal received here, or 0.
+
+        Raises NotFiniteError, in every process and before anything is updated, for a loss that is not finite.
+        """
+        device = self.accelerator.device
+        batch = {k: v.to(device, non_blocking=True) if isinstance(v, Tensor) else v for k, v in batch.items()}
+        self.wrapped.train()
+        self.schedule.set(epoch, self.updates)
+        with self.accelerator.accumulate(self.wrapped):
+            total, parts, output = self.wrapped(batch)
+            details, stop = self._shared(parts, stop)
+            if not np.isfinite(details["loss"]):
+                raise NotFiniteError(details)
+            self.accelerator.backward(total)
+            updated = self.accelerator.sync_gradients
+            if updated:
+                details["gradient_norm"] = self._update()
+        return StepResult(details, output, updated, stop)
+
+    def _shared(self, parts: dict[str, Tensor], stop: int) -> tuple[dict[str, float], int]:
+        """Means over processes, in one exchange together with the request to stop."""
+        values = torch.stack(
+            [*(v.float() for v in parts.values()), torch.tensor(float(stop)).to(parts["loss"])]
+        )
+        if self.accelerator.num_processes > 1:
+            everyone = [torch.empty_like(values) for _ in range(self.accelerator.num_processes)]
+            dist.all_gather(everyone, values)
+            table = torch.stack(everyone)
+            values = torch.cat([table[:, :-1].mean(dim=0), table[:, -1:].amax(dim=0)])
+        numbers = values.tolist()
+        return dict(zip(parts, numbers[:-1], strict=True)), int(numbers[-1])
+
+    def _update(self) -> float:
+        accelerator, limit = self.accelerator, self.config.optim.clip_norm
+        if accelerator.scaler is not None:
+            # the centers' optimiser stays outside accelerate, which would update the scaler once for each
+            for parameter in self.centers:
+                parameter.grad.div_(accelerator.scaler.get_scale())
+        norm = accelerator.clip_grad_norm_(self.model.parameters(), limit or float("inf"))
+        self.optimizer.step()
+        if not accelerator.optimizer_step_was_skipped:
+            self.center_optimizer.step()
+            self.updates += 1
+            if self.ema is not None:
+                self.ema.update(self.model, step=self.updates)
+        self.optimizer.zero_grad()
+        self.center_optimizer.zero_grad()
+        return float(norm)
+
+    def learning_rate(self) -> float:
+        """The rate of weights outside layer decay: that of the first group without a bias factor."""
+        groups = self.optimizer.param_groups
+        return min(groups, key=lambda g: (-g["lr_scale"], g["lr"]))["lr"]
+
+    def state(self) -> dict[str, Any]:
+        """Tensors and plain types only. Call in every process: each adds its random state."""
+        scaler = self.accelerator.scaler
+        return {
+            "objective": self.objective.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "center_optimizer": self.center_optimizer.state_dict(),
+            "scaler": None if scaler is None else scaler.state_dict(),
+            "ema": None if self.ema is None else self.ema.module.state_dict(),
+            "updates": self.updates,
+            "random": self._gathered(random_state()),
+        }
+
+    def load_state(self, state: dict[str, Any]) -> None:
+        """Continue from `state()` of a run with the same network and optimisers."""
+        self.objective.load_state_dict(state["objective"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.center_optimizer.load_state_dict(state["center_optimizer"])
+        if self.accelerator.scaler is not None and state["scaler"] is not None:
+            self.accelerator.scaler.load_state_dict(state["scaler"])
+        if self.ema is not None and state["ema"] is not None:
+            self.ema.module.load_state_dict(state["ema"])
+        self.updates = state["updates"]
+        if self.accelerator.process_index < len(state["random"]):
+            set_random_state(state["random"][self.accelerator.process_index])
+
+    def _gathered(self, value: Any) -> list[Any]:
+        if self.accelerator.num_processes == 1:
+            return [value]
+        found = [None] * self.accelerator.num_processes
+        dist.all_gather_object(found, value)
+        return found
+
+
+def random_state() -> dict[str, Any]:
+    """The state of Python's, numpy's and torch's generators, as tensors and plain types."""
+    kind, keys, *rest = np.random.get_state()  # noqa: NPY002  libraries draw from it
+    return {
+        "python": random.getstate(),
+        "numpy": [kind, torch.from_numpy(keys.astype(np.int64)), *rest],
+        "torch": torch.get_rng_state(),
+        "cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
+    }
+
+
+def set_random_state(state: dict[str, Any]) -> None:
+    """Undo what was drawn since `random_state`."""
+    version, internal, gauss = state["python"]
+    random.setstate((version, tuple(internal), gauss))
+    kind, keys, *rest = state["numpy"]
+    np.random.set_state((kind, keys.numpy().astype(np.uint32), *rest))  # noqa: NPY002
+    torch.set_rng_state(state["torch"])
+    if state["cuda"] and len(state["cuda"]) == torch.cuda.device_count():
+        torch.cuda.set_rng_state_all(state["cuda"])
+
+
+def checkpoint_blocks(model: nn.Module) -> None:
+    """Recompute every transformer block's activations in the backward pass instead of keeping them.
+
+    A block that is recomputed gets the keys of its forward pass again, so it drops the same frames.
+    """
+    from timm.models.vision_transformer import Block
+
+    def run(block: nn.Module, forward: Any, keys: Tensor | None, *args: Any) -> Tensor:
+        set_keys(block, keys)
+        return forward(*args)
+
+    def recomputed(block: nn.Module, forward: Any, *args: Any) -> Tensor:
+        if not torch.is_grad_enabled():
+            return forward(*args)
+        keys = next((m.keys for m in block.modules() if isinstance(m, KeyedDropPath)), None)
+        return checkpoint(run, block, forward, keys, *args, use_reentrant=False)
+
+    for block in model.modules():
+        if isinstance(block, Block):
+            block.forward = partial(recomputed, block, block.forward)
