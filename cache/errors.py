@@ -1,6 +1,5 @@
 """The one error type for mistakes in what the user gave us."""
 
-
 AGAIN = "run the extract-poses command again to repair it"
 
 

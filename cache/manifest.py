@@ -39,6 +39,7 @@ class Manifest:
     parts: Mapping[str, object]
     shards: tuple[ShardEntry, ...]
     packages: Mapping[str, str] = field(default_factory=dict)
+    input_size: tuple[int, int] | None = None  # of the network, width and height
     joint_names: tuple[str, ...] = COCO_JOINTS
     floor: float = FLOOR
     zeroed: tuple[str, ...] = ()  # unreadable frames that were given zero heat on request
@@ -100,8 +101,8 @@ def load_manifest(path: Path) -> Manifest:
         shards = tuple(ShardEntry(**entry) for entry in record.pop("shards"))
         if record["schema"] != SCHEMA:
             raise KeyReIDError(f"{path} has schema {record['schema']}, not {SCHEMA}; extract the poses again")
-        for key in ("joint_names", "zeroed"):
-            record[key] = tuple(record[key])
+        for key in ("joint_names", "zeroed", "input_size"):
+            record[key] = None if record[key] is None else tuple(record[key])
         manifest = Manifest(shards=shards, **record)
     except FileNotFoundError as error:
         raise KeyReIDError(f"{path} does not exist; run keyreid extract-poses") from error

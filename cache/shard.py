@@ -47,9 +47,7 @@ def build_shard(
     """The bytes of a shard file. chunks: `encode`d heat, one per frame. attributes: JSON values."""
     rows = len(frames)
     names = np.array([frame.encode() for frame in frames])
-    with h5py.File(
-        "shard", mode="w", driver="core", backing_store=False, libver=("v110", "v110")
-    ) as file:
+    with h5py.File("shard", mode="w", driver="core", backing_store=False, libver=("v110", "v110")) as file:
         heat = file.create_dataset(
             "heatmaps",
             (rows, *CHUNK_SHAPE),

@@ -37,7 +37,7 @@ def shard_attributes(plan: Manifest, number: int) -> dict[str, object]:
         "shard": number,
         "estimator": plan.estimator,
         "weights_sha256": plan.weights_sha256,
-        "input_size": plan.parts.get("input_size"),
+        "input_size": plan.input_size and list(plan.input_size),
         "joint_names": list(plan.joint_names),
         "packages": dict(plan.packages),
         "fingerprint": plan.fingerprint,

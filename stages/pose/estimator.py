@@ -1,5 +1,6 @@
 """A pose network of mmpose, and what stage one asks of it: frames in, heat on the frame's grid out."""
 
+import importlib.util
 import logging
 from collections.abc import Sequence
 from pathlib import Path
@@ -25,12 +26,12 @@ MIRRORED = [
 
 def model_config(spec: EstimatorSpec) -> dict:
     """mmpose's `model` section for a spec, without pretrained initialisation. Raises KeyReIDError."""
-    import mmpose
     from mmengine import Config
 
+    mmpose = importlib.util.find_spec("mmpose")  # importing it takes seconds
     merged = Config({"model": {}})
     if spec.mmpose_config is not None:
-        path = Path(mmpose.__file__).parent / ".mim" / "configs" / spec.mmpose_config
+        path = Path(mmpose.origin).parent / ".mim" / "configs" / spec.mmpose_config
         if not path.is_file():
             raise KeyReIDError(f"estimator {spec.name}: mmpose has no config file {spec.mmpose_config}")
         merged = Config({"model": Config.fromfile(path).model.to_dict()})
@@ -39,6 +40,14 @@ def model_config(spec: EstimatorSpec) -> dict:
     section = merged.model.to_dict()
     section.get("backbone", {}).pop("init_cfg", None)
     return section
+
+
+def input_size(spec: EstimatorSpec) -> geometry.Size:
+    """Width and height of the network's input. Raises KeyReIDError where the model's decoder has none."""
+    decoder = (model_config(spec).get("head") or {}).get("decoder") or {}
+    if "input_size" not in decoder:
+        raise KeyReIDError(f"estimator {spec.name}: its model needs head.decoder with input_size")
+    return tuple(int(n) for n in decoder["input_size"])
 
 
 def build_network(spec: EstimatorSpec, initialise: bool = True) -> torch.nn.Module:

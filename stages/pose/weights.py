@@ -1,15 +1,22 @@
-"""Finding, fetching, checking and reading weights, without ever running code from the file."""
+"""Finding, fetching, checking and reading weights, without ever running code from the file.
+
+torch is imported where it is needed: a rerun that has nothing to do is quick without it.
+"""
+
+from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
-from safetensors.torch import load_file
 
 from cache.errors import KeyReIDError
 from cache.files import sha256_of
 from stages.pose.config import EstimatorSpec
+
+if TYPE_CHECKING:
+    import torch
 
 
 def weights_folder() -> Path:
@@ -46,6 +53,8 @@ def _fetch(spec: EstimatorSpec, target: Path) -> Path:
     way_out = f"{get} and put the file at {target}, or give its path with --weights"
     if spec.weights.url is None:
         raise KeyReIDError(f"weights of {spec.name} ({spec.weights.file}) are not there; {way_out}")
+    import torch
+
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         torch.hub.download_url_to_file(spec.weights.url, target, hash_prefix=spec.weights.sha256)
@@ -60,6 +69,9 @@ def read_state_dict(path: Path) -> dict[str, torch.Tensor]:
     Checkpoints are read with weights_only. mmpose's hold numpy arrays in their `meta`, so numpy's array
     and dtype constructors are allowed, and nothing more. Raises KeyReIDError.
     """
+    import torch
+    from safetensors.torch import load_file
+
     try:
         if path.suffix == ".safetensors":
             return load_file(path)

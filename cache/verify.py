@@ -1,0 +1,118 @@
+"""Is a shard what it should be? Used before a rerun trusts one, and by `keyreid cache verify`."""
+
+import hashlib
+import io
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import h5py
+import numpy as np
+
+from cache.chunks import decode
+from cache.errors import KeyReIDError
+from cache.manifest import MANIFEST, PLAN, Manifest, ShardEntry, load_manifest
+from cache.shard import frames_digest, read_rows
+from cache.writer import shard_attributes
+
+
+def check_shard(folder: Path, number: int, plan: Manifest) -> ShardEntry:
+    """The entry of a whole and sound shard of this plan; every byte is read.
+
+    Where the plan is a manifest, the file's SHA-256 must be the one it states; else every checksum inside
+    is checked. Raises ValueError saying what is wrong.
+    """
+    entry = plan.shards[number]
+    try:
+        data = (folder / entry.file).read_bytes()
+    except FileNotFoundError:
+        raise ValueError("missing") from None
+    except OSError as error:
+        raise ValueError(f"cannot be read: {error.strerror}") from error
+    digest = hashlib.sha256(data).hexdigest()
+    if entry.bytes and len(data) != entry.bytes:
+        raise ValueError(f"{len(data)} bytes, the manifest says {entry.bytes}")
+    if entry.sha256 and digest != entry.sha256:
+        raise ValueError(f"SHA-256 differs from the manifest's{_where(data)}")
+    shard = read_rows(io.BytesIO(data))
+    attributes = shard_attributes(plan, number)
+    if shard.attributes != attributes:
+        keys = [k for k in sorted(attributes) if shard.attributes.get(k) != attributes[k]]
+        raise ValueError(f"from another run: {', '.join(keys) or 'more attributes'} differ")
+    frames = [name.decode() for name in shard.frames]
+    if len(frames) != entry.rows or frames_digest(frames) != entry.frames_sha256:
+        raise ValueError(f"holds other frames than it should ({len(frames)}, expected {entry.rows})")
+    if not entry.sha256:
+        _check_arrays(data)
+        for frame, offset, size in zip(frames, shard.offsets, shard.sizes, strict=True):
+            try:
+                decode(data[offset : offset + size])
+            except ValueError as error:
+                raise ValueError(f"heat of {frame}: {error}") from error
+    return ShardEntry(entry.file, entry.rows, entry.frames_sha256, len(data), digest)
+
+
+def _check_arrays(data: bytes) -> None:
+    try:
+        with h5py.File(io.BytesIO(data), "r") as file:
+            keypoints, sizes = file["keypoints"][:], file["frame_size"][:]
+    except (OSError, RuntimeError) as error:
+        raise ValueError(f"keypoints or frame sizes: {str(error).splitlines()[0]}") from error
+    if not np.isfinite(keypoints).all() or (sizes < 0).any():
+        raise ValueError("keypoints or frame sizes are not numbers of pixels")
+
+
+def _where(data: bytes) -> str:
+    """What a damaged shard's own checksums say, as far as they can tell."""
+    try:
+        shard = read_rows(io.BytesIO(data))
+    except ValueError:
+        return " (index or attributes are damaged)"
+    for frame, offset, size in zip(shard.frames, shard.offsets, shard.sizes, strict=True):
+        try:
+            decode(data[offset : offset + size])
+        except ValueError:
+            return f" (heat of {frame.decode()} is damaged)"
+    return ""
+
+
+def check_shards(
+    folder: Path, plan: Manifest, threads: int = 4, done: Callable[[ShardEntry], None] | None = None
+) -> tuple[dict[int, ShardEntry], dict[int, str]]:
+    """Sound shards by number, and what is wrong with each of the others. `done` is called per shard."""
+    sound: dict[int, ShardEntry] = {}
+    wrong: dict[int, str] = {}
+
+    def check(number: int) -> None:
+        try:
+            sound[number] = check_shard(folder, number, plan)
+        except ValueError as error:
+            wrong[number] = str(error)
+        if done is not None:
+            done(plan.shards[number])
+
+    with ThreadPoolExecutor(threads) as pool:
+        list(pool.map(check, range(len(plan.shards))))
+    return sound, wrong
+
+
+def verify(folder: Path, threads: int = 4, done: Callable[[ShardEntry], None] | None = None) -> list[str]:
+    """Everything that is wrong with a cache, one line each; empty where it is sound.
+
+    Raises KeyReIDError where there is no cache at all.
+    """
+    if not any((folder / name).exists() for name in (PLAN, MANIFEST)):
+        raise KeyReIDError(f"there is no pose cache in {folder}; make it with keyreid extract-poses")
+    problems = []
+    name = MANIFEST if (folder / MANIFEST).exists() else PLAN
+    try:
+        plan = load_manifest(folder / name)
+    except KeyReIDError as error:
+        return [str(error)]
+    if name == PLAN:
+        problems.append(f"{MANIFEST}: missing, the cache is not finished")
+    _, wrong = check_shards(folder, plan, threads, done)
+    problems += [f"{plan.shards[number].file}: {wrong[number]}" for number in sorted(wrong)]
+    known = {entry.file for entry in plan.shards}
+    strays = sorted(path.name for path in folder.glob("shard-*.h5") if path.name not in known)
+    return problems + [f"{stray}: not in the manifest, from another run" for stray in strays]

@@ -1,0 +1,139 @@
+"""What a run of stage one is going to make, before it makes anything."""
+
+import hashlib
+import importlib.metadata
+import platform
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from cache.chunks import FLOOR
+from cache.errors import KeyReIDError
+from cache.manifest import MANIFEST, PLAN, Manifest, ShardEntry, fingerprint, load_manifest
+from cache.shard import SCHEMA, frames_digest, shard_name
+from stages.datasets.tracklet import Dataset
+from stages.pose.config import EstimatorSpec, PoseConfig
+
+PACKAGES = ("torch", "mmpose", "mmengine", "numpy", "opencv-python-headless", "h5py", "keyreid")
+
+
+def packages() -> dict[str, str]:
+    """Versions that can change a cache's content."""
+    found = {"python": platform.python_version()}
+    for package in PACKAGES:
+        try:
+            found[package] = importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            found[package] = "not installed"
+    return found
+
+
+def divide(dataset: Dataset, target: int | None) -> list[tuple[str, ...]]:
+    """Frames of each shard: runs of whole tracklets in dataset order, of at least `target` frames.
+
+    A frame that several tracklets share belongs to the first. target None: a 32nd of all frames,
+    but 64 to 2048.
+    """
+    seen: set[str] = set()
+    own = []
+    for tracklet in dataset.tracklets():
+        fresh = [frame for frame in tracklet.frames if frame not in seen]
+        seen.update(fresh)
+        own.append(fresh)
+    target = target or min(max(len(seen) // 32, 64), 2048)
+    runs, current = [], []
+    for frames in own:
+        current.extend(frames)
+        if len(current) >= target:
+            runs.append(tuple(current))
+            current = []
+    return [*runs, tuple(current)] if current else runs
+
+
+def settings(
+    config: PoseConfig, spec: EstimatorSpec, device: str, known: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Everything about the arithmetic that is fixed per cache.
+
+    What the config leaves open is taken from `known`, the settings of a cache that is already there.
+    """
+    gpu = device != "cpu"
+    open_ones = {
+        "batch_size": (config.batch_size, 128 if gpu else 32),
+        "threads": (config.threads, 4 if gpu else 1),
+        "half": (config.half, gpu),
+    }
+    chosen = {
+        key: given if given is not None else known.get(key, default)
+        for key, (given, default) in open_ones.items()
+    }
+    return {
+        **chosen,
+        "shard_frames": config.shard_frames if config.shard_frames else known.get("shard_frames"),
+        "padding": spec.padding if config.padding is None else config.padding,
+        "flip_test": config.flip_test,
+        "device": device.split(":")[0],
+        "layout": "channels_last",
+    }
+
+
+def content_digest(digests: np.ndarray) -> str:
+    """SHA-256 over the frames' digests, in order."""
+    return hashlib.sha256(np.ascontiguousarray(digests, "<u8").tobytes()).hexdigest()
+
+
+def make_parts(
+    runs: Sequence[Sequence[str]],
+    digests: np.ndarray,
+    bad: Iterable[int],
+    spec: EstimatorSpec,
+    weights_sha256: str,
+    chosen: Mapping[str, Any],
+) -> dict[str, Any]:
+    """What the fingerprint is made of, by name."""
+    network = {"mmpose_config": spec.mmpose_config, "model": spec.model}
+    return {
+        "frames": {
+            "count": sum(len(run) for run in runs),
+            "names": frames_digest([frame for run in runs for frame in run]),
+            "content": content_digest(digests),
+            "unreadable": sorted(int(row) for row in bad),
+        },
+        "estimator": spec.name,
+        "network": fingerprint(network),
+        "weights": weights_sha256,
+        "settings": dict(chosen),
+        "format": {"schema": SCHEMA, "floor": FLOOR, "codec": "deflate, fletcher32"},
+    }
+
+
+def make_plan(
+    runs: Sequence[Sequence[str]],
+    parts: Mapping[str, Any],
+    bad: Iterable[int],
+    input_size: tuple[int, int],
+) -> Manifest:
+    names = [frame for run in runs for frame in run]
+    return Manifest(
+        estimator=parts["estimator"],
+        weights_sha256=parts["weights"],
+        parts=parts,
+        shards=tuple(
+            ShardEntry(shard_name(number), len(run), frames_digest(run)) for number, run in enumerate(runs)
+        ),
+        packages=packages(),
+        input_size=input_size,
+        zeroed=tuple(names[row] for row in sorted(bad)),
+    )
+
+
+def earlier(folder: Path) -> Manifest | None:
+    """The manifest of a cache that is there, or its plan, or None (also where both are damaged)."""
+    for name in (MANIFEST, PLAN):
+        try:
+            return load_manifest(folder / name)
+        except KeyReIDError:
+            continue
+    return None

@@ -1,0 +1,101 @@
+"""Progress on the terminal: frames done, frames per second, time left."""
+
+import contextlib
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    TextColumn,
+    TimeRemainingColumn,
+)
+from rich.text import Text
+
+INTERVAL = 0.5  # seconds between looks at the progress file
+
+
+class Rate(ProgressColumn):
+    """Frames per second of late."""
+
+    def render(self, task) -> Text:
+        speed = task.finished_speed or task.speed
+        return Text(f"{speed:.1f} frames/s" if speed else "- frames/s")
+
+
+class Bar:
+    """One line on the terminal, nothing where the output is no terminal (then only the messages)."""
+
+    def __enter__(self) -> "Bar":
+        self._console = Console(stderr=True)
+        self._progress = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            Rate(),
+            TextColumn("left"),
+            TimeRemainingColumn(),
+            console=self._console,
+            speed_estimate_period=60,
+            disable=not self._console.is_terminal,
+        )
+        self._progress.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._progress.stop()
+
+    def say(self, message: str) -> None:
+        self._console.print(message, highlight=False, soft_wrap=True)
+
+    @contextlib.contextmanager
+    def count(self, name: str, total: int) -> Iterator[Callable[[int], None]]:
+        """Yields a function that is told of each n more that are done, from any thread."""
+        task = self._progress.add_task(name, total=total)
+        yield lambda more: self._progress.advance(task, more)
+        self._progress.remove_task(task)
+
+    @contextlib.contextmanager
+    def follow(
+        self, name: str, path: Path, sizes: Sequence[int], finished: set[int]
+    ) -> Iterator[Callable[[int], None]]:
+        """Follow the counts that workers write to `path`; yields a function told of each finished shard.
+
+        sizes: frames per shard; finished: shards that were there before.
+        """
+        left = sum(sizes) - sum(sizes[number] for number in finished)
+        task = self._progress.add_task(name, total=left)
+        path.write_bytes(np.zeros(len(sizes), np.int64).tobytes())
+        before, whole = frozenset(finished), set()
+        stop = threading.Event()
+
+        def look() -> None:
+            try:
+                counts = np.frombuffer(path.read_bytes(), np.int64)
+            except OSError:
+                return
+            own = range(len(sizes))
+            done = sum(
+                sizes[number] if number in whole else min(int(counts[number]), sizes[number])
+                for number in own
+                if number not in before
+            )
+            self._progress.update(task, completed=done)
+
+        def watch() -> None:
+            while not stop.wait(INTERVAL):
+                look()
+
+        watcher = threading.Thread(target=watch, daemon=True)
+        watcher.start()
+        try:
+            yield whole.add
+        finally:
+            stop.set()
+            watcher.join()
+        self._progress.update(task, completed=left)

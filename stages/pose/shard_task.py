@@ -1,0 +1,172 @@
+"""One shard, from frames on disk to a file: the unit of work, in this process or another."""
+
+import os
+from collections import deque
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from cache.chunks import JOINTS, encode, quantise
+from cache.errors import KeyReIDError
+from cache.files import sha256_of
+from cache.lock import check_token
+from cache.manifest import Manifest, ShardEntry
+from cache.writer import write_shard
+from stages.pose.config import EstimatorSpec
+from stages.pose.frames import read_frame
+
+AHEAD = 3  # batches read before the network asks for them, and batches waiting to be compressed
+PROGRESS = "progress.tmp"  # int64 per shard: its frames done so far, for the progress bar only
+
+
+@dataclass(frozen=True)
+class ShardTask:
+    """Everything a worker needs; small, since it travels. plan comes without its list of shards."""
+
+    folder: Path
+    number: int
+    root: Path
+    frames: tuple[str, ...]
+    digests: np.ndarray  # uint64 [F] of the frames' content; checked again when read
+    bad: frozenset[int]  # rows that get zero heat
+    plan: Manifest
+    spec: EstimatorSpec
+    weights: Path
+    settings: dict[str, Any]
+    device: str
+    token: str
+
+
+def run_shard(task: ShardTask) -> ShardEntry:
+    """Make one shard and write it. Raises KeyReIDError; nothing is left behind then."""
+    import cv2
+    import torch
+
+    threads = task.settings["threads"]
+    before = torch.get_num_threads(), cv2.getNumThreads()
+    torch.set_num_threads(threads)
+    cv2.setNumThreads(1)
+    try:
+        chunks, keypoints, sizes = _poses(task)
+    finally:
+        torch.set_num_threads(before[0])
+        cv2.setNumThreads(before[1])
+    check_token(task.folder, task.token)
+    return write_shard(task.folder, task.number, task.frames, chunks, keypoints, sizes, task.plan)
+
+
+def _poses(task: ShardTask) -> tuple[list[bytes], np.ndarray, np.ndarray]:
+    """Reading, network and compression side by side, a few batches apart."""
+    estimator = load_estimator(
+        task.spec.model_dump_json(),
+        task.weights,
+        task.plan.weights_sha256,
+        _frozen(task.settings),
+        task.device,
+    )
+    size = task.settings["batch_size"]
+    batches = [
+        range(start, min(start + size, len(task.frames))) for start in range(0, len(task.frames), size)
+    ]
+    parts, waiting = [], deque()
+    helpers = 2 if task.device == "cpu" else 8
+    with ThreadPoolExecutor(helpers) as readers, ThreadPoolExecutor(helpers) as packers:
+        try:
+            for batch in _ahead(readers, batches, lambda rows: _read(task, estimator, rows)):
+                images, affines, sizes = batch
+                maps = estimator.forward(estimator.prepare(images))
+                heat = estimator.heat(maps, affines, sizes)
+                while len(waiting) >= AHEAD:
+                    parts.append(waiting.popleft().result())
+                    _note(task, parts)
+                waiting.append(packers.submit(_pack, estimator, heat, maps.cpu().numpy(), affines, sizes))
+            parts.extend(part.result() for part in waiting)
+        finally:
+            for part in waiting:
+                part.cancel()
+    chunks = [chunk for part in parts for chunk in part[0]]
+    keypoints = np.concatenate([part[1] for part in parts])
+    sizes = np.concatenate([part[2] for part in parts])
+    for row in task.bad:
+        chunks[row] = encode(np.zeros_like(quantise(np.zeros((JOINTS, 64, 32), np.float32))))
+        keypoints[row], sizes[row] = 0, 0
+    return chunks, keypoints, sizes
+
+
+def _read(task: ShardTask, estimator, rows: range) -> tuple[np.ndarray, list[np.ndarray], list]:
+    """Frames drawn into the network's input: uint8 [N,h,w,3], frame -> input affines, (width, height)."""
+    from stages.pose import geometry
+
+    width, height = estimator.input_size
+    images = np.zeros((len(rows), height, width, 3), np.uint8)
+    affines, sizes = [], []
+    for i, row in enumerate(rows):
+        if row in task.bad:
+            sizes.append((width, height))
+            affines.append(estimator.affine((width, height)))
+            continue
+        frame = read_frame(task.root / task.frames[row], int(task.digests[row]))
+        sizes.append(frame.shape[1::-1])
+        affines.append(estimator.affine(sizes[-1]))
+        images[i] = geometry.warp_frame(frame, affines[-1], (width, height))
+    return images, affines, sizes
+
+
+def _pack(estimator, heat, maps, affines, sizes) -> tuple[list[bytes], np.ndarray, np.ndarray]:
+    """Chunks, keypoints [N,17,3] and frame sizes [N,2] (height, width) of a batch."""
+    chunks = [encode(frame) for frame in quantise(heat)]
+    return chunks, estimator.keypoints(maps, affines), np.array(sizes, np.int32)[:, ::-1]
+
+
+def _ahead(pool: ThreadPoolExecutor, items: list, work) -> Iterator:
+    """work(item) of each item, in order, up to AHEAD of them under way."""
+    waiting: deque[Future] = deque()
+    try:
+        for item in items:
+            waiting.append(pool.submit(work, item))
+            if len(waiting) >= AHEAD:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+    finally:
+        for future in waiting:
+            future.cancel()
+
+
+def _note(task: ShardTask, parts: list) -> None:
+    """Tell the progress bar; a missing bar is no reason to stop."""
+    try:
+        descriptor = os.open(task.folder / PROGRESS, os.O_WRONLY)
+    except OSError:
+        return
+    done = sum(len(part[0]) for part in parts)
+    os.pwrite(descriptor, np.int64(done).tobytes(), 8 * task.number)
+    os.close(descriptor)
+
+
+def _frozen(settings: dict[str, Any]) -> tuple:
+    return tuple(sorted(settings.items()))
+
+
+@lru_cache(maxsize=1)
+def load_estimator(spec: str, weights: Path, sha256: str, settings: tuple, device: str):
+    """The network, kept for the next shard in this process."""
+    from stages.pose.estimator import HRNetEstimator
+
+    if sha256_of(weights) != sha256:
+        raise KeyReIDError(f"weights {weights} have changed since the run began; run the command again")
+    chosen = dict(settings)
+    return HRNetEstimator(
+        EstimatorSpec.model_validate_json(spec),
+        weights,
+        padding=chosen["padding"],
+        flip_test=chosen["flip_test"],
+        device=device,
+        half=chosen["half"],
+        channels_last=chosen["layout"] == "channels_last",
+    )

@@ -1,0 +1,83 @@
+"""Where shard tasks run: here, in local processes, or on a Dask cluster. joblib does all three."""
+
+import contextlib
+import os
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import joblib
+
+from cache.errors import KeyReIDError
+from cache.manifest import ShardEntry
+from stages.pose.shard_task import ShardTask, run_shard
+
+
+def cores() -> int:
+    return len(os.sched_getaffinity(0))
+
+
+def run_tasks(
+    tasks: Iterable[ShardTask], workers: int, threads: int, scheduler: str | None
+) -> Iterator[tuple[int, ShardEntry]]:
+    """Run shard tasks; yields (number, entry) as each is done, in any order.
+
+    workers: local processes; 1: this one. scheduler: tcp://host:port of a Dask scheduler instead.
+    Raises KeyReIDError where a task fails or its process dies.
+    """
+    if scheduler is not None:
+        yield from _on_dask(tasks, scheduler)
+    elif workers == 1:
+        for task in tasks:
+            yield task.number, run_shard(task)
+    else:
+        yield from _in_processes(tasks, workers, threads)
+
+
+def _numbered(task: ShardTask) -> tuple[int, ShardEntry]:
+    return task.number, run_shard(task)
+
+
+def _in_processes(tasks: Iterable[ShardTask], workers: int, threads: int) -> Iterator[tuple[int, ShardEntry]]:
+    from joblib.externals.loky import get_reusable_executor
+    from joblib.externals.loky.process_executor import TerminatedWorkerError
+
+    try:
+        with joblib.parallel_config(backend="loky", inner_max_num_threads=threads):
+            pool = joblib.Parallel(
+                n_jobs=workers, return_as="generator_unordered", batch_size=1, pre_dispatch="2*n_jobs"
+            )
+            yield from pool(joblib.delayed(_numbered)(task) for task in tasks)
+    except TerminatedWorkerError as error:
+        raise KeyReIDError(
+            "a worker process was killed, perhaps for want of memory; run the command again to go on, "
+            f"with fewer than --workers {workers} if it happens again"
+        ) from error
+    finally:
+        get_reusable_executor().shutdown(wait=True, kill_workers=True)
+
+
+def _on_dask(tasks: Iterable[ShardTask], scheduler: str) -> Iterator[tuple[int, ShardEntry]]:
+    try:
+        from distributed import Client
+    except ImportError as error:
+        raise KeyReIDError(
+            f"--scheduler {scheduler} needs dask and distributed: pip install keyreid[cluster]"
+        ) from error
+    try:
+        client = Client(scheduler, timeout=20)
+    except (OSError, ValueError) as error:
+        raise KeyReIDError(f"--scheduler {scheduler}: no Dask scheduler answers there ({error})") from error
+    with contextlib.closing(client), joblib.parallel_config(backend="dask"):
+        pool = joblib.Parallel(return_as="generator_unordered", batch_size=1)
+        yield from pool(joblib.delayed(_numbered)(task) for task in tasks)
+
+
+def default_workers(threads: int, tasks: int, device: str) -> int:
+    """Enough workers to use every core with `threads` each; a few share a GPU; never more than tasks."""
+    fit = max(cores() // threads, 1)
+    return max(1, min(fit if device == "cpu" else min(fit, 4), tasks))
+
+
+def shared(path: Path) -> Path:
+    """A path that means the same in another process."""
+    return path.resolve()
