@@ -5,27 +5,43 @@
 No torch here: metadata is read in a second by any process.
 """
 
+from collections.abc import Callable
 from pathlib import Path
 
 from cache.errors import KeyReIDError
+from stages.datasets.folder import load_folder
+from stages.datasets.ilids_vid import load_ilids_vid
 from stages.datasets.mars import load_mars
+from stages.datasets.prid2011 import load_prid2011
 from stages.datasets.tracklet import DISTRACTOR, JUNK, Dataset, Tracklet
 
 __all__ = ["DATASETS", "DISTRACTOR", "JUNK", "Dataset", "Tracklet", "load_dataset"]
 
-MARS_LAYOUT = ("mars", "mini-mars", "walkers")
-DATASETS = (*MARS_LAYOUT,)
+_ONE: dict[str, Callable[[Path | str, bool], Dataset]] = {
+    "mars": lambda root, check: load_mars(root, "mars", check),
+    "mini-mars": lambda root, check: load_mars(root, "mini-mars", check),
+    "walkers": lambda root, check: load_mars(root, "walkers", check),
+    "folder": load_folder,
+}
+_SEVERAL: dict[str, Callable[[Path | str, int | None], Dataset]] = {
+    "ilids-vid": load_ilids_vid,
+    "prid2011": load_prid2011,
+}
+DATASETS = (*_ONE, *_SEVERAL)
 
 
 def load_dataset(name: str, root: Path | str, split: int | None = None, check_files: bool = True) -> Dataset:
     """Read the data set `name` (one of DATASETS) under the folder `root`.
 
-    split: 0-based division, for data sets that have several (None: the first).
-    check_files: also check that every listed frame exists.
+    split: 0-based division of a data set that has several (None: the first); `Dataset.splits` of them.
+    check_files: also check that every listed frame exists. Where frames are found by listing folders
+    (iLIDS-VID, PRID2011, trees) they exist anyway.
     Raises KeyReIDError naming file and row of the first thing that is wrong.
     """
-    if name not in DATASETS:
+    if name in _SEVERAL:
+        return _SEVERAL[name](root, split)
+    if name not in _ONE:
         raise KeyReIDError(f"dataset {name!r} is not known; expected one of {', '.join(DATASETS)}")
     if split is not None:
         raise KeyReIDError(f"dataset {name} has one division; leave split out (it is {split})")
-    return load_mars(root, name, check_files)
+    return _ONE[name](root, check_files)

@@ -142,3 +142,9 @@ def read_json(path: Path) -> object:
     except (json.JSONDecodeError, RecursionError) as error:
         line = getattr(error, "lineno", 1)
         raise KeyReIDError(f"{path}, line {line}: not valid JSON; fetch the file again") from error
+
+
+def natural(name: str) -> list[tuple[int, int, str]]:
+    """Sort key under which frame2 comes before frame10."""
+    parts = re.split(r"([0-9]+)", name)
+    return [(1, int(p), p) if i % 2 else (0, 0, p) for i, p in enumerate(parts)]
