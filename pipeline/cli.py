@@ -14,6 +14,9 @@ COMMANDS = {
     "extract-poses": "Stage one: run HRNet over every frame and fill the pose cache.",
     "train": "Stage two: train the dual-branch transformer on frames and cached poses.",
     "eval": "Stage two: embed the test set, rank it, score it, draw it.",
+    "convert-weights": "Turn the released weights into a checkpoint of this program.",
+    "model-info": "Print parameters and operations of the network, by part.",
+    "import-mot": "Cut tracklets from your own video with the tracks of any tracker.",
     "fit-pose": "Train the small HRNet for walkers.",
     "env": "Print versions, device and threads, for bug reports.",
 }

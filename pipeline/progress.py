@@ -1,0 +1,35 @@
+"""A progress bar for stages that report (done, all)."""
+
+import contextlib
+from collections.abc import Callable, Iterator
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+
+@contextlib.contextmanager
+def progress_bar(what: str, unit: str) -> Iterator[Callable[[int, int], None]]:
+    """Yields report(done, all); shows what is done, the speed and the time left, on standard error.
+
+    Nothing is shown before the first report, so that an error before it stands alone.
+    """
+    columns = (
+        TextColumn(what),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn(unit),
+        TextColumn("{task.fields[speed]}"),
+        TimeRemainingColumn(),
+    )
+    bar = Progress(*columns, console=Console(stderr=True))
+    task = bar.add_task(what, total=None, speed="")
+
+    def report(done: int, total: int) -> None:
+        bar.start()
+        speed = bar.tasks[task].speed
+        bar.update(task, completed=done, total=total, speed=f"{speed:.0f}/s" if speed else "")
+
+    try:
+        yield report
+    finally:
+        bar.stop()
