@@ -68,7 +68,8 @@ class CenterLoss(nn.Module):
         own = self.centers[persons]
         for_features = weight * _squared(features, own.detach())
         for_centers = _squared(features.detach(), own)
-        return for_centers.detach(), for_features + for_centers - for_centers.detach()
+        # the bracket is exactly 0: it only carries the gradient
+        return for_centers.detach(), for_features + (for_centers - for_centers.detach())
 
 
 def _squared(features: Tensor, centers: Tensor) -> Tensor:

@@ -97,7 +97,7 @@ def check_same_run(path: Path, before: Identity, now: Identity, allowed: bool) -
     if before.num_persons != now.num_persons:
         raise KeyReIDError(
             f"{path}: the checkpoint has {before.num_persons} classes, the training set "
-            f"{now.num_persons} identities; resume with the data set and the validation share that the run was started with"
+            f"{now.num_persons} identities; resume with the data set and validation share of the first start"
         )
     found = differences(before, now)
     network = [d for d in found if d.startswith("model.")]

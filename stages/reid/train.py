@@ -304,7 +304,7 @@ class Session:
             counts.identities, counts.tracklets, len(self.cameras), len({t.person for t in self.held_out}),
         )  # fmt: skip
         log.info(
-            "%d batches of %d x %d clips an epoch; %d identities have fewer than %d tracklets, %d one camera only",
+            "%d batches of %d x %d clips an epoch; %d identities have under %d tracklets, %d one camera",
             counts.batches, self.config.sampler.identities, self.config.sampler.tracklets, counts.short,
             self.config.sampler.tracklets, counts.single_camera,
         )  # fmt: skip
