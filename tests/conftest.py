@@ -22,7 +22,7 @@ def real_data() -> Path:
 
 @pytest.fixture(scope="session")
 def walkers_tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Root of a small walkers data set: 8 persons (4 train, 4 test), 2 cameras, tracklets of 4 to 6 frames."""
+    """Root of a small walkers data set: 8 persons, half train, half test; 2 cameras, 4 to 6 frames."""
     from stages.datasets.walkers import make
     from stages.datasets.walkers.config import WalkersConfig
 

@@ -29,7 +29,7 @@ def _option(name: str, kind: click.ParamType | type):
 @_option("lookalikes", click.FloatRange(0, 1))
 @_option("test_occlusion", click.FloatRange(0, 1))
 @_option("train_occlusion", click.FloatRange(0, 1))
-@_option("camera_effect", click.FloatRange(0, 1.5))
+@_option("camera_effect", click.FloatRange(0, 4))
 @_option("jpeg_quality", click.IntRange(10, 100))
 @click.option(
     "--workers",

@@ -5,7 +5,7 @@ import functools
 import cv2
 import numpy as np
 
-WIDTH, HEIGHT = 1600, 320
+WIDTH, HEIGHT = 4000, 320
 
 
 def _colour(rng: np.random.Generator, low: float, high: float, tint: float) -> np.ndarray:
@@ -14,13 +14,18 @@ def _colour(rng: np.random.Generator, low: float, high: float, tint: float) -> n
 
 @functools.lru_cache(maxsize=16)
 def strip(seed: int, camera: int) -> np.ndarray:
-    """Scene colours float32 [3, 320, 1600], BGR in [0, 1], of camera `camera` (from 1) of data set `seed`."""
+    """Scene colours float32 [3, 320, 4000], BGR in [0, 1], of camera `camera` (from 1) of data set `seed`."""
     rng = np.random.default_rng([seed, 13, camera])
     picture = np.empty((HEIGHT, WIDTH, 3))
     horizon = int(rng.uniform(0.45, 0.68) * HEIGHT)
-    picture[:horizon] = _colour(rng, 0.3, 0.8, 0.07) * np.linspace(0.85, 1.1, horizon)[:, None, None]
     ground = HEIGHT - horizon
-    picture[horizon:] = _colour(rng, 0.25, 0.65, 0.06) * np.linspace(0.8, 1.1, ground)[:, None, None]
+    start = 0
+    while start < WIDTH:  # houses beside each other, each with its own wall and pavement
+        end = start + int(rng.uniform(150, 330))
+        wall, floor = _colour(rng, 0.12, 0.85, 0.10), _colour(rng, 0.15, 0.75, 0.07)
+        picture[:horizon, start:end] = wall * np.linspace(0.85, 1.1, horizon)[:, None, None]
+        picture[horizon:, start:end] = floor * np.linspace(0.8, 1.1, ground)[:, None, None]
+        start = end
     outdoors = rng.random() < 0.5
     x = 0
     while x < WIDTH:  # a row of doors, windows, posters, pillars, bushes along the wall
@@ -51,10 +56,10 @@ def strip(seed: int, camera: int) -> np.ndarray:
     line = (picture[-1, 0] * rng.uniform(0.6, 0.85)).tolist()
     for step in np.cumsum(np.geomspace(5, 60, 9)):  # joints of the floor, wider apart towards the camera
         cv2.line(picture, (0, int(horizon + step)), (WIDTH, int(horizon + step)), line, 1)
-    for start in range(-400, WIDTH + 400, 70):
+    for start in range(-2000, WIDTH + 2000, 70):
         shift = int(0.5 * (start - WIDTH / 2))
         cv2.line(picture, (start, horizon), (start + shift, HEIGHT), line, 1)
-    texture = cv2.resize(rng.normal(0, 0.045, (HEIGHT // 4, WIDTH // 4)), (WIDTH, HEIGHT))
+    texture = cv2.resize(rng.normal(0, 0.03, (HEIGHT // 4, WIDTH // 4)), (WIDTH, HEIGHT))
     fine = rng.normal(0, 0.02, (HEIGHT, WIDTH))
     picture = cv2.GaussianBlur(picture, (0, 0), 1.3) * (1 + texture + fine)[:, :, None]
     return np.ascontiguousarray(picture.clip(0, 1).transpose(2, 0, 1), dtype=np.float32)

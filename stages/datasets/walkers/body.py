@@ -11,7 +11,7 @@ from stages.datasets.walkers.wardrobe import Build
 HIP, SHOULDER, NECK, CHIN, CRANIUM, EYE, NOSE, EAR = 0.530, 0.815, 0.850, 0.902, 0.935, 0.930, 0.910, 0.924
 THIGH, SHIN, ANKLE, FOOT = 0.245, 0.246, 0.039, 0.125
 UPPER_ARM, FOREARM, HAND = 0.172, 0.152, 0.060
-HIP_HALF, SHOULDER_HALF = 0.054, 0.112
+HIP_HALF, SHOULDER_HALF = 0.054, 0.108
 
 COCO = (
     "nose", "left_eye", "right_eye", "left_ear", "right_ear", "left_shoulder", "right_shoulder",
@@ -103,7 +103,7 @@ def pose(
         points.update({f"{name}_{k}": v for k, v in _arm(shoulder, own, side, build, h, style).items()})
     points["pelvis"] = trunk(0, HIP, 0, pelvis_yaw)
     points["waist"] = trunk(0, 0.60, 0.004, zero)
-    points["chest"] = trunk(0, 0.755, 0.006, chest_yaw)
+    points["chest"] = trunk(0, 0.762, 0.006, chest_yaw)
     points["neck"] = trunk(0, NECK - 0.02, 0, chest_yaw)
     points["back"] = trunk(0, 0.75, -0.085 * build.girth**0.5, chest_yaw)
     points["back_low"] = trunk(0, 0.64, -0.085 * build.girth**0.5, chest_yaw)

@@ -31,9 +31,9 @@ def make_camera(seed: int, number: int, effect: float) -> Camera:
     """Camera `number` of data set `seed`. effect 0: neutral colours; 1: far apart from the other cameras."""
     rng = np.random.default_rng([seed, 11, number])
     turn = 2.399963 * number  # golden angle: white points of neighbours in number lie far apart
-    cast = 0.34 * np.cos(turn + np.array([0, 2.0944, 4.1888])) + rng.normal(0, 0.05, 3)
-    exposure = (0.0, -0.42, 0.22, -0.2, 0.1, -0.55)[(number - 1) % 6]
-    saturation = 1 - effect * (0.05, 0.45, 0.15, 0.3, 0.5, 0.0)[(number - 1) % 6]
+    cast = 0.09 * np.cos(turn + np.array([0, 2.0944, 4.1888])) + rng.normal(0, 0.016, 3)
+    exposure = (0.0, -0.12, 0.08, -0.06, 0.04, -0.15)[(number - 1) % 6]
+    saturation = 1 - effect * (0.02, 0.18, 0.05, 0.12, 0.2, 0.0)[(number - 1) % 6]
     grey = np.full((3, 3), 1 / 3)
     angle = rng.uniform(-0.9, 0.9)
     return Camera(
@@ -45,9 +45,9 @@ def make_camera(seed: int, number: int, effect: float) -> Camera:
         ambient=float(rng.uniform(0.50, 0.66)),
         matrix=saturation * np.eye(3) + (1 - saturation) * grey,
         gains=np.exp(effect * (cast + exposure)),
-        gamma=float(np.exp(effect * (0.0, 0.25, -0.28, 0.1, -0.15, 0.3)[(number - 1) % 6])),
+        gamma=float(np.exp(effect * (0.0, 0.08, -0.09, 0.04, -0.05, 0.1)[(number - 1) % 6])),
         blur=float(rng.uniform(0.45, 0.85)),
-        noise=float(rng.uniform(1.5, 4.5)),
+        noise=float(rng.uniform(1.0, 3.5)),
     )
 
 
@@ -63,11 +63,11 @@ class View:
     middle: float
 
     def project(self, points: np.ndarray) -> np.ndarray:
-        """[T, 3] body metres to [T, 4]: x, y, depth (larger is further) in pixels, pixels per metre."""
+        """[..., T, 3] body metres to [..., T, 4]: x, y, depth (grows away) in pixels, pixels per metre."""
         c, s = np.cos(self.yaw), np.sin(self.yaw)
-        x = c * points[:, 0] + s * points[:, 2]
-        near = -s * points[:, 0] + c * points[:, 2]
-        y = points[:, 1] - self.middle
+        x = c * points[..., 0] + s * points[..., 2]
+        near = -s * points[..., 0] + c * points[..., 2]
+        y = points[..., 1] - self.middle
         up = np.cos(self.elevation) * y - np.sin(self.elevation) * near
         near = np.sin(self.elevation) * y + np.cos(self.elevation) * near
         scale = self.scale * self.distance / (self.distance - near)
@@ -89,7 +89,8 @@ class Response:
         self.table = np.round(255 * levels).clip(0, 255).astype(np.uint8).reshape(1, 256, 3)
         self.matrix = camera.matrix.astype(np.float32)
         self.blur = camera.blur * float(np.exp(rng.normal(0, 0.25)))
-        grain = rng.normal(0, camera.noise, (320, 192, 1)) + rng.normal(0, 0.5 * camera.noise, (320, 192, 3))
+        grain = rng.standard_normal((288, 160, 3), np.float32) * (0.6 * camera.noise)
+        grain += rng.standard_normal((288, 160, 1), np.float32) * camera.noise
         self.grain = grain.round().astype(np.int16)
 
     def __call__(self, picture: np.ndarray, offset: tuple[int, int]) -> np.ndarray:

@@ -30,7 +30,7 @@ class WalkersConfig(StrictModel):
     )
     train_occlusion: float = Field(0.25, ge=0, le=1, description="The same for training frames.")
     camera_effect: float = Field(
-        1.0, ge=0, le=1.5, description="How far apart the colours of the cameras are; 0: all alike."
+        1.0, ge=0, le=4, description="How far apart the colours of the cameras are; 0: all alike."
     )
     jpeg_quality: int = Field(90, ge=10, le=100, description="Quality of the JPEG files.")
 

@@ -1,5 +1,6 @@
 """The rasteriser: shaded, tapered capsules with elliptic cross-section and a depth buffer."""
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -13,12 +14,11 @@ class Surface:
     """The visible side of a capsule over its bounding box; all fields [h, w].
 
     along: metres from the first end, not clipped; across: -1 (left) to 1 (right) over the drawn width;
-    up: the part of the normal that points along the capsule; out: the part that points at the camera.
+    out: the part of the normal that points at the camera.
     """
 
     along: np.ndarray
     across: np.ndarray
-    up: np.ndarray
     out: np.ndarray
 
 
@@ -56,42 +56,56 @@ class Canvas:
         bulge: extra radius in the middle, metres. thickness: half the depth over half the width.
         cap: how flat the ends are; 1 round, larger flatter. dim: brightness.
         """
-        (x0, y0, z0, m0), (x1, y1, z1, m1) = (map(float, e) for e in ends)
-        r0, r1, extra = radii[0] * m0, radii[1] * m1, bulge * (m0 + m1) / 2
+        (x0, y0, z0, m0), (x1, y1, z1, m1) = (e.tolist() for e in ends)
+        scale = (m0 + m1) / 2
+        r0, r1, extra = radii[0] * m0, radii[1] * m1, bulge * scale
         reach = max(r0, r1) + extra + 1
         left, right = int(max(0, min(x0, x1) - reach)), int(min(self.width, max(x0, x1) + reach + 2))
         top, bottom = int(max(0, min(y0, y1) - reach)), int(min(self.height, max(y0, y1) + reach + 2))
         if left >= right or top >= bottom:
             return
         box = (slice(top, bottom), slice(left, right))
-        length = max(np.hypot(x1 - x0, y1 - y0), 1e-3)
+        length = max(math.hypot(x1 - x0, y1 - y0), 1e-3)
         ax, ay = (x1 - x0) / length, (y1 - y0) / length
+        turn = -1 if ay > 0 else 1  # `side` grows to the right of the picture, whichever way the limb points
         dx, dy = self.xs[:, left:right] - x0, self.ys[top:bottom] - y0
         run = dx * ax + dy * ay
-        side = dx * -ay + dy * ax
-        if ay > 0:  # a limb that hangs down: let `across` grow to the right of the picture
-            side = -side
-        at = np.clip(run / length, 0, 1)
-        over = (run - at * length) * cap
-        radius = r0 + (r1 - r0) * at
+        side = dx * (-ay * turn) + dy * (ax * turn)
+        at = np.minimum(np.maximum(run * (1 / length), 0), 1)
+        over = run - at * length
+        over *= cap
+        radius = at * (r1 - r0)
+        radius += r0
         if extra:
-            radius += 4 * extra * at * (1 - at)
-        away = np.sqrt(side * side + over * over)
-        cover = np.clip(radius - away + 0.5, 0, 1)
-        across, up = side / radius, over / radius
-        out = np.sqrt(np.maximum(1 - across * across - up * up, 0))
-        depth = z0 + (z1 - z0) * at - thickness * radius * out
-        cover *= depth < self.depth[box]
-        # `across` runs to the right of a limb that hangs; the light's x is turned with the limb.
-        facing = across * (self.light[0] * abs(ay)) + out * self.light[1]
-        shade = (dim * self.ambient) + (dim * (1 - self.ambient) * 1.12) * np.maximum(facing, 0)
-        metres = run * (2 / (m0 + m1))
-        colours = paint(Surface(metres, across, up, out)) * shade
+            radius += (4 * extra) * (at - at * at)
+        over *= over
+        over += side * side
+        cover = radius - np.sqrt(over)
+        cover += 0.5
+        np.minimum(np.maximum(cover, 0, out=cover), 1, out=cover)
+        over /= radius * radius
+        out = np.sqrt(np.maximum(1 - over, 0))
+        across = side / radius
+        at *= z1 - z0
+        at += z0
+        radius *= out
+        radius *= thickness
+        at -= radius  # now the depth of the surface
+        cover *= at < self.depth[box]
+        shade = out * self.light[1]
+        shade += across * (self.light[0] * abs(ay))
+        np.maximum(shade, 0, out=shade)
+        shade *= dim * (1 - self.ambient) * 1.12
+        shade += dim * self.ambient
+        run *= 1 / scale
+        colours = paint(Surface(run, across, out)) * shade
         picture = self.picture[:, box[0], box[1]]
-        picture += cover * (colours - picture)
+        colours -= picture
+        colours *= cover
+        picture += colours
         solid = cover > 0.5
-        np.copyto(self.depth[box], depth, where=solid)
-        self.owner[box][solid] = owner
+        np.copyto(self.depth[box], at, where=solid)
+        np.copyto(self.owner[box], owner, where=solid)
 
     def cover(self, mask: np.ndarray, colours: np.ndarray, top: int, left: int) -> None:
         """Put something before everything: mask float [h, w] in [0, 1], colours [3, h, w] or [3, 1, 1]."""
@@ -99,5 +113,5 @@ class Canvas:
         picture = self.picture[:, box[0], box[1]]
         picture += mask * (colours - picture)
         solid = mask > 0.5
-        self.owner[box][solid] = OCCLUDER
-        self.depth[box][solid] = -np.inf
+        np.copyto(self.owner[box], OCCLUDER, where=solid)
+        np.copyto(self.depth[box], -np.inf, where=solid)

@@ -56,47 +56,32 @@ def _flat(width: float, depth: float, yaw: float) -> tuple[float, float]:
     return drawn, along / drawn
 
 
-def _trunk_limbs(identity: Identity, yaw: float) -> list[Limb]:
+def _trunk_limbs(identity: Identity, yaw: float, spread: float) -> list[Limb]:
     clothes, build, h = identity.clothes, identity.build, identity.build.height
-    wide = h * build.girth**0.6
+    wide, girth = h * build.girth**0.6, build.girth
     upper = paints.cloth(clothes.upper, clothes.upper_second, clothes.upper_pattern, yaw)
     lower = paints.cloth(clothes.lower, clothes.lower_second, clothes.lower_pattern, yaw, 0.8)
+    front, yoke = paints.trunk(clothes, yaw, upper), paints.plain(clothes.upper)
+    hips_depth = 0.066 * wide
     chest, chest_thick = _flat(0.090 * wide * build.shoulders, 0.062 * wide, yaw)
-    waist, waist_thick = _flat(0.077 * wide * build.girth**0.4, 0.060 * wide * build.girth**0.5, yaw)
-    hips, hips_thick = _flat(0.086 * wide, 0.066 * wide, yaw)
-    front = paints.trunk(clothes, yaw, upper)
-    limbs = [
-        Limb("trunk", ("left_shoulder", "right_shoulder"), (0.036 * wide,) * 2, paints.plain(clothes.upper)),
-        Limb(
-            "trunk",
-            ("chest", "waist"),
-            (chest, waist),
-            front,
-            thickness=(chest_thick + waist_thick) / 2,
-            cap=2.2,
-        ),
-        Limb("pelvis", ("waist", "pelvis"), (waist * 0.98, hips), lower, thickness=hips_thick, cap=2.0),
+    waist, waist_thick = _flat(0.077 * wide * girth**0.4, 0.060 * wide * girth**0.5, yaw)
+    hips, hips_thick = _flat(0.084 * wide, hips_depth, yaw)
+    parts = [
+        Limb("trunk", ("neck", "left_shoulder"), (0.036 * wide, 0.031 * wide), yoke),
+        Limb("trunk", ("neck", "right_shoulder"), (0.036 * wide, 0.031 * wide), yoke),
+        Limb("trunk", ("left_shoulder", "right_shoulder"), (0.029 * wide, 0.029 * wide), yoke),
+        Limb("trunk", ("chest", "waist"), (chest, waist), front, 0.0, (chest_thick + waist_thick) / 2, 1.9),
+        Limb("pelvis", ("waist", "pelvis"), (waist * 0.98, hips), lower, 0.0, hips_thick, 2.0),
         Limb("neck", ("neck", "chin"), (0.031 * wide, 0.029 * wide), paints.plain(clothes.skin)),
-    ]
+    ]  # fmt: skip
     if clothes.hem:
-        wider = 1.05 + 0.15 * clothes.hem
-        plain = paints.cloth(clothes.upper, clothes.upper_second, clothes.upper_pattern, yaw, 1.0)
-        limbs.append(Limb("trunk", ("waist", "hem"), (waist * 1.04, hips * wider),
-                          paints.trunk(clothes, yaw, plain), thickness=hips_thick * 1.05, cap=5.0, near=0.02))  # fmt: skip
+        wider = 1.04 + 0.10 * clothes.hem
+        width, thick = _flat(0.085 * wide * wider, max(hips_depth * wider, spread * clothes.hem), yaw)
+        parts.append(Limb("trunk", ("waist", "hem"), (waist * 1.04, width), front, 0.0, thick, 5.0, 0.02))
     if clothes.lower_kind in ("skirt", "dress"):
-        bottom, bottom_thick = _flat(0.104 * wide, 0.118 * wide, yaw)
-        limbs.append(
-            Limb(
-                "skirt",
-                ("waist", "skirt"),
-                (waist, bottom),
-                lower,
-                thickness=bottom_thick,
-                cap=6.0,
-                near=0.01,
-            )
-        )
-    return limbs
+        width, thick = _flat(0.102 * wide, max(0.085 * wide, spread), yaw)
+        parts.append(Limb("skirt", ("waist", "skirt"), (waist, width), lower, 0.0, thick, 6.0, 0.01))
+    return parts
 
 
 def _head_limbs(identity: Identity, yaw: float, gaze: float) -> list[Limb]:
@@ -136,7 +121,7 @@ def _side_limbs(identity: Identity, side: str, yaw: float) -> list[Limb]:
     arm = skin if bare_upper else (sleeve if reach >= upper_arm else paints.ending(sleeve, reach, skin))
     limbs = [
         Limb(f"{side}_upper_arm", (f"{side}_shoulder", f"{side}_elbow"),
-             (0.031 * thick + loose, 0.025 * thick + loose * (reach >= upper_arm)), arm),
+             (0.033 * thick + loose, 0.025 * thick + loose * (reach >= upper_arm)), arm),
         Limb(f"{side}_forearm", (f"{side}_elbow", f"{side}_wrist"),
              (0.024 * thick + loose * (not bare_fore), 0.017 * thick + loose * (not bare_fore)),
              skin if bare_fore else sleeve, bulge=0.002 * h),
@@ -154,10 +139,16 @@ def _side_limbs(identity: Identity, side: str, yaw: float) -> list[Limb]:
     shin = paints.ending(skin, 0.15 * h, paints.plain(clothes.socks))
     if covered:
         shin = trousers
+    skirt = {"skirt": 0.175, "dress": 0.225}.get(clothes.lower_kind, 0.0)
+    if skirt:  # where a leg presses against the skirt, cloth is seen
+        thigh = paints.ending(trousers, skirt * h, thigh)
+    elif clothes.hem > 0.5:
+        coat = paints.cloth(clothes.upper, clothes.upper_second, clothes.upper_pattern, yaw)
+        thigh = paints.ending(coat, (0.30 * clothes.hem - 0.03) * h, thigh)
     shoe = paints.plain(clothes.shoes)
     limbs += [
         Limb(f"{side}_thigh", (f"{side}_hip", f"{side}_knee"),
-             (0.050 * thick, 0.032 * thick + loose), thigh, bulge=0.003 * h),
+             (0.053 * thick, 0.032 * thick + loose), thigh, bulge=0.003 * h),
         Limb(f"{side}_shin", (f"{side}_knee", f"{side}_ankle"),
              (0.031 * thick + loose, 0.020 * thick + loose), shin, bulge=0.006 * h),
         Limb(f"{side}_foot", (f"{side}_heel", f"{side}_toe"), (0.023 * h, 0.018 * h), shoe, cap=1.2),
@@ -181,11 +172,15 @@ def _bag_limbs(identity: Identity, yaw: float) -> list[Limb]:
     return []
 
 
-def limbs(identity: Identity, yaw: float, gaze: float) -> list[Limb]:
-    """All capsules of a walker seen under `yaw` (trunk) and `gaze` (head), radians relative to the camera."""
+def limbs(identity: Identity, yaw: float, gaze: float, spread: float) -> list[Limb]:
+    """All capsules of a walker.
+
+    yaw, gaze: trunk and head relative to the camera, radians. spread: how far the legs reach at the hem of
+    a skirt, to the front or the back, metres.
+    """
     return [
-        *_trunk_limbs(identity, yaw), *_head_limbs(identity, yaw, gaze), *_side_limbs(identity, "left", yaw),
-        *_side_limbs(identity, "right", yaw), *_bag_limbs(identity, yaw),
+        *_trunk_limbs(identity, yaw, spread), *_head_limbs(identity, yaw, gaze),
+        *_side_limbs(identity, "left", yaw), *_side_limbs(identity, "right", yaw), *_bag_limbs(identity, yaw),
     ]  # fmt: skip
 
 
@@ -205,10 +200,23 @@ def extra_points(identity: Identity, points: dict[str, np.ndarray]) -> dict[str,
     }
 
 
-def draw(canvas: Canvas, identity: Identity, points: dict[str, np.ndarray], yaw: float, gaze: float) -> None:
-    """Draw a walker. points: projected, each [4]; see `camera.View.project`."""
+def reach_of_legs(identity: Identity, points: dict[str, np.ndarray]) -> np.ndarray:
+    """How far the thighs reach to the front or back at a skirt's hem, [T] metres."""
+    forward = np.stack([points[f"{side}_knee"][:, 2] - points["pelvis"][:, 2] for side in ("left", "right")])
+    return 0.85 * np.abs(forward).max(0) + 0.042 * identity.build.height * identity.build.girth**0.5
+
+
+def draw(
+    canvas: Canvas,
+    identity: Identity,
+    points: dict[str, np.ndarray],
+    yaw: float,
+    gaze: float,
+    spread: float,
+) -> None:
+    """Draw a walker. points: projected, each [4]; see `camera.View.project` and `limbs`."""
     middle = points["pelvis"]
-    parts = limbs(identity, yaw, gaze)
+    parts = limbs(identity, yaw, gaze, spread)
 
     def depth(limb: Limb) -> float:
         return (points[limb.ends[0]][2] + points[limb.ends[1]][2]) / 2 - limb.near * middle[3]

@@ -49,11 +49,11 @@ def _fit(rng: np.random.Generator, tracks: np.ndarray, middle: np.ndarray) -> tu
     tracks: [P, T, 2] metres, right and down, of all points; middle: [T] that of the trunk, right.
     """
     top, bottom = tracks[..., 1].min() - 0.11, tracks[..., 1].max() + 0.05
-    scale = HEIGHT * rng.uniform(0.86, 0.965) / (bottom - top)
+    scale = HEIGHT * rng.uniform(0.90, 0.985) / (bottom - top)
     left, right = tracks[..., 0].min(0), tracks[..., 0].max(0)
     centre = 0.5 * middle + 0.25 * (left + right)
     needed = 2 * scale * np.percentile(np.maximum(right - centre, centre - left) + 0.06, 80)
-    width = int(np.clip(max(needed, WIDTH * rng.uniform(0.86, 1.12)), 104, 176))
+    width = int(np.clip(max(needed, WIDTH * rng.uniform(0.74, 1.0)), 92, 176))
     frames = len(middle)
     shake = np.cumsum(rng.normal(0, 0.6, (frames, 2)), 0) * [1, 0.5] + rng.normal(0, 0.7, (frames, 2))
     x = width / 2 - scale * centre
@@ -78,7 +78,7 @@ def _shadow(canvas: Canvas, points: dict[str, np.ndarray], frame: int) -> None:
 
 
 def film(plan: TrackletPlan, camera: Camera, effect: float) -> Film:
-    """Film one tracklet. effect: how strongly the camera changes colours, 0 to 1.5."""
+    """Film one tracklet. effect: how strongly the camera changes colours, 0 to 4."""
     rng = np.random.default_rng(plan.seed)
     build, frames = plan.identity.build, plan.frames
     time = np.arange(frames)
@@ -92,6 +92,7 @@ def film(plan: TrackletPlan, camera: Camera, effect: float) -> Film:
     )
     points = body.pose(build, phase, _arms(plan, rng), gaze)
     points |= figure.extra_points(plan.identity, points)
+    spread = figure.reach_of_legs(plan.identity, points)
     elevation = float(np.clip(camera.elevation + rng.normal(0, 0.04), 0.02, 0.6))
 
     empty = plan.person == JUNK and rng.random() < 0.35
@@ -103,8 +104,9 @@ def film(plan: TrackletPlan, camera: Camera, effect: float) -> Film:
         np.zeros((frames, 2)),
         build.height / 2,
     )
-    tracks = np.stack([unit.project(p)[:, :2] for p in points.values()])
-    trunk = (unit.project(points["pelvis"]) + unit.project(points["neck"]))[:, 0] / 2
+    names, places = list(points), np.stack(list(points.values()))
+    tracks = unit.project(places)[..., :2]
+    trunk = (tracks[names.index("pelvis")] + tracks[names.index("neck")])[:, 0] / 2
     scale, centre, width = _fit(rng, tracks, trunk)
     if plan.person == JUNK:  # a box that missed: parts of a walker, or none
         zoom = rng.uniform(1.3, 2.2)
@@ -112,7 +114,7 @@ def film(plan: TrackletPlan, camera: Camera, effect: float) -> Film:
         scale *= zoom
     wobble = scale * np.exp(rng.normal(0, 0.008, frames))
     view = View(yaw, elevation, unit.distance, wobble, centre, unit.middle)
-    tracked = {name: view.project(p) for name, p in points.items()}
+    tracked = dict(zip(names, view.project(places), strict=True))
 
     speed = 0.21 * build.height / 1.72 * build.cadence * scale * np.sin(yaw)
     strip = backdrop.strip(plan.seed[0], plan.camera)
@@ -122,7 +124,7 @@ def film(plan: TrackletPlan, camera: Camera, effect: float) -> Film:
     if plan.occluded:
         thing = occluders.choose(rng, frames, float(-1.2 * speed.sum() / width))
     response = Response(camera, rng, effect)
-    offsets = rng.integers(0, 64, (frames, 2))
+    offsets = rng.integers(0, 32, (frames, 2))
 
     pictures = np.empty((frames, HEIGHT, WIDTH, 3), np.uint8)
     keypoints = np.zeros((frames, len(body.COCO), 3), np.float32)
@@ -132,7 +134,8 @@ def film(plan: TrackletPlan, camera: Camera, effect: float) -> Film:
         here = {name: p[t] for name, p in tracked.items()}
         if not empty:
             _shadow(canvas, tracked, t)
-            figure.draw(canvas, plan.identity, here, float(yaw[t]), float(yaw[t] + gaze[t]))
+            turned = float(yaw[t]), float(yaw[t] + gaze[t])
+            figure.draw(canvas, plan.identity, here, *turned, float(spread[t]))
         occlusion = None
         if thing is not None:
             before = int((canvas.owner > 0).sum())
