@@ -6,10 +6,14 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+from torch import Tensor
 from torch.utils.tensorboard import SummaryWriter
+
+from stages.reid.model.keyreid import ClipOutput
 
 METRICS = "metrics.jsonl"
 
@@ -26,17 +30,16 @@ class Monitor:
         )
         self.progress = Progress(
             TextColumn("{task.description}"),
-            BarColumn(bar_width=None),
-            TextColumn("{task.completed}/{task.total}"),
-            TextColumn("{task.fields[numbers]}"),
-            TimeElapsedColumn(),
+            BarColumn(bar_width=16),
+            TextColumn("{task.completed}/{task.total} steps"),
+            TimeRemainingColumn(compact=True),
             TextColumn("left"),
-            TimeRemainingColumn(),
+            TextColumn("{task.fields[numbers]}"),
             console=Console(file=sys.stderr),
             disable=not show,
             refresh_per_second=2,
         )
-        self.task = self.progress.add_task("epoch 0", total=total_steps, completed=start_step, numbers="")
+        self.task = self.progress.add_task("epoch 1", total=total_steps, completed=start_step, numbers="")
 
     def __enter__(self) -> "Monitor":
         self.progress.start()
@@ -48,19 +51,33 @@ class Monitor:
         self.board.close()
 
     def step(self, record: dict[str, Any], epochs: int) -> None:
-        """Show a step's record; `record` has step, epoch, loss, accuracy, learning_rate, clips_per_second."""
-        names = [k for k in record if k == "loss" or k.endswith("_loss")]
-        losses = " ".join(f"{k.removesuffix('_loss')} {record[k]:.3g}" for k in names)
-        numbers = (
-            f"{losses} acc {record['accuracy']:.2f} lr {record['learning_rate']:.2g} "
-            f"{record['clips_per_second']:.0f} clips/s"
+        """Show a step's record; it has step, epoch, losses, accuracy, learning_rate, clips_per_second."""
+        losses = " ".join(
+            f"{name.removesuffix('_loss')} {record[name]:.3g}" for name in record if name.endswith("_loss")
         )
         self.progress.update(
             self.task,
             completed=record["step"],
-            numbers=numbers,
             description=f"epoch {record['epoch'] + 1}/{epochs}",
+            numbers=f"loss {record['loss']:.2f} ({losses}) accuracy {record['accuracy']:.0%} "
+            f"lr {record['learning_rate']:.1e} {record['clips_per_second']:.0f} clips/s",
         )
+
+    def rates(self, rates: dict[str, float], step: int) -> None:
+        """Learning rate of every group of parameters to TensorBoard."""
+        for name, rate in rates.items():
+            self.board.add_scalar(f"learning_rate/{name}", rate, step)
+
+    def pictures(self, batch: dict[str, Tensor], out: ClipOutput, image_range: tuple, step: int) -> None:
+        """Histograms of the features before the necks, and the first clip with its part maps, to TensorBoard.
+
+        image_range: (mean, std) of the batch's images.
+        """
+        for name, features in (("global", out.global_feature), ("parts", out.part_features)):
+            if features is not None:
+                self.board.add_histogram(f"embedding/{name}", features.detach().float().cpu(), step)
+        picture = part_map_grid(batch["images"][0].cpu(), batch["part_maps"][0].cpu(), *image_range)
+        self.board.add_image("part_maps", picture, step, dataformats="HWC")
 
     def write(self, record: dict[str, Any]) -> None:
         """Append a record to metrics.jsonl and its numbers to TensorBoard."""
@@ -69,6 +86,43 @@ class Monitor:
         for name, value in record.items():
             if name not in ("step", "epoch", "kind") and isinstance(value, int | float):
                 self.board.add_scalar(f"{record['kind']}/{name}", value, record["step"])
+
+
+def attention_statistics(out: ClipOutput) -> dict[str, float]:
+    """How the network attends, means over a batch: entropies in nats, shares in 0..1.
+
+    attention_frames: entropy over the frames of a clip. attention_parts: entropy of the class row over
+    the rows of a part. attention_class_row: share of the class row in it, what is left where heat is cold.
+    """
+    found = {}
+    if out.frame_weights is not None:
+        found["attention_frames"] = _entropy(out.frame_weights)
+    if out.part_attention is not None:
+        found["attention_parts"] = _entropy(out.part_attention)
+        found["attention_class_row"] = out.part_attention[..., 0].mean().item()
+    return found
+
+
+def _entropy(shares: Tensor) -> float:
+    return torch.special.entr(shares.detach().float()).sum(dim=-1).mean().item()
+
+
+def part_map_grid(images: Tensor, part_maps: Tensor, mean: tuple, std: tuple) -> np.ndarray:
+    """A clip as a picture uint8 [T*H, (1+K)*W, 3]: a row per frame, first the frame, then each part's heat on it.
+
+    images: normalised [T, 3, H, W]. part_maps: [T, K, h, w] in [0, 1], or in [-1, 1].
+    """
+    size = tuple(images.shape[-2:])
+    frames = images.float() * torch.tensor(std)[:, None, None] + torch.tensor(mean)[:, None, None]
+    frames = frames.clamp(0, 1).permute(0, 2, 3, 1)
+    heat = part_maps.float()
+    heat = (heat + 1) / 2 if heat.min() < 0 else heat
+    heat = torch.nn.functional.interpolate(heat, size=size, mode="bilinear", align_corners=False)
+    hot = torch.tensor([1.0, 0.2, 0.0])
+    tiles = [frames]
+    for one in heat.unbind(dim=1):
+        tiles.append(frames * 0.4 * (1 - one[..., None]) + hot * one[..., None])
+    return (torch.cat(tiles, dim=2).flatten(0, 1) * 255).to(torch.uint8).numpy()
 
 
 def memory_mb(device: torch.device) -> dict[str, float]:

@@ -40,10 +40,9 @@ def parameter_groups(model: KeyReID, config: OptimConfig) -> list[dict]:
             scale *= config.head_lr_factor
         lr = config.lr * (config.bias_lr_factor if name.endswith("bias") else 1.0)
         decay = config.weight_decay if parameter.ndim > 1 or config.decay_vectors else 0.0
-        group = groups.setdefault(
-            (lr, scale, decay), {"params": [], "lr": lr, "lr_scale": scale, "weight_decay": decay}
-        )
-        group["params"].append(parameter)
+        label = f"lr {lr:.3g} x {scale:.3g}, decay {decay:g}"
+        values = {"name": label, "params": [], "lr": lr, "lr_scale": scale, "weight_decay": decay}
+        groups.setdefault((lr, scale, decay), values)["params"].append(parameter)
     return list(groups.values())
 
 

@@ -29,7 +29,7 @@ from stages.reid.loader import (
 )
 from stages.reid.model import KeyReID, ModelConfig
 from stages.reid.model.weights import load_model, save_model
-from stages.reid.monitor import Monitor, memory_mb
+from stages.reid.monitor import Monitor, attention_statistics, memory_mb
 from stages.reid.part_maps import PartGroups
 from stages.reid.processes import StopSignals, from_main, run_folder, start_processes
 from stages.reid.resume import Identity, check_same_run
@@ -260,19 +260,19 @@ class Session:
             if scores[which]["mean_ap"] > self.best.get("mean_ap", -1.0):
                 self.best = {"weights": which, "step": self.position.step, "epoch": self.position.epoch}
                 self.best.update(scores[which])
-                self._write(networks[which], self.folder / "best.safetensors", "best")
+                self._write(networks[which], self.folder / "best.safetensors", "best", validation=self.best)
             flat = {f"{name}_{k}": v for name, found in scores.items() for k, v in found.items()}
             record = {"kind": "validation", "step": self.position.step, "epoch": self.position.epoch, **flat}
             self.monitor.write(record)
             log.info("validation after epoch %d: %s", self.position.epoch, json.dumps(flat))
         self.best = from_main(self.accelerator, lambda: self.best)
 
-    def _write(self, network: KeyReID, path: Path, weights: str) -> None:
+    def _write(self, network: KeyReID, path: Path, weights: str, **extra: Any) -> None:
         try:
             save_model(
                 network, path, dataset=self.dataset.name, split=self.dataset.split, weights=weights,
                 step=self.position.step, epoch=self.position.epoch, cameras=self.cameras,
-                persons=self.persons, pose_cache=self.cache.info.fingerprint,
+                persons=self.persons, pose_cache=self.cache.info.fingerprint, **extra,
             )  # fmt: skip
         except OSError as error:
             raise KeyReIDError(
@@ -291,7 +291,7 @@ class Session:
                 self._write(network, self.folder / f"{stem}.safetensors", name)
             if choice == "validation":
                 network, _ = load_model(self.folder / "best.safetensors")
-                self._write(network, self.folder / "model.safetensors", "best")
+                self._write(network, self.folder / "model.safetensors", "best", validation=self.best)
             log.info("finished: %s weights are %s", choice, self.folder / "model.safetensors")
         self.accelerator.wait_for_everyone()
 
@@ -327,9 +327,13 @@ class Session:
             "wait_seconds": waited,
             **memory_mb(self.accelerator.device),
         }
+        step = self.position.step
         self.monitor.step(record, self.config.epochs)
-        if self.position.step % self.config.log_every == 0:
-            self.monitor.write(record)
+        if step % self.config.log_every == 0:
+            self.monitor.write({**record, **attention_statistics(result.output)})
+            self.monitor.rates(self.trainer.learning_rates(), step)
+        if step == 1 or step % self.config.picture_every == 0:
+            self.monitor.pictures(batch, result.output, (self.model.pixel_mean, self.model.pixel_std), step)
 
 
 def held_out_tracklets(dataset: Dataset, config: TrainConfig) -> tuple[Tracklet, ...]:

@@ -116,9 +116,14 @@ class Trainer:
         return float(norm)
 
     def learning_rate(self) -> float:
-        """The rate of weights outside layer decay: that of the first group without a bias factor."""
+        """The rate of weights that no factor changes."""
         groups = self.optimizer.param_groups
-        return min(groups, key=lambda g: (-g["lr_scale"], g["lr"]))["lr"]
+        return min(groups, key=lambda g: (abs(g["lr_scale"] - 1), g["lr"]))["lr"]
+
+    def learning_rates(self) -> dict[str, float]:
+        """The rate of every group, and of the centers."""
+        rates = {group["name"]: group["lr"] for group in self.optimizer.param_groups}
+        return {**rates, "centers": self.center_optimizer.param_groups[0]["lr"]}
 
     def state(self) -> dict[str, Any]:
         """Tensors and plain types only. Call in every process: each adds its random state."""

@@ -1,0 +1,71 @@
+"""Runs that are killed, stopped, or meet a full disk."""
+
+import os
+import random
+import signal
+import time
+from dataclasses import replace
+
+import pytest
+
+from stages.reid.checkpoint import CheckpointFolder
+from tests.stages.reid.train.conftest import finish, records, start, train
+from tests.stages.reid.train.driver import Job
+
+SAVES = {"epochs": 4, "checkpoint": {"every_steps": 2, "keep": 3}}
+
+
+def wait_for_step(run_dir, step, processes):
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline and all(p.is_alive() for p in processes):
+        if len(records(run_dir)) >= step:
+            return
+        time.sleep(0.001)
+    raise AssertionError(f"the run ended before step {step}")
+
+
+def weights(run_dir):
+    return [(run_dir / f"{name}.safetensors").read_bytes() for name in ("model", "ema")]
+
+
+@pytest.mark.parametrize(("world", "workers"), [(1, 1), (1, 2), (2, 1)])
+def test_a_run_killed_at_random_steps_and_resumed_equals_one_never_stopped(once, tiny, tmp_path, world, workers):
+    config = {**SAVES, "loader": {"workers": workers}}
+    model = {"drop_path": 0.2}
+    whole = once(world=world, train=config, model=model)
+    job = Job(tiny, tmp_path / "run", config, model, world=world)
+    rng = random.Random(world * 10 + workers)
+    for kill_at in (rng.randint(3, 9), rng.randint(12, 18)):
+        processes = start(job)
+        wait_for_step(job.run_dir, kill_at, processes)
+        for process in processes:
+            process.kill()
+        assert set(finish(processes)) == {-signal.SIGKILL}
+        assert not (job.run_dir / "model.safetensors").exists()
+        job = replace(job, resume=True)
+    train(job)
+    assert weights(job.run_dir) == weights(whole)
+    seen = [(r["step"], r["loss"]) for r in records(job.run_dir)]
+    assert seen == [(r["step"], r["loss"]) for r in records(whole)]
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_a_signal_saves_and_ends_with_its_exit_code(once, tiny, tmp_path, number, code):
+    config = {"epochs": 4, "checkpoint": {"every_steps": 0, "every_epochs": 0}, "loader": {"workers": 1}}
+    job = Job(tiny, tmp_path / "run", config)
+    processes = start(job)
+    wait_for_step(job.run_dir, 3, processes)
+    os.kill(processes[0].pid, number)
+    assert finish(processes) == [code]
+    (state,) = (job.run_dir / "checkpoints").glob("state-*.pt")
+    assert int(state.stem.split("-")[1]) == records(job.run_dir)[-1]["step"] < 20
+    assert weights(train(replace(job, resume=True))) == weights(once(train=config))
+
+
+def test_a_signal_to_one_process_stops_all(tiny, tmp_path):
+    job = Job(tiny, tmp_path / "run", {"epochs": 50}, world=2)
+    processes = start(job)
+    wait_for_step(job.run_dir, 2, processes)
+    os.kill(processes[1].pid, signal.SIGTERM)
+    assert finish(processes) == [143, 143]
+    assert CheckpointFolder(job.run_dir / "checkpoints", 2).newest() is not None
