@@ -11,9 +11,11 @@ from cache.errors import KeyReIDError
 # In the order in which a user meets them. Modules are imported when called, so that --help is quick.
 COMMANDS = {
     "synthesize": "Make the walkers data set: animated pedestrians with exact keypoints.",
+    "doctor": "Check a data set: layout, counts, every frame.",
     "extract-poses": "Stage one: run HRNet over every frame and fill the pose cache.",
     "train": "Stage two: train the dual-branch transformer on frames and cached poses.",
     "eval": "Stage two: embed the test set, rank it, score it, draw it.",
+    "compare": "Test the difference between two evaluations, query by query.",
     "convert-weights": "Turn the released weights into a checkpoint of this program.",
     "model-info": "Print parameters and operations of the network, by part.",
     "import-mot": "Cut tracklets from your own video with the tracks of any tracker.",

@@ -1,0 +1,51 @@
+"""`keyreid compare A B`: do two runs differ by more than chance?"""
+
+import json
+from pathlib import Path
+
+import click
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+
+@click.command("compare")
+@click.argument("a", type=click.Path(path_type=Path))
+@click.argument("b", type=click.Path(path_type=Path))
+@click.option("--resamples", type=click.IntRange(100, 1_000_000), default=10_000, show_default=True)
+@click.option("--seed", type=click.IntRange(0), default=0, show_default=True)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
+def command(a: Path, b: Path, resamples: int, seed: int, as_json: bool) -> None:
+    """Compare the per-query scores of two evaluations, query by query.
+
+    A and B are queries.csv files or the folders that hold them. For each score: the difference B - A, its
+    95 % bootstrap interval, and the p-value of a paired permutation test of "no difference".
+    """
+    from stages.reid.compare import compare_queries, read_queries
+
+    results = compare_queries(read_queries(a), read_queries(b), resamples, seed)
+    if as_json:
+        click.echo(json.dumps(results, indent=1))
+        return
+    table = Table(box=box.SIMPLE, padding=(0, 1, 0, 0))
+    for name in ("protocol", "score", "A", "B", "B - A", "95 % interval", "p", "n"):
+        table.add_column(name, justify="left" if name in ("protocol", "score") else "right", no_wrap=True)
+    for protocol, result in results.items():
+        for score, row in result["scores"].items():
+            low, high = (100 * v for v in row["interval95"])
+            table.add_row(
+                protocol,
+                score,
+                f"{100 * row['a']:.2f}",
+                f"{100 * row['b']:.2f}",
+                f"{100 * row['difference']:+.2f}",
+                f"{low:+.2f} {high:+.2f}",
+                f"{row["p"]:.4f}",
+                f"{result['queries']:,}",
+            )
+    console = Console()
+    console.print(table)
+    for protocol, result in results.items():
+        only = [f"{result[k]:,} valid only in {k[-1].upper()}" for k in ("only_a", "only_b") if result[k]]
+        if only:
+            console.print(f"{protocol}: left out: {', '.join(only)}")

@@ -1,0 +1,145 @@
+"""The check-up of a data set: its counts against the known ones, and every frame read once."""
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import joblib
+
+from cache.errors import KeyReIDError
+from stages.datasets.files import read_json
+from stages.datasets.tracklet import DISTRACTOR, JUNK, Dataset
+
+_CHUNK = 256  # frames per task
+
+# What the papers and the official files say; mini-mars as published with the test data.
+STATISTICS: dict[str, dict[str, int]] = {
+    "mars": {
+        "train_persons": 625,
+        "train_tracklets": 8298,
+        "train_frames": 509914,
+        "test_persons": 634,
+        "test_tracklets": 12180,
+        "test_frames": 681089,
+        "queries": 1980,
+        "query_persons": 626,
+        "distractor_tracklets": 3248,
+        "junk_tracklets": 870,
+        "cameras": 6,
+    },
+    "mini-mars": {
+        "train_persons": 3,
+        "train_tracklets": 12,
+        "train_frames": 287,
+        "test_persons": 3,
+        "test_tracklets": 12,
+        "test_frames": 214,
+        "queries": 6,
+        "cameras": 2,
+    },
+    "ilids-vid": {
+        "train_persons": 150,
+        "train_tracklets": 300,
+        "test_persons": 150,
+        "test_tracklets": 300,
+        "queries": 150,
+        "cameras": 2,
+        "splits": 10,
+    },
+    "prid2011": {
+        "train_persons": 89,
+        "train_tracklets": 178,
+        "test_persons": 89,
+        "test_tracklets": 178,
+        "queries": 89,
+        "cameras": 2,
+        "splits": 10,
+    },
+}
+
+
+def counts(dataset: Dataset) -> dict[str, int]:
+    """What the data set holds; persons without junk and distractors."""
+    test = dataset.test_tracklets()
+    return {
+        "train_persons": len({t.person for t in dataset.train if t.person > DISTRACTOR}),
+        "train_tracklets": len(dataset.train),
+        "train_frames": sum(len(t.frames) for t in dataset.train),
+        "test_persons": len({t.person for t in test if t.person > DISTRACTOR}),
+        "test_tracklets": len(test),
+        "test_frames": sum(len(t.frames) for t in test),
+        "queries": len(dataset.query),
+        "query_persons": len({t.person for t in dataset.query}),
+        "distractor_tracklets": sum(t.person == DISTRACTOR for t in test),
+        "junk_tracklets": sum(t.person == JUNK for t in test),
+        "cameras": len(dataset.cameras()),
+        "splits": dataset.splits,
+    }
+
+
+def known_counts(dataset: Dataset) -> dict[str, int]:
+    """What the data set should hold, as far as that is known; walkers say it themselves."""
+    if dataset.name == "walkers":
+        path = dataset.root / "walkers.json"
+        if not path.is_file():
+            return {}
+        record = read_json(path)
+        found = record.get("counts") if isinstance(record, dict) else None
+        if not isinstance(found, dict):
+            raise KeyReIDError(f"{path}: has no counts; make the data set again with keyreid synthesize")
+        return {k: v for k, v in found.items() if isinstance(v, int)}
+    return STATISTICS.get(dataset.name, {})
+
+
+@dataclass(frozen=True)
+class FrameProblem:
+    """kind: missing, unreadable or size. detail: what is wrong with the frame."""
+
+    frame: str
+    kind: str
+    detail: str
+
+
+def check_frame(root: Path, frame: str, size: tuple[int, int] | None) -> FrameProblem | None:
+    """Read one frame whole. size: (width, height) it should have, or None."""
+    from PIL import Image, UnidentifiedImageError
+
+    path = root / frame
+    try:
+        if path.stat().st_size == 0:
+            return FrameProblem(frame, "unreadable", "empty file")
+        with Image.open(path) as image:
+            found = image.size
+            image.load()  # a file cut short shows only when it is decoded
+    except FileNotFoundError:
+        return FrameProblem(frame, "missing", "no such file")
+    except (UnidentifiedImageError, Image.DecompressionBombError) as error:
+        kind = "not an image" if isinstance(error, UnidentifiedImageError) else "far too large"
+        return FrameProblem(frame, "unreadable", kind)
+    except (OSError, SyntaxError, ValueError, EOFError) as error:  # Pillow's ways of saying "damaged"
+        return FrameProblem(frame, "unreadable", str(error).splitlines()[0] if str(error) else "damaged")
+    if size is not None and found != size:
+        return FrameProblem(frame, "size", f"{found[0]}x{found[1]}, expected {size[0]}x{size[1]}")
+    return None
+
+
+def _check_chunk(
+    root: Path, frames: Sequence[str], size: tuple[int, int] | None
+) -> tuple[int, list[FrameProblem]]:
+    found = [check_frame(root, frame, size) for frame in frames]
+    return len(frames), [p for p in found if p is not None]
+
+
+def check_frames_all(
+    root: Path, frames: Sequence[str], size: tuple[int, int] | None = None, workers: int = 1
+) -> Iterator[tuple[int, list[FrameProblem]]]:
+    """Read every frame in `workers` processes; yields (frames of a chunk, its problems), in order."""
+    chunks = (frames[i : i + _CHUNK] for i in range(0, len(frames), _CHUNK))
+    jobs = (joblib.delayed(_check_chunk)(root, chunk, size) for chunk in chunks)
+    yield from joblib.Parallel(n_jobs=workers, return_as="generator")(jobs)
+
+
+def write_problems(path: Path, problems: Sequence[FrameProblem]) -> None:
+    """All problems as JSON lines: frame, kind, detail."""
+    path.write_text("".join(json.dumps(vars(p)) + "\n" for p in problems))
