@@ -66,7 +66,7 @@ class LocalBranch(nn.Module):
 
     def read(self, block: Block, rows: Tensor, heat: Tensor) -> tuple[Tensor, Tensor]:
         """Row 0 of the block for each part: [B, K, T*D] and the attention [B, K, H, 1+n]."""
-        bias = torch.nn.functional.pad((heat.float() + EPSILON).log(), (1, 0))  # class row: bias 0
+        bias = torch.nn.functional.pad((heat + EPSILON).log(), (1, 0))  # class row: bias 0
         normalised = block.norm1(rows)
         attended, attention = class_row.attend(block.attn, normalised[:, 0], normalised, bias=bias)
         return class_row.finish(block, rows[:, :1], attended), attention

@@ -58,7 +58,7 @@ class PublishedLocalBranch(LocalBranch):
         """
         norm = block.norm1
         normalised = F.layer_norm(rows, norm.normalized_shape, norm.weight, None, norm.eps)
-        variance = rows.float().var(dim=-1, unbiased=False)[:, None, 1:]  # [B, 1, n]
+        variance = rows.var(dim=-1, unbiased=False)[:, None, 1:]  # [B, 1, n]
         factor = heat * ((variance + norm.eps) / (heat.square() * variance + norm.eps)).sqrt()
         attended, attention = class_row.attend(
             block.attn,

@@ -12,7 +12,7 @@ import numpy as np
 
 from stages.reid.model.parts import Grouping, part_joints
 
-MIN_SCORE = 0.1
+MIN_SCORE = np.float32(0.1)  # as the cache holds scores, so that 0.1 itself is not above it
 RADIUS_DIVISOR = 11  # radius of a Gaussian: int(frame width / 11) pixels
 NO_HEAT = -1.0
 

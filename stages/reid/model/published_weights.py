@@ -97,7 +97,8 @@ def tensors_of(state: Mapping) -> dict[str, Tensor]:
         plain[name.removeprefix("module.")] = value  # DataParallel's prefix
     for name in [name for name in plain if name.startswith("block1.")]:
         alias, value = "b2.0." + name.removeprefix("block1."), plain.pop(name)
-        if not torch.equal(plain.setdefault(alias, value), value):
+        other = plain.setdefault(alias, value)
+        if other is not value and not torch.equal(other, value):
             raise KeyReIDError(f"{name} and {alias} differ: in the released network they are one tensor")
     return plain
 

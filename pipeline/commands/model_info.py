@@ -1,0 +1,42 @@
+"""`keyreid model-info`: parameters and operations per clip, by part of the network."""
+
+import json
+
+import click
+
+from pipeline.options import Inputs, recipe_options
+
+
+@click.command("model-info")
+@recipe_options
+@click.option("--persons", default=625, show_default=True, help="Training identities.")
+@click.option("--cameras", default=6, show_default=True, help="Cameras known by number.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
+def command(inputs: Inputs, persons: int, cameras: int, as_json: bool) -> None:
+    """Print what the recipe's network costs: parameters, and operations for a clip."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from stages.reid.model.summary import Cost, model_costs
+
+    model = inputs.recipe.model
+    costs = model_costs(model, persons, cameras)
+    costs["all"] = Cost(sum(c.parameters for c in costs.values()), sum(c.operations for c in costs.values()))
+    if as_json:
+        click.echo(json.dumps({name: vars(cost) for name, cost in costs.items()}, indent=2))
+        return
+    height, width = model.image_size
+    click.echo(
+        f"{model.backbone}, clips of {model.clip_length} frames of {height}x{width}, "
+        f"{len(model.part_names)} parts, guidance {model.guidance}"
+    )
+    table = Table()
+    table.add_column("part of the network")
+    table.add_column("parameters, M", justify="right")
+    table.add_column("operations, G", justify="right")
+    for name, cost in costs.items():
+        if name == "all":
+            table.add_section()
+        table.add_row(name, f"{cost.parameters / 1e6:.2f}", f"{cost.operations / 1e9:.3f}")
+    Console().print(table)
+    click.echo("Forward pass of one clip; a multiply-add counts as two operations.")

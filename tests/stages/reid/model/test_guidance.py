@@ -1,0 +1,113 @@
+"""What heat does: with the prior it steers attention, with the released arithmetic it does not."""
+
+import pytest
+import torch
+
+from stages.reid.model.part_weights import pool_to_grid
+from stages.reid.model.parts import PARTS, flip_parts
+from tests.stages.reid.model.tiny import relative, tiny_model
+
+
+@pytest.fixture
+def tokens():
+    return torch.randn(2, 4, 9, 32, generator=torch.Generator().manual_seed(2))
+
+
+@pytest.fixture
+def heat():
+    return torch.rand(2, 4, 6, 8, generator=torch.Generator().manual_seed(3)) * 0.5 + 0.25
+
+
+def read(guidance, tokens, heat, **fields):
+    with torch.no_grad():
+        return tiny_model(guidance=guidance, **fields).local_branch.eval()(tokens, heat, None)
+
+
+def test_scaling_the_heat_of_a_part_changes_its_feature_alone(tokens, heat):
+    before, _ = read("prior", tokens, heat)
+    scaled = heat.clone()
+    scaled[:, :, 2] *= 0.3
+    after, _ = read("prior", tokens, scaled)
+    changed = [relative(after[:, k], before[:, k]) for k in range(6)]
+    assert changed[2] > 0.01
+    assert max(changed[:2] + changed[3:]) == 0
+
+
+def test_heat_moved_to_other_patches_moves_the_attention_there(tokens):
+    heat = torch.zeros(2, 4, 6, 8)
+    heat[:, :, 0, 1] = heat[:, :, 1, 6] = 1.0  # part 0 on patch 1, part 1 on patch 6
+    _, attention = read("prior", tokens, heat)
+    patches = attention[:, :, 1:]
+    assert (patches[:, 0].argmax(-1) == 1).all() and (patches[:, 1].argmax(-1) == 6).all()
+    others = patches[:, 0].sum(-1) - patches[:, 0, 1]
+    assert (others < 1e-4).all()
+
+
+def test_a_part_without_any_heat_falls_back_on_the_class_row(tokens):
+    features, attention = read("prior", tokens, torch.zeros(2, 4, 6, 8))
+    assert features.isfinite().all()
+    assert (attention[:, :, 0] > 0.999).all()
+
+
+def test_one_frame_of_heat_counts_as_its_share_of_the_clip(tokens):
+    one, every = torch.zeros(2, 4, 6, 8), torch.full((2, 4, 6, 8), 0.25)
+    one[:, 0] = 1.0
+    assert relative(read("prior", tokens, one)[0], read("prior", tokens, every)[0]) < 1e-6
+
+
+def test_released_arithmetic_hardly_sees_the_size_of_a_weight(tokens, heat):
+    factors = torch.rand(heat.shape[0], 1, *heat.shape[2:], generator=torch.Generator().manual_seed(4)) + 0.5
+    published = relative(read("published", tokens, heat * factors)[0], read("published", tokens, heat)[0])
+    prior = relative(read("prior", tokens, heat * factors)[0], read("prior", tokens, heat)[0])
+    assert published < 1e-3 < 0.01 < prior
+
+
+def test_released_arithmetic_sees_the_sign_of_a_weight(tokens, heat):
+    assert relative(read("published", tokens, -heat)[0], read("published", tokens, heat)[0]) > 0.01
+
+
+def test_released_weights_do_not_move_with_the_rows(tokens, heat):
+    branch = tiny_model(guidance="published").local_branch
+    rows, weights = branch.rows(tokens, heat, None)
+    assert torch.equal(weights, heat.mean(dim=1))
+    unmoved = tokens.reshape(2, 9, 4 * 32)
+    assert torch.equal(rows[:, 0], unmoved[:, 0])
+    # Rows from the fifth on, then the first four, dealt from two halves in turn.
+    assert torch.equal(rows[:, 1:], unmoved[:, [5, 1, 6, 2, 7, 3, 8, 4]])
+
+
+def test_switching_keypoints_off_makes_heat_irrelevant():
+    model = tiny_model(kps=False).eval()
+    maps = torch.rand(2, 4, 6, 4, 2)
+    assert torch.equal(model.heat(maps), torch.ones(2, 4, 6, 8))
+
+
+def test_flipping_frames_and_maps_swaps_left_and_right_part_inputs():
+    names = list(PARTS[6])
+    # Heat in steps of 1/256, so that means are exact in whatever order they are summed.
+    maps = torch.randint(257, (2, 4, 6, 16, 8), generator=torch.Generator().manual_seed(6)) / 256
+    grid = (4, 2)
+    flipped = maps.flip(-1)[:, :, flip_parts(6)]
+    mirror = torch.arange(8).view(grid).flip(-1).flatten()  # patch p lies where mirror[p] lay
+    before, after = pool_to_grid(maps, grid), pool_to_grid(flipped, grid)
+    for side, other in (("left arm", "right arm"), ("left leg", "right leg"), ("head", "head")):
+        one, two = names.index(side), names.index(other)
+        assert torch.equal(after[:, :, one], before[:, :, two][..., mirror])
+        assert torch.equal(after[:, :, two], before[:, :, one][..., mirror])
+
+
+def test_part_features_of_a_mirrored_clip_are_those_of_the_other_side(tokens, heat):
+    mirror = torch.arange(8).view(4, 2).flip(-1).flatten()
+    mirrored = torch.cat([tokens[:, :, :1], tokens[:, :, 1:][:, :, mirror]], dim=2)
+    swapped = heat[..., mirror][:, :, flip_parts(6)]
+    before, _ = read("prior", tokens, heat)
+    after, _ = read("prior", mirrored, swapped)
+    assert relative(after, before[:, flip_parts(6)]) < 1e-5
+
+
+def test_part_specific_blocks_differ_by_part(tokens):
+    heat = torch.full((2, 4, 6, 8), 0.5)
+    shared, _ = read("prior", tokens, heat)
+    assert torch.equal(shared[:, 0], shared[:, 1])
+    own, _ = read("prior", tokens, heat, part_specific=True)
+    assert relative(own[:, 0], own[:, 1]) > 0.1

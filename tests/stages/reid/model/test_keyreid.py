@@ -1,0 +1,148 @@
+"""The whole network: shapes, switches, cameras, backbones and errors."""
+
+import pytest
+import torch
+
+from cache.errors import KeyReIDError
+from stages.reid.model import KeyReID
+from tests.stages.reid.model.tiny import CAMERAS, PERSONS, SIZES, tiny_clips, tiny_config, tiny_model
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {},
+        {"clip_length": 1},
+        {"clip_length": 5, "parts": 3},
+        {"image_size": (48, 32)},
+        {"parts": {"face": ["nose"], "feet": ["left_ankle", "right_ankle"]}},
+        {"backbone": "vit_small_patch14_reg4_dinov2", "backbone_args": {**SIZES, "patch_size": 8}},
+        {"backbone": "deit_tiny_distilled_patch16_224"},
+        {"backbone_args": {**SIZES, "qkv_bias": False, "init_values": 0.1}},
+        {"guidance": "published", "parts": 3},
+    ],
+    ids=lambda fields: "-".join(map(str, fields)) or "default",
+)
+def test_outputs_have_the_promised_shapes(fields):
+    model = tiny_model(**fields)
+    images, maps, cameras = tiny_clips(model)
+    out = model(images, maps, cameras)
+    frames, parts, patches = model.config.clip_length, model.num_parts, model.grid[0] * model.grid[1]
+    assert out.global_feature.shape == (3, 32)
+    assert out.part_features.shape == (3, parts, frames * 32)
+    assert out.global_logits.shape == (3, PERSONS)
+    assert out.part_logits.shape == (3, parts, PERSONS)
+    assert out.frame_scores.shape == out.frame_weights.shape == (3, frames)
+    assert out.part_attention.shape == (3, parts, 1 + patches)
+    assert out.part_weights.shape == (3, frames, parts, patches)
+    assert model.embed(images, maps, cameras).shape == (3, model.feature_width)
+    assert model.feature_width == 32 + parts * frames * 32
+
+
+def test_attentions_sum_to_one_and_scores_are_not_negative():
+    model = tiny_model()
+    out = model(*tiny_clips(model))
+    assert torch.allclose(out.frame_weights.sum(1), torch.ones(3))
+    assert torch.allclose(out.part_attention.sum(2), torch.ones(3, 6))
+    assert (out.frame_scores >= 0).all()
+
+
+def test_every_trained_weight_gets_a_gradient():
+    model = tiny_model()
+    out = model(*tiny_clips(model))
+    sum(t.square().sum() for t in out[:5]).backward()
+    assert [n for n, p in model.named_parameters() if p.requires_grad and p.grad is None] == []
+
+
+def test_global_only_and_local_only_leave_the_other_branch_out():
+    one, other = tiny_model(global_only=True), tiny_model(local_only=True)
+    out = one(*tiny_clips(one))
+    assert out.part_features is None and out.part_logits is None and one.feature_width == 32
+    assert not any(name.startswith(("local", "part")) for name in one.state_dict())
+    out = other(*tiny_clips(other))
+    assert out.global_feature is None and out.frame_scores is None and other.feature_width == 6 * 128
+    assert not any(name.startswith("global") for name in other.state_dict())
+
+
+def test_part_features_are_divided_by_the_number_of_parts():
+    model = tiny_model().eval()
+    images, maps, cameras = tiny_clips(model)
+    with torch.no_grad():
+        out = model(images, maps, cameras)
+        expected = model.part_necks[2](out.part_features[:, 2]) / 6
+    assert torch.allclose(model.embed(images, maps, cameras)[:, 32 + 2 * 128 : 32 + 3 * 128], expected)
+
+
+def test_embed_leaves_training_as_it_was():
+    model = tiny_model().train()
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    features = model.embed(*tiny_clips(model))
+    assert model.training and not features.requires_grad
+    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
+
+
+def test_a_clip_is_embedded_alike_in_any_batch():
+    model = tiny_model()
+    images, maps, cameras = tiny_clips(model)
+    together = model.embed(images, maps, cameras)
+    alone = torch.cat([model.embed(images[i : i + 1], maps[i : i + 1], cameras[i : i + 1]) for i in range(3)])
+    assert torch.allclose(together, alone, atol=1e-5)
+
+
+def test_an_unknown_camera_is_the_mean_of_all_cameras():
+    model = tiny_model()
+    rows = model.backbone.camera_rows(torch.tensor([-1, 2]), 2)
+    assert torch.allclose(rows[0], model.backbone.camera.mean(0))
+    assert torch.equal(rows[1], model.backbone.camera[2])
+    images, maps, _ = tiny_clips(model)
+    unknown = model.embed(images, maps, torch.full((3,), -1))
+    assert torch.allclose(model.embed(images, maps, None), unknown)
+    assert not torch.allclose(model.embed(images, maps, torch.zeros(3, dtype=torch.long)), unknown)
+
+
+def test_a_network_without_cameras_ignores_them():
+    torch.manual_seed(0)
+    model = KeyReID(tiny_config(), PERSONS, 0)
+    images, maps, cameras = tiny_clips(model)
+    assert torch.equal(model.embed(images, maps, cameras), model.embed(images, maps, None))
+
+
+def test_the_camera_embedding_is_scaled():
+    model = tiny_model().eval()
+    images, maps, _ = tiny_clips(model)
+    camera = torch.zeros(3, dtype=torch.long)
+    before = model.embed(images, maps, camera)
+    with torch.no_grad():
+        model.backbone.camera.mul_(3)
+    model.backbone.camera_scale = 1.0
+    assert torch.allclose(model.embed(images, maps, camera), before, atol=1e-5)
+
+
+def test_part_maps_of_any_multiple_of_the_grid_are_pooled():
+    model = tiny_model()
+    images, maps, cameras = tiny_clips(model)
+    fine = maps.repeat_interleave(4, dim=-2).repeat_interleave(8, dim=-1)
+    assert torch.allclose(model.embed(images, fine, cameras), model.embed(images, maps, cameras), atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda x, m, c: (x[:, :3], m[:, :3], c), r"\[3, 3, 3, 32, 16\]: expected \[B, 4, 3, 32, 16\]"),
+        (lambda x, m, c: (x[..., :8], m, c), "images"),
+        (lambda x, m, c: (x, m[:, :, :5], c), "part maps"),
+        (lambda x, m, c: (x, m[:2], c), "part maps"),
+        (lambda x, m, c: (x, m[..., :3, :], c), "multiple of the patch grid 4x2"),
+        (lambda x, m, c: (x, m, c + CAMERAS), "camera"),
+    ],
+)
+def test_inputs_that_do_not_belong_to_the_config_are_named(change, words):
+    model = tiny_model()
+    with pytest.raises(KeyReIDError, match=words):
+        model.embed(*change(*tiny_clips(model)))
+
+
+def test_training_on_one_clip_is_refused():
+    model = tiny_model().train()
+    with pytest.raises(KeyReIDError, match="2 clips"):
+        model(*tiny_clips(model, batch=1))

@@ -1,0 +1,111 @@
+"""Start weights from a file: what fits is loaded, the rest is listed, nothing at all is an error."""
+
+import pytest
+import timm
+import torch
+from safetensors.torch import save_file
+
+from cache.errors import KeyReIDError
+from stages.reid.model import KeyReID
+from stages.reid.model.vit_weights import load_vit, read_tensors
+from tests.stages.reid.model.tiny import SIZES, tiny_config
+
+
+def vit(image_size=(32, 16), classes=0, **sizes):
+    return timm.create_model(
+        "vit_tiny_patch16_224", img_size=image_size, num_classes=classes, **{**SIZES, **sizes}
+    )
+
+
+@pytest.fixture
+def original():
+    """An ImageNet-like ViT: square frames, a classifier of a thousand classes."""
+    torch.manual_seed(8)
+    return vit((32, 32), classes=1000).state_dict()
+
+
+@pytest.mark.parametrize("suffix", [".pth", ".safetensors"])
+def test_the_network_starts_from_the_file(tmp_path, original, suffix):
+    path = tmp_path / f"jx_vit{suffix}"
+    save_file(original, path) if suffix == ".safetensors" else torch.save(original, path)
+    model = KeyReID(tiny_config(vit_path=path), 5, 3)
+    trunk = model.backbone.vit.state_dict()
+    assert torch.equal(trunk["blocks.0.attn.qkv.weight"], original["blocks.0.attn.qkv.weight"])
+    last = model.global_branch.state_dict()
+    assert torch.equal(last["block.mlp.fc1.weight"], original["blocks.1.mlp.fc1.weight"])
+    assert torch.equal(last["norm.weight"], original["norm.weight"])
+    assert "head.weight" in str(model.load_report)
+    assert len(model.load_report.loaded) == len(original) - 2 and not model.load_report.missing
+
+
+def test_positions_are_resampled_to_the_grid(tmp_path, original):
+    torch.save(original, tmp_path / "square.pth")
+    network = vit()
+    load_vit(network, tmp_path / "square.pth")
+    assert network.pos_embed.shape == (1, 1 + 4 * 2, 32)
+    assert torch.equal(network.pos_embed[:, 0], original["pos_embed"][:, 0])
+    grid = original["pos_embed"][:, 1:].view(1, 4, 4, 32).permute(0, 3, 1, 2)
+    expected = torch.nn.functional.interpolate(grid, (4, 2), mode="bicubic", antialias=True)
+    assert torch.allclose(network.pos_embed[:, 1:], expected.flatten(2).transpose(1, 2))
+
+
+def test_positions_are_resampled_bilinearly_for_guidance_published(tmp_path, original):
+    torch.save(original, tmp_path / "square.pth")
+    network = vit()
+    load_vit(network, tmp_path / "square.pth", guidance="published")
+    grid = original["pos_embed"][:, 1:].view(1, 4, 4, 32).permute(0, 3, 1, 2)
+    expected = torch.nn.functional.interpolate(grid, (4, 2), mode="bilinear", align_corners=False)
+    assert torch.allclose(network.pos_embed[:, 1:], expected.flatten(2).transpose(1, 2))
+
+
+@pytest.mark.parametrize("wrap", [lambda s: {"model": s}, lambda s: {"state_dict": s, "epoch": 3}])
+def test_wrapped_state_dicts_are_unwrapped(tmp_path, original, wrap):
+    torch.save(wrap(original), tmp_path / "wrapped.pth")
+    assert load_vit(vit(), tmp_path / "wrapped.pth").missing == []
+
+
+def test_names_with_the_prefix_of_data_parallel_are_understood(tmp_path, original):
+    torch.save({f"module.{name}": value for name, value in original.items()}, tmp_path / "parallel.pth")
+    assert load_vit(vit(), tmp_path / "parallel.pth").missing == []
+
+
+def test_what_is_not_loaded_is_listed(tmp_path, original):
+    del original["blocks.1.norm2.bias"]
+    original["blocks.0.mlp.fc1.bias"] = torch.zeros(3)
+    torch.save(original, tmp_path / "partial.pth")
+    report = load_vit(vit(), tmp_path / "partial.pth")
+    assert report.missing == ["blocks.0.mlp.fc1.bias", "blocks.1.norm2.bias"]
+    assert "blocks.0.mlp.fc1.bias [3] (expected [128])" in report.unused
+    assert "head.weight" in report.unused
+
+
+def test_loading_nothing_is_an_error(tmp_path):
+    torch.save({"conv1.weight": torch.zeros(3)}, tmp_path / "resnet.pth")
+    with pytest.raises(KeyReIDError, match="not one entry fits"):
+        load_vit(vit(), tmp_path / "resnet.pth")
+
+
+def test_a_vit_of_another_width_is_an_error(tmp_path):
+    torch.save(vit((32, 32), embed_dim=64).state_dict(), tmp_path / "wide.pth")
+    with pytest.raises(KeyReIDError, match="not one entry fits"):
+        load_vit(vit(), tmp_path / "wide.pth")
+
+
+@pytest.mark.parametrize("name", ["torn.pth", "torn.safetensors"])
+def test_a_damaged_file_is_named(tmp_path, name):
+    (tmp_path / name).write_bytes(b"not weights at all")
+    with pytest.raises(KeyReIDError, match=name):
+        read_tensors(tmp_path / name)
+
+
+def test_a_pickle_with_code_is_refused(tmp_path):
+    torch.save({"pos_embed": print}, tmp_path / "code.pth")
+    with pytest.raises(KeyReIDError, match=r"code\.pth"):
+        read_tensors(tmp_path / "code.pth")
+
+
+def test_mean_and_deviation_come_from_the_backbone():
+    half = KeyReID(tiny_config(), 5, 3)
+    assert half.pixel_mean == (0.5, 0.5, 0.5) and half.pixel_std == (0.5, 0.5, 0.5)
+    imagenet = KeyReID(tiny_config(backbone="deit_tiny_patch16_224"), 5, 3)
+    assert imagenet.pixel_mean == (0.485, 0.456, 0.406)

@@ -1,0 +1,128 @@
+"""A checkpoint gives back its network, or is refused with the list of differences."""
+
+import json
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from cache.errors import KeyReIDError
+from stages.reid.model import load_model, save_model
+from tests.stages.reid.model.tiny import tiny_clips, tiny_config, tiny_model
+
+
+@pytest.fixture
+def saved(tmp_path):
+    model = tiny_model(parts=4)
+    return model, save_model(model, tmp_path / "model.safetensors", epoch=3, dataset="walkers")
+
+
+def rewrite(path, change):
+    """Change the tensors of a checkpoint, keeping what its header says."""
+    from safetensors import safe_open
+
+    with safe_open(path, framework="pt") as file:
+        metadata = file.metadata()
+    tensors = load_file(path)
+    change(tensors)
+    save_file(tensors, path, metadata=metadata)
+
+
+def test_a_saved_network_returns_the_same_features(saved):
+    model, path = saved
+    loaded, extra = load_model(path)
+    images, maps, cameras = tiny_clips(model)
+    assert torch.equal(model.embed(images, maps, cameras), loaded.embed(images, maps, cameras))
+    assert extra == {"epoch": 3, "dataset": "walkers"}
+    assert loaded.config == model.config and not loaded.training
+    assert loaded.pixel_mean == model.pixel_mean
+    frozen = [name for name, p in loaded.named_parameters() if not p.requires_grad]
+    assert frozen == [name for name, p in model.named_parameters() if not p.requires_grad]
+
+
+def test_nothing_half_written_is_left_behind(saved):
+    _, path = saved
+    assert sorted(p.name for p in path.parent.iterdir()) == ["model.json", "model.safetensors"]
+
+
+def test_a_loaded_network_does_not_hold_its_file(saved):
+    _, path = saved
+    loaded, _ = load_model(path)
+    before = loaded.backbone.camera.clone()
+    path.write_bytes(b"")
+    assert torch.equal(loaded.backbone.camera, before)
+
+
+def test_start_weights_are_no_part_of_a_checkpoint(tmp_path):
+    torch.save(tiny_model(seed=1).backbone.vit.state_dict(), tmp_path / "vit.pth")
+    path = save_model(tiny_model(vit_path=tmp_path / "vit.pth"), tmp_path / "model.safetensors")
+    (tmp_path / "vit.pth").unlink()
+    model, _ = load_model(path, config=tiny_config(pretrained=True))
+    assert model.config.vit_path is None
+
+
+def test_missing_further_and_misshapen_entries_are_listed(saved):
+    _, path = saved
+
+    def change(tensors):
+        del tensors["global_branch.norm.bias"]
+        tensors["extra.weight"] = torch.zeros(2)
+        tensors["backbone.camera"] = torch.zeros(7, 32)
+
+    rewrite(path, change)
+    with pytest.raises(KeyReIDError) as error:
+        load_model(path)
+    message = str(error.value)
+    assert "global_branch.norm.bias is missing" in message
+    assert "extra.weight is not part of the network" in message
+    assert "backbone.camera is F32 [7, 32], expected F32 [3, 32]" in message
+
+
+def test_another_config_is_refused_with_the_differences(saved):
+    _, path = saved
+    with pytest.raises(KeyReIDError) as error:
+        load_model(path, config=tiny_config(parts=6, tcss="off"))
+    assert "parts is 4, expected 6" in str(error.value) and "tcss" in str(error.value)
+
+
+def test_weights_and_description_must_belong_together(saved):
+    _, path = saved
+    description = json.loads(path.with_suffix(".json").read_text())
+    description["config"]["camera_scale"] = 1.0
+    path.with_suffix(".json").write_text(json.dumps(description))
+    with pytest.raises(KeyReIDError, match="camera_scale"):
+        load_model(path)
+
+
+@pytest.mark.parametrize("missing", [".json", ".safetensors"])
+def test_a_missing_half_is_named(saved, missing):
+    _, path = saved
+    path.with_suffix(missing).unlink()
+    with pytest.raises(KeyReIDError, match=f"model{missing}: no such file"):
+        load_model(path)
+
+
+@pytest.mark.parametrize("torn", [".json", ".safetensors"])
+def test_a_torn_half_is_named(saved, torn):
+    _, path = saved
+    file = path.with_suffix(torn)
+    file.write_bytes(file.read_bytes()[:100])
+    with pytest.raises(KeyReIDError, match=f"model{torn}"):
+        load_model(path)
+
+
+def test_an_unknown_config_key_is_named(saved):
+    _, path = saved
+    description = json.loads(path.with_suffix(".json").read_text())
+    description["config"]["colour"] = "red"
+    path.with_suffix(".json").write_text(json.dumps(description))
+    with pytest.raises(KeyReIDError, match="colour"):
+        load_model(path)
+
+
+def test_a_later_format_is_refused(saved):
+    _, path = saved
+    description = json.loads(path.with_suffix(".json").read_text())
+    path.with_suffix(".json").write_text(json.dumps({**description, "format": 99}))
+    with pytest.raises(KeyReIDError, match="99"):
+        load_model(path)
