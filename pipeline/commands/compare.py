@@ -40,7 +40,7 @@ def command(a: Path, b: Path, resamples: int, seed: int, as_json: bool) -> None:
                 f"{100 * row['b']:.2f}",
                 f"{100 * row['difference']:+.2f}",
                 f"{low:+.2f} {high:+.2f}",
-                f"{row["p"]:.4f}",
+                f"{row['p']:.4f}",
                 f"{result['queries']:,}",
             )
     console = Console()
