@@ -49,7 +49,7 @@ demo: setup  ## walkers from nothing to a ranked answer: synthesize, extract-pos
 	@$(KEYREID) demo $(ARGS)
 
 synthesize: setup  ## make the walkers data set in DATA
-	@$(KEYREID) synthesize --data-root "$(DATA)" $(if $(WORKERS),--workers $(WORKERS)) $(ARGS)
+	@$(KEYREID) synthesize "$(DATA)" $(if $(WORKERS),--workers $(WORKERS)) $(ARGS)
 
 doctor: setup  ## check the data set in DATA
 	@$(KEYREID) doctor $(COMMON) $(if $(WORKERS),--workers $(WORKERS)) $(ARGS)

@@ -10,6 +10,7 @@ from cache.errors import KeyReIDError
 
 # In the order in which a user meets them. Modules are imported when called, so that --help is quick.
 COMMANDS = {
+    "demo": "All of it on walkers: synthesize, extract-poses, train, eval.",
     "synthesize": "Make the walkers data set: animated pedestrians with exact keypoints.",
     "doctor": "Check a data set: layout, counts, every frame.",
     "extract-poses": "Stage one: run HRNet over every frame and fill the pose cache.",

@@ -1,12 +1,13 @@
 """The recipe: one YAML file in configs/ holds everything that a data set's stages need."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
 from pydantic import Field
 
 from cache.errors import KeyReIDError
-from pipeline.recipe_file import load
+from pipeline.recipe_file import check, load, merge
 from stages.config import StrictModel
 from stages.pose.config import PoseConfig
 from stages.reid.evaluate import EvalConfig
@@ -21,9 +22,7 @@ class DatasetConfig(StrictModel):
 
     name: str = Field(description="what stages.datasets.load_dataset calls it")
     root: Path | None = Field(None, description="data root; default data/<name>")
-    split: int | None = Field(
-        None, ge=0, description="which official split, for sets with several"
-    )
+    split: int | None = Field(None, ge=0, description="which official split, for sets with several")
 
 
 class Recipe(StrictModel):
@@ -54,3 +53,12 @@ def recipe_path(dataset: str | None, config: Path | None) -> Path:
 def load_recipe(dataset: str | None, config: Path | None = None, overrides: Iterable[str] = ()) -> Recipe:
     """Read and check a recipe. Raises KeyReIDError that names file, key, value and what is allowed."""
     return load(Recipe, recipe_path(dataset, config), overrides)
+
+
+def validated(recipe: Recipe, values: Mapping[str, Any]) -> Recipe:
+    """The recipe with values replaced by dotted key and checked again; None leaves a value as it is."""
+    content = recipe.model_dump(mode="json")
+    given = {key: value for key, value in values.items() if value is not None}
+    for key, value in given.items():
+        merge(content, key.split("."), value)
+    return check(Recipe, content, "command line")

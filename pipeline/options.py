@@ -1,23 +1,29 @@
 """The options that several commands share, and what they resolve to."""
 
 import functools
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import click
 
 from cache.errors import KeyReIDError
-from pipeline.config import Recipe, load_recipe
+from pipeline.config import Recipe, load_recipe, validated
 
 
 @dataclass(frozen=True)
 class Inputs:
-    """A recipe with its paths resolved."""
+    """A recipe with its paths resolved, and what the user gave on the command line."""
 
     recipe: Recipe
     root: Path
     cache: Path
+    given: Mapping[str, Any]
+
+    def changed(self, values: Mapping[str, Any]) -> "Inputs":
+        """With values replaced, e.g. {"train.epochs": 3}, and checked; None leaves a value as it is."""
+        return replace(self, recipe=validated(self.recipe, values))
 
 
 def recipe_options(function: Callable) -> Callable:
@@ -25,20 +31,14 @@ def recipe_options(function: Callable) -> Callable:
 
     @click.option(
         "--dataset",
-        default=None,
         metavar="NAME",
         help="Data set: walkers (default), mars, mini-mars, ilids-vid, prid2011, folder.",
     )
-    @click.option(
-        "--data-root", type=click.Path(path_type=Path), default=None, help="Data root. Default: data/DATASET."
-    )
-    @click.option(
-        "--cache", type=click.Path(path_type=Path), default=None, help="Pose cache. Default: poses/DATASET."
-    )
+    @click.option("--data-root", type=click.Path(path_type=Path), help="Data root. Default: data/DATASET.")
+    @click.option("--cache", type=click.Path(path_type=Path), help="Pose cache. Default: poses/DATASET.")
     @click.option(
         "--config",
         type=click.Path(path_type=Path),
-        default=None,
         help="Recipe file. Default: the one in configs/ named after the data set.",
     )
     @click.option(
@@ -57,9 +57,9 @@ def recipe_options(function: Callable) -> Callable:
 
 def resolve(
     dataset: str | None,
-    data_root: Path | None,
-    cache: Path | None,
-    config: Path | None,
+    data_root: Path | None = None,
+    cache: Path | None = None,
+    config: Path | None = None,
     overrides: tuple[str, ...] = (),
 ) -> Inputs:
     """Read the recipe; command-line paths win over the recipe's, which win over the defaults."""
@@ -69,16 +69,26 @@ def resolve(
             f"--dataset {dataset}: {config} is a recipe for {recipe.dataset.name}; leave out one of the two"
         )
     name = recipe.dataset.name
-    root = data_root or recipe.dataset.root or Path("data") / name
-    return Inputs(recipe=recipe, root=root, cache=cache or recipe.cache or Path("poses") / name)
+    return Inputs(
+        recipe=recipe,
+        root=data_root or recipe.dataset.root or Path("data") / name,
+        cache=cache or recipe.cache or Path("poses") / name,
+        given={"dataset": dataset, "root": data_root, "cache": cache, "config": config, "set": overrides},
+    )
 
 
-def load_inputs(inputs: Inputs, check_files: bool = True):
+def load_inputs(inputs: Inputs, check_files: bool = True, split: int | None = None):
     """The data set that the inputs name. Raises KeyReIDError, with the way to get it, where there is none."""
     from stages.datasets import load_dataset
 
-    name = inputs.recipe.dataset.name
+    config = inputs.recipe.dataset
     if not inputs.root.is_dir():
-        way = "make it with: keyreid synthesize" if name == "walkers" else "give its folder with --data-root"
+        walkers = config.name == "walkers"
+        way = (
+            f"make it with: keyreid synthesize {inputs.root}"
+            if walkers
+            else "give its folder with --data-root"
+        )
         raise KeyReIDError(f"{inputs.root}: no such data root; {way}")
-    return load_dataset(name, inputs.root, split=inputs.recipe.dataset.split, check_files=check_files)
+    split = config.split if split is None else split
+    return load_dataset(config.name, inputs.root, split=split, check_files=check_files)

@@ -68,17 +68,25 @@ def load(model: type[Model], path: Path, overrides: Iterable[str] = ()) -> Model
         keys, value = parse_override(text)
         merge(content, keys, value)
         overridden.add(".".join(keys))
+    return check(model, content, str(path), overridden)
+
+
+def check(
+    model: type[Model], content: dict[str, Any], source: str, overridden: set[str] | None = None
+) -> Model:
+    """Check content against model; source is named in errors, except for the keys that were overridden."""
     try:
         return model.model_validate(content)
     except ValidationError as error:
-        problems = [_describe(model, problem, path, overridden) for problem in error.errors()]
+        problems = [_describe(model, problem, source, overridden or set()) for problem in error.errors()]
         raise KeyReIDError("; ".join(problems)) from None
 
 
-def _describe(model: type[BaseModel], problem: dict[str, Any], path: Path, overridden: set[str]) -> str:
+def _describe(model: type[BaseModel], problem: dict[str, Any], source: str, overridden: set[str]) -> str:
     loc = [str(part) for part in problem["loc"]]
     key = ".".join(loc) or "(whole file)"
-    source = "--set" if any(key == o or key.startswith(o + ".") for o in overridden) else str(path)
+    if any(key == o or key.startswith(o + ".") for o in overridden):
+        source = "--set"
     if problem["type"] == "extra_forbidden":
         allowed = sorted(_fields_at(model, loc[:-1]))
         close = difflib.get_close_matches(loc[-1], allowed, n=1)

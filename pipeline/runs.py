@@ -14,9 +14,11 @@ from typing import Any
 import yaml
 
 from cache.errors import KeyReIDError
-from pipeline.config import Recipe
+from pipeline.config import load_recipe
+from pipeline.options import Inputs
 
 RUNS = Path("runs")
+CONFIG = "config.yaml"
 PACKAGES = (
     "keyreid",
     "torch",
@@ -63,10 +65,15 @@ def git_revision() -> str:
         return "unknown"
 
 
-def new_run(recipe: Recipe, runs: Path = RUNS) -> Path:
+def new_run(inputs: Inputs, runs: Path = RUNS) -> Path:
     """Make the folder of a new run and write what is known before it starts: config, versions, command."""
+    recipe = inputs.recipe
     parent = runs / recipe.dataset.name
     stem = f"{datetime.now():%Y%m%d-%H%M%S}-{recipe.name}"
+    content = recipe.model_dump(mode="json")
+    content["dataset"]["root"] = str(inputs.root.absolute())
+    content["cache"] = str(inputs.cache.absolute())
+    about = {"command": sys.argv, "git": git_revision(), "versions": versions()}
     try:
         parent.mkdir(parents=True, exist_ok=True)
         for number in range(1, 100):
@@ -76,35 +83,64 @@ def new_run(recipe: Recipe, runs: Path = RUNS) -> Path:
                 break
             except FileExistsError:
                 continue
-        (folder / "config.yaml").write_text(yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False))
-        about = {"command": sys.argv, "git": git_revision(), "versions": versions()}
+        (folder / CONFIG).write_text(yaml.safe_dump(content, sort_keys=False))
         (folder / "environment.json").write_text(json.dumps(about, indent=2))
     except OSError as error:
-        raise KeyReIDError(
-            f"{parent}: cannot make the run folder there: {error}; name another with --runs"
-        ) from None
+        raise KeyReIDError(f"{parent}: cannot make a run folder: {error}; name another with --runs") from None
+    log_to(folder)
     return folder
 
 
 def newest_run(dataset: str, runs: Path = RUNS) -> Path:
     """The newest run of a data set that holds a trained model."""
+    return _newest(dataset, runs, "model.safetensors", "finished")
+
+
+def unfinished_run(dataset: str, runs: Path = RUNS) -> Path:
+    """The newest run of a data set that holds checkpoints to resume from."""
+    return _newest(dataset, runs, "checkpoints", "resumable")
+
+
+def _newest(dataset: str, runs: Path, holds: str, kind: str) -> Path:
     parent = runs / dataset
     folders = sorted(parent.iterdir(), reverse=True) if parent.is_dir() else []
     for folder in folders:
-        if (folder / "model.safetensors").is_file():
+        if (folder / holds).exists():
             return folder
-    why = f"{len(folders)} unfinished there" if folders else "there are none"
+    why = f"{len(folders)} others are there" if folders else "there are none at all"
     raise KeyReIDError(
-        f"{parent}: no finished run of {dataset} ({why}); train one first: make train DATASET={dataset}"
+        f"{parent}: no {kind} run of {dataset} ({why}); train one: make train DATASET={dataset}"
     )
 
 
-def log_to(folder: Path, main_process: bool = True) -> None:
-    """Send the log to `log.txt` in the run folder (main process only)."""
+def inputs_of(run: Path, inputs: Inputs) -> Inputs:
+    """The config and paths of a run; what the command line gives (paths, --config, --set) goes first."""
+    given = inputs.given
+    path = given["config"] or run / CONFIG
+    if not path.is_file():
+        raise KeyReIDError(f"{run}: no {CONFIG} in it, so it is no run folder; keyreid train makes them")
+    recipe = load_recipe(None, path, given["set"])
+    if given["dataset"] not in (None, recipe.dataset.name):
+        raise KeyReIDError(
+            f"{run} is a run on {recipe.dataset.name}, not on {given['dataset']}: change --dataset"
+        )
+    root = given["root"] or recipe.dataset.root or inputs.root
+    cache = given["cache"] or recipe.cache or inputs.cache
+    log_to(run)
+    return Inputs(recipe, root, cache, given)
+
+
+def is_main_process() -> bool:
+    """Whether this is the first process of a launch (`torchrun` numbers them), or the only one."""
+    return os.environ.get("RANK", "0") == "0"
+
+
+def log_to(folder: Path) -> None:
+    """Send the log to `log.txt` in the run folder, from the main process."""
     root = logging.getLogger()
     root.setLevel(logging.INFO)
     logging.getLogger("matplotlib").setLevel(logging.WARNING)
-    if main_process:
+    if is_main_process():
         handler = logging.FileHandler(folder / "log.txt")
         handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
         root.addHandler(handler)

@@ -1,0 +1,81 @@
+"""`keyreid eval`: stage two, evaluation."""
+
+from pathlib import Path
+
+import click
+
+from pipeline.options import Inputs, load_inputs, recipe_options
+
+WEIGHTS = ("model", "ema", "last", "best")
+
+
+@click.command("eval")
+@recipe_options
+@click.option(
+    "--run",
+    "runs_given",
+    type=click.Path(path_type=Path),
+    multiple=True,
+    help="Run folder. Default: the newest of the data set. Several (one per split): their mean as well.",
+)
+@click.option("--checkpoint", type=click.Path(path_type=Path), help="A .safetensors file instead of a run.")
+@click.option(
+    "--embeddings",
+    type=click.Path(path_type=Path),
+    multiple=True,
+    help="Score an embeddings.npz again, without a network. Several: their mean as well.",
+)
+@click.option("--weights", type=click.Choice(WEIGHTS), default="model", show_default=True, help="Of the run.")
+@click.option("--baselines", is_flag=True, help="Score an untrained network and colour histograms as well.")
+@click.option("--rerank", is_flag=True, help="k-reciprocal re-ranking.")
+@click.option(
+    "--distance", type=click.Choice(["euclidean", "cosine", "visible"]), help="Default: the recipe's."
+)
+@click.option("--bootstrap", type=click.IntRange(0), help="Resamples for 95 % intervals, e.g. 1000.")
+@click.option("--workers", type=click.IntRange(0), help="Reading processes; does not change the result.")
+@click.option("--out", type=click.Path(path_type=Path), help="Where to write. Default: RUN/eval.")
+@click.option(
+    "--runs", type=click.Path(path_type=Path), default=Path("runs"), show_default=True, help="All runs."
+)
+def command(
+    inputs: Inputs,
+    runs_given: tuple[Path, ...],
+    checkpoint: Path | None,
+    embeddings: tuple[Path, ...],
+    weights: str,
+    baselines: bool,
+    rerank: bool,
+    distance: str | None,
+    bootstrap: int | None,
+    workers: int | None,
+    out: Path | None,
+    runs: Path,
+) -> None:
+    """Embed the test tracklets, rank them, score the ranking, draw pictures.
+
+    Writes metrics.json, queries.csv, ranking.json, embeddings.npz and pictures; prints the scores under
+    every protocol of the data set, and one line that says which network, split and protocol they are of.
+    """
+    from pipeline import evaluation
+    from pipeline import runs as folders
+
+    changes = {
+        "eval.rerank.enabled": rerank or None,
+        "eval.distance": distance,
+        "eval.bootstrap": bootstrap,
+        "eval.workers": workers,
+    }
+    if embeddings:
+        config = inputs.changed(changes).recipe.eval
+        reports = [evaluation.score_file(path, config, out or path.parent) for path in embeddings]
+    elif checkpoint is not None:
+        jobs = inputs.changed(changes)
+        reports = [evaluation.evaluate(checkpoint, jobs, load_inputs(jobs), out, baselines, runs)]
+    else:
+        reports = []
+        for run in runs_given or (folders.newest_run(inputs.recipe.dataset.name, runs),):
+            jobs = folders.inputs_of(run, inputs).changed(changes)
+            target = out / run.name if out and len(runs_given) > 1 else out or run / "eval"
+            file = run / f"{weights}.safetensors"
+            reports.append(evaluation.evaluate(file, jobs, load_inputs(jobs), target, baselines, runs))
+    evaluation.tell(reports)

@@ -1,0 +1,111 @@
+"""What `keyreid eval` does: one checkpoint on one data set, its baselines, tables and pictures."""
+
+from collections.abc import Iterable, Iterator, Sized
+from pathlib import Path
+from typing import Any
+
+import torch
+from rich.console import Console
+
+from cache import PoseCache
+from pipeline import runs as folders
+from pipeline.options import Inputs
+from pipeline.progress import progress_bar
+from stages.datasets.tracklet import Dataset
+from stages.reid import evaluate as stage
+from stages.reid.baselines import stripe_histograms
+from stages.reid.embeddings import Embeddings
+from stages.reid.evaluate import EvalConfig
+from stages.reid.illustrate import illustrate
+from stages.reid.loader import check_cache, test_loader
+from stages.reid.model import KeyReID
+from stages.reid.model.weights import load_model
+from stages.reid.report import over_splits, score_table
+
+
+def evaluate(
+    checkpoint: Path, inputs: Inputs, dataset: Dataset, folder: Path | None, baselines: bool, runs: Path
+) -> dict[str, Any]:
+    """Evaluate a checkpoint; write everything to folder (default: a new run) and return the report."""
+    cache = PoseCache.open(inputs.cache)
+    check_cache(cache, [f for t in dataset.test_tracklets() for f in t.frames])
+    model, extra = load_model(checkpoint)
+    model.to("cuda" if torch.cuda.is_available() else "cpu")
+    cameras = extra.get("cameras") or list(dataset.cameras())
+    folder = folder or folders.new_run(inputs, runs)
+    config = inputs.recipe.eval
+
+    def embed(network: KeyReID, what: str) -> Embeddings:
+        batches = test_loader(
+            dataset.root,
+            dataset.test_tracklets(),
+            cache,
+            network.config,
+            network.pixel_mean,
+            network.pixel_std,
+            config.batch_size,
+            config.workers,
+            clip_stride=config.clip_stride,
+            clip_cap=config.clip_cap,
+            cameras=cameras,
+        )
+        about = {"checkpoint": str(checkpoint) if network is model else None, "poses": cache.info.fingerprint}
+        return stage.embed_dataset(network, _shown(batches, what), dataset, config, **about)
+
+    embeddings = embed(model, "embed")
+    folder.mkdir(parents=True, exist_ok=True)
+    embeddings.save(folder / "embeddings.npz")
+    report = stage.score(embeddings, config, folder)
+    if baselines:
+        torch.manual_seed(inputs.recipe.train.seed)
+        untrained = KeyReID(model.config, model.num_persons, model.num_cameras)
+        plain = config.model_copy(update={"distance": "euclidean", "bootstrap": 0})
+        report["baselines"] = {
+            "untrained network": _headline(stage.score(embed(untrained, "embed untrained"), config)),
+            "colour histograms": _headline(stage.score(_histograms(dataset), plain)),
+        }
+    report["pictures"] = [str(p) for p in illustrate(folder, dataset, cache, model, checkpoint.parent)]
+    return report
+
+
+def score_file(path: Path, config: EvalConfig, folder: Path) -> dict[str, Any]:
+    """Score saved embeddings again; writes metrics.json, queries.csv and ranking.json to folder."""
+    return stage.score(Embeddings.load(path), config, folder)
+
+
+def tell(reports: list[dict[str, Any]]) -> None:
+    """Print tables, the line of each report, their mean, and where the pictures are."""
+    console = Console()
+    for report in reports:
+        if "baselines" in report:
+            rows = {"trained network": _headline(report), **report["baselines"]}
+            console.print(score_table(rows, first="", title=f"Protocol {report['headline']}"))
+        console.print(
+            score_table(report["protocols"], title="All protocols" if "baselines" in report else None)
+        )
+        console.print(report["line"], soft_wrap=True, highlight=False)
+    if len(reports) > 1:
+        mean = over_splits(reports)
+        console.print(score_table(mean["protocols"], title=f"Mean of {len(reports)}"))
+        console.print(mean["line"], soft_wrap=True, highlight=False)
+    pictures = [picture for report in reports for picture in report.get("pictures", ())]
+    if pictures:
+        console.print("Pictures to look at:")
+        for picture in pictures:
+            console.print(f"  {picture}", soft_wrap=True, highlight=False)
+
+
+def _headline(report: dict[str, Any]) -> dict[str, Any]:
+    return report["protocols"][report["headline"]]
+
+
+def _histograms(dataset: Dataset) -> Embeddings:
+    return stage.pack(dataset, stripe_histograms(dataset.root, dataset.test_tracklets()))
+
+
+def _shown(batches: Iterable, what: str) -> Iterator:
+    total = len(batches) if isinstance(batches, Sized) else 0
+    with progress_bar(what, "batches") as report:
+        for done, batch in enumerate(batches, start=1):
+            yield batch
+            report(done, total)
