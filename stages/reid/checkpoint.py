@@ -84,8 +84,8 @@ class CheckpointFolder:
             log.warning("%s is skipped: %s", path, problem)
         return None
 
-    def problem(self, path: Path) -> str | None:
-        """What is wrong with a state, or None."""
+    def problem(self, path: Path, thorough: bool = True) -> str | None:
+        """What is wrong with a state, or None. Not thorough: its contents are not read."""
         try:
             record = json.loads(path.with_suffix(".json").read_text())
             size, digest = record["bytes"], record["sha256"]
@@ -95,6 +95,8 @@ class CheckpointFolder:
             return f"its .json cannot be read ({error})"
         if path.stat().st_size != size:
             return f"{path.stat().st_size} bytes, expected {size}"
+        if not thorough:
+            return None
         with path.open("rb") as file:
             if hashlib.file_digest(file, "sha256").hexdigest() != digest:
                 return "its contents do not match their SHA-256"
@@ -110,9 +112,11 @@ class CheckpointFolder:
             ) from error
 
     def prune(self, best_step: int | None = None) -> None:
-        """Remove all but the newest `keep` states and the best."""
-        for path in self.states()[self.keep :]:
-            if int(_NAME.fullmatch(path.name).group(1)) != best_step:
+        """Remove all but the newest `keep` states and the best. Broken ones count for nothing."""
+        complete = [path for path in self.states() if self.problem(path, thorough=False) is None]
+        kept = {*complete[: self.keep], self.folder / f"state-{best_step or 0:08d}.pt"}
+        for path in self.states() if complete else ():
+            if path not in kept:
                 path.with_suffix(".json").unlink(missing_ok=True)
                 path.unlink(missing_ok=True)
 

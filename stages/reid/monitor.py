@@ -108,7 +108,7 @@ def _entropy(shares: Tensor) -> float:
 
 
 def part_map_grid(images: Tensor, part_maps: Tensor, mean: tuple, std: tuple) -> np.ndarray:
-    """A clip as a picture uint8 [T*H, (1+K)*W, 3]: a row per frame, first the frame, then each part's heat on it.
+    """A clip as a picture uint8 [T*H, (1+K)*W, 3]: a row per frame, the frame, then each part's heat.
 
     images: normalised [T, 3, H, W]. part_maps: [T, K, h, w] in [0, 1], or in [-1, 1].
     """

@@ -89,10 +89,10 @@ def differences(before: Identity, now: Identity) -> list[str]:
     return [f"{n}: {one.get(n)!r} -> {two.get(n)!r}" for n in names if one.get(n) != two.get(n)]
 
 
-def check_same_run(path: Path, before: Identity, now: Identity, allowed: bool) -> None:
-    """Raises KeyReIDError that names the differences, unless they are allowed.
+def check_same_run(path: Path, before: Identity, now: Identity, allowed: bool) -> list[str]:
+    """The differences, which are logged. Raises KeyReIDError that names them, unless they are allowed.
 
-    A different number of classes, or another network, is never allowed: the weights would not fit.
+    A different number of classes is never allowed: the weights would not fit.
     """
     if before.num_persons != now.num_persons:
         raise KeyReIDError(
@@ -100,11 +100,11 @@ def check_same_run(path: Path, before: Identity, now: Identity, allowed: bool) -
             f"{now.num_persons} identities; resume with the data set and validation share of the first start"
         )
     found = differences(before, now)
-    network = [d for d in found if d.startswith("model.")]
-    if (network and not allowed) or (not allowed and found):
+    if found and not allowed:
         raise KeyReIDError(
             f"{path}: the run was started with another config: {'; '.join(found)}; "
             "undo the change, or give --allow-config-change"
         )
     for difference in found:
         log.warning("resuming with a change: %s", difference)
+    return found

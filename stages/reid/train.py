@@ -107,8 +107,7 @@ class Session:
         state = self._state_to_resume(allow_config_change) if resume else None
         self.trainer = Trainer(self.model, self.config, self.accelerator, self.sampler.batches)
         if state is not None:
-            self.trainer.load_state(state["trainer"])
-            self.position, self.best = Position(**state["position"]), state["best"]
+            self._continue_from(state)
         self._log_start(resume)
         main = self.accelerator.is_main_process
         show = main and (sys.stderr.isatty() if show_progress is None else show_progress)
@@ -210,20 +209,37 @@ class Session:
         self.accelerator.wait_for_everyone()
         return path
 
-    def _state_to_resume(self, allow_config_change: bool) -> dict[str, Any]:
-        def find() -> Path:
+    def _state_to_resume(self, allow_config_change: bool) -> dict[str, Any] | None:
+        def find() -> Path | None:
             path = self.checkpoints.newest()
-            if path is None:
+            if path is None and self.checkpoints.states():
                 raise KeyReIDError(
                     f"{self.checkpoints.folder}: no complete checkpoint to resume from; start the run again"
                 )
             return path
 
         path = from_main(self.accelerator, find)
+        if path is None:
+            log.info("%s has no checkpoint yet: starting from the beginning", self.folder)
+            return None
         state = self.checkpoints.load(path)
-        check_same_run(path, Identity.from_dict(state["identity"]), self.identity, allow_config_change)
+        before = Identity.from_dict(state["identity"])
+        state["changes"] = check_same_run(path, before, self.identity, allow_config_change)
         log.info("resuming from %s", path)
         return state
+
+    def _continue_from(self, state: dict[str, Any]) -> None:
+        try:
+            self.trainer.load_state(state["trainer"])
+        except (RuntimeError, ValueError, KeyError) as error:
+            changes = "; ".join(state["changes"])
+            if not changes:
+                raise
+            raise KeyReIDError(
+                f"{self.checkpoints.folder}: the training state does not fit after these changes: {changes} "
+                f"({str(error).splitlines()[0]}); undo those that change the network or the optimiser"
+            ) from None
+        self.position, self.best = Position(**state["position"]), state["best"]
 
     def _stop(self, number: int) -> None:
         path = self._save() or self.checkpoints.newest()

@@ -24,7 +24,7 @@ CONTEXT.set_forkserver_preload(["stages.reid.train", "tests.stages.reid.train.dr
 
 @pytest.fixture(scope="session")
 def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Folder of a data set: 5 persons x 2 cameras x 2 tracklets x 3 or 4 frames of 64x32, and its pose cache."""
+    """A data set and its pose cache: 5 persons x 2 cameras x 2 tracklets x 3 or 4 frames of 64x32."""
     folder = tmp_path_factory.mktemp("tiny")
     (folder / "frames").mkdir()
     rng = np.random.default_rng(0)
@@ -39,7 +39,9 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
                     assert cv2.imwrite(str(folder / frames[-1]), image.clip(0, 255).astype(np.uint8))
     count = len(frames)
     heat = rng.integers(0, 256, (count, 17, 64, 32), dtype=np.uint8)
-    write_cache(folder / "cache", frames, heat, np.ones((count, 17, 3), np.float32), np.tile([64, 32], (count, 1)))
+    write_cache(
+        folder / "cache", frames, heat, np.ones((count, 17, 3), np.float32), np.tile([64, 32], (count, 1))
+    )
     return folder
 
 

@@ -42,7 +42,9 @@ def merged(base: dict[str, Any], more: dict[str, Any]) -> dict[str, Any]:
     """Nested mappings, the second one's values winning."""
     out = dict(base)
     for key, value in more.items():
-        out[key] = merged(out[key], value) if isinstance(value, dict) and isinstance(out.get(key), dict) else value
+        out[key] = (
+            merged(out[key], value) if isinstance(value, dict) and isinstance(out.get(key), dict) else value
+        )
     return out
 
 
@@ -58,7 +60,7 @@ def dataset(data: Path):
 
 
 def run_job(job: Job) -> None:
-    """Train. A mistake in the input ends in exit code 2 and its message in error.txt, as the command line does."""
+    """Train. A mistake in the input ends in exit code 2, its message in error.txt."""
     if job.world > 1:
         os.environ.update(
             RANK=str(job.rank), LOCAL_RANK=str(job.rank), WORLD_SIZE=str(job.world),

@@ -29,7 +29,9 @@ def weights(run_dir):
 
 
 @pytest.mark.parametrize(("world", "workers"), [(1, 1), (1, 2), (2, 1)])
-def test_a_run_killed_at_random_steps_and_resumed_equals_one_never_stopped(once, tiny, tmp_path, world, workers):
+def test_a_run_killed_at_random_steps_and_resumed_equals_one_never_stopped(
+    once, tiny, tmp_path, world, workers
+):
     config = {**SAVES, "loader": {"workers": workers}}
     model = {"drop_path": 0.2}
     whole = once(world=world, train=config, model=model)

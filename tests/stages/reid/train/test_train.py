@@ -24,7 +24,15 @@ def test_a_run_leaves_a_network_with_its_cameras_and_metrics(once):
     assert extra["cameras"] == [1, 2] and extra["persons"] == [0, 1, 2, 3, 4]
     steps = records(folder)
     assert [r["step"] for r in steps] == list(range(1, len(steps) + 1)) and len(steps) == 3 * 5
-    wanted = {*LOSSES, "accuracy", "gradient_norm", "learning_rate", "clips_per_second", "step_seconds", "memory_mb"}
+    wanted = {
+        *LOSSES,
+        "accuracy",
+        "gradient_norm",
+        "learning_rate",
+        "clips_per_second",
+        "step_seconds",
+        "memory_mb",
+    }
     assert wanted <= steps[0].keys()
 
 
@@ -45,7 +53,11 @@ def test_the_same_seed_gives_the_same_weights_with_0_1_and_2_workers_and_from_me
 def test_two_processes_give_the_losses_of_one_with_the_same_global_batch(once):
     """20 steps, mined and normalised over both processes' features; SGD as published, drop path on."""
     settings = {
-        "train": {"epochs": 4, "optim": {"name": "sgd", "lr": 0.02, "bias_lr_factor": 2.0}, "loader": {"workers": 1}},
+        "train": {
+            "epochs": 4,
+            "optim": {"name": "sgd", "lr": 0.02, "bias_lr_factor": 2.0},
+            "loader": {"workers": 1},
+        },
         "model": {"drop_path": 0.3},
     }
     one, two = once(world=1, **settings), once(world=2, **settings)
@@ -95,7 +107,10 @@ def test_the_ema_follows_the_weights_and_can_be_chosen(once):
     folder = once(train={"checkpoint": {"choose": "ema"}})
     ema, _ = load_model(folder / "model.safetensors")
     last, extra = load_model(folder / "last.safetensors")
-    assert extra["weights"] == "last" and json.loads((folder / "model.json").read_text())["extra"]["weights"] == "ema"
+    assert (
+        extra["weights"] == "last"
+        and json.loads((folder / "model.json").read_text())["extra"]["weights"] == "ema"
+    )
     pairs = [(a, b) for (_, a), (_, b) in zip(ema.named_parameters(), last.named_parameters(), strict=True)]
     assert any(not torch.equal(a, b) for a, b in pairs)
     assert (once() / "ema.safetensors").read_bytes() == (folder / "model.safetensors").read_bytes()
@@ -108,9 +123,13 @@ def test_validation_holds_identities_out_and_chooses_among_last_and_ema(once):
     assert model.num_persons == 3 and extra["weights"] == "best"
     found = records(folder, "validation")
     assert [r["epoch"] for r in found] == [1, 2, 3]
-    assert all(0 <= r[k] <= 1 for r in found for k in ("last_mean_ap", "last_rank_1", "ema_mean_ap", "ema_rank_1"))
+    assert all(
+        0 <= r[k] <= 1 for r in found for k in ("last_mean_ap", "last_rank_1", "ema_mean_ap", "ema_rank_1")
+    )
     best = max(max(r["last_mean_ap"], r["ema_mean_ap"]) for r in found)
-    assert json.loads((folder / "best.json").read_text())["extra"]["validation"]["mean_ap"] == pytest.approx(best)
+    assert json.loads((folder / "best.json").read_text())["extra"]["validation"]["mean_ap"] == pytest.approx(
+        best
+    )
 
 
 def test_centers_of_both_branches_are_trained(once):
