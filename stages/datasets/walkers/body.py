@@ -55,13 +55,15 @@ def _arm(
         swing, elbow, out = 0.25 + 0.1 * swing, 1.75 + 0.05 * np.sin(phase), 0.12
     elif style == "pockets":
         swing, elbow, out = -0.22 + 0.15 * swing, 0.75 + 0 * phase, 0.28
+    elif style == "hold":  # something before the body, with both hands
+        swing, elbow, out = 0.12 + 0.08 * swing, 1.25 + 0.05 * np.sin(phase), 0.24
     elif style == "carry":
         swing, elbow, out = 0.25 * swing, 0.15 + 0 * phase, 0.16
     girth_out = out + 0.16 * (build.girth - 1)
     upper = _stack(
         side * np.sin(girth_out) * np.cos(swing), -np.cos(girth_out) * np.cos(swing), np.sin(swing)
     )
-    inward = side * (np.sin(girth_out) - (0.32 if style in ("phone", "pockets") else 0.10))
+    inward = side * (np.sin(girth_out) - (0.32 if style in ("phone", "pockets", "hold") else 0.10))
     fore_angle = swing + elbow
     fore = _stack(inward * np.cos(fore_angle), -np.cos(fore_angle), np.sin(fore_angle))
     fore /= np.linalg.norm(fore, axis=1, keepdims=True)
@@ -75,7 +77,7 @@ def pose(
 ) -> dict[str, np.ndarray]:
     """Named points, each [T, 3] in metres, for the phases [T] of the left leg (radians).
 
-    arm_styles: left and right, each free, phone, pockets or carry. gaze: yaw [T] of the head, radians.
+    arm_styles: left and right, each free, phone, pockets, hold or carry. gaze: yaw [T] of the head, radians.
     """
     h, zero = build.height, 0.0 * phase
     pelvis_yaw, chest_yaw = -0.10 * np.sin(phase), 0.13 * np.sin(phase)

@@ -66,17 +66,18 @@ def _trunk_limbs(identity: Identity, yaw: float, spread: float) -> list[Limb]:
     chest, chest_thick = _flat(0.090 * wide * build.shoulders, 0.062 * wide, yaw)
     waist, waist_thick = _flat(0.077 * wide * girth**0.4, 0.060 * wide * girth**0.5, yaw)
     hips, hips_thick = _flat(0.084 * wide, hips_depth, yaw)
+    pelvis = paints.ending(upper, (0.05 + 0.30 * clothes.hem) * h, lower) if clothes.hem else lower
     parts = [
         Limb("trunk", ("neck", "left_shoulder"), (0.036 * wide, 0.031 * wide), yoke),
         Limb("trunk", ("neck", "right_shoulder"), (0.036 * wide, 0.031 * wide), yoke),
         Limb("trunk", ("left_shoulder", "right_shoulder"), (0.029 * wide, 0.029 * wide), yoke),
         Limb("trunk", ("chest", "waist"), (chest, waist), front, 0.0, (chest_thick + waist_thick) / 2, 1.9),
-        Limb("pelvis", ("waist", "pelvis"), (waist * 0.98, hips), lower, 0.0, hips_thick, 2.0),
+        Limb("pelvis", ("waist", "pelvis"), (waist * 0.98, hips), pelvis, 0.0, hips_thick, 2.0),
         Limb("neck", ("neck", "chin"), (0.031 * wide, 0.029 * wide), paints.plain(clothes.skin)),
     ]  # fmt: skip
     if clothes.hem:
-        wider = 1.04 + 0.10 * clothes.hem
-        width, thick = _flat(0.085 * wide * wider, max(hips_depth * wider, spread * clothes.hem), yaw)
+        wider = 1.08 + 0.06 * clothes.hem
+        width, thick = _flat(0.085 * wide * wider, max(hips_depth * 1.3, spread * clothes.hem), yaw)
         parts.append(Limb("trunk", ("waist", "hem"), (waist * 1.04, width), front, 0.0, thick, 5.0, 0.02))
     if clothes.lower_kind in ("skirt", "dress"):
         width, thick = _flat(0.102 * wide, max(0.085 * wide, spread), yaw)
@@ -142,9 +143,9 @@ def _side_limbs(identity: Identity, side: str, yaw: float) -> list[Limb]:
     skirt = {"skirt": 0.175, "dress": 0.225}.get(clothes.lower_kind, 0.0)
     if skirt:  # where a leg presses against the skirt, cloth is seen
         thigh = paints.ending(trousers, skirt * h, thigh)
-    elif clothes.hem > 0.5:
+    elif clothes.hem:
         coat = paints.cloth(clothes.upper, clothes.upper_second, clothes.upper_pattern, yaw)
-        thigh = paints.ending(coat, (0.30 * clothes.hem - 0.03) * h, thigh)
+        thigh = paints.ending(coat, (0.30 * clothes.hem - 0.018) * h, thigh)
     shoe = paints.plain(clothes.shoes)
     limbs += [
         Limb(f"{side}_thigh", (f"{side}_hip", f"{side}_knee"),

@@ -36,8 +36,8 @@ def _arms(plan: TrackletPlan, rng: np.random.Generator) -> tuple[str, str]:
     left = right = "free"
     if plan.identity.build.arms == "phone":
         right = "phone"
-    elif plan.identity.build.arms == "pockets":
-        left = right = "pockets"
+    elif plan.identity.build.arms in ("pockets", "hold"):
+        left = right = plan.identity.build.arms
     if plan.identity.clothes.bag == "handbag":
         left = "carry"
     return left, right

@@ -73,7 +73,7 @@ class Build:
     cadence: float  # steps' phase per frame, radians
     lean: float  # forward lean of the trunk, radians
     elbow: float  # resting flexion of the elbow, radians
-    arms: str  # free, phone, pockets
+    arms: str  # free, phone, pockets, hold
 
 
 @dataclass(frozen=True)
@@ -157,7 +157,7 @@ def draw_build(rng: np.random.Generator) -> Build:
         cadence=float(rng.uniform(0.42, 0.62)),
         lean=float(rng.uniform(0.0, 0.10)),
         elbow=float(rng.uniform(0.12, 0.5)),
-        arms=_choice(rng, {"free": 0.74, "phone": 0.12, "pockets": 0.14}),
+        arms=_choice(rng, {"free": 0.70, "phone": 0.11, "pockets": 0.12, "hold": 0.07}),
     )
 
 
