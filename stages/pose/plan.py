@@ -3,7 +3,8 @@
 import hashlib
 import importlib.metadata
 import platform
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,29 @@ def packages() -> dict[str, str]:
         except importlib.metadata.PackageNotFoundError:
             found[package] = "not installed"
     return found
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How the poses of a cache are made. network: fingerprint of what the name and the weights leave open."""
+
+    estimator: str
+    weights_sha256: str
+    network: str
+    settings: Mapping[str, Any]
+    input_size: Callable[[], tuple[int, int] | None] = lambda: None
+
+
+def network_recipe(spec: EstimatorSpec, weights_sha256: str, chosen: Mapping[str, Any]) -> Recipe:
+    """The recipe of a pose network; its input size is looked up only where a new cache is begun."""
+
+    def input_size() -> tuple[int, int]:
+        from stages.pose.estimator import input_size
+
+        return input_size(spec)
+
+    network = fingerprint({"mmpose_config": spec.mmpose_config, "model": spec.model})
+    return Recipe(spec.name, weights_sha256, network, chosen, input_size)
 
 
 def divide(dataset: Dataset, target: int | None) -> list[tuple[str, ...]]:
@@ -88,12 +112,9 @@ def make_parts(
     runs: Sequence[Sequence[str]],
     digests: np.ndarray,
     bad: Iterable[int],
-    spec: EstimatorSpec,
-    weights_sha256: str,
-    chosen: Mapping[str, Any],
+    recipe: Recipe,
 ) -> dict[str, Any]:
     """What the fingerprint is made of, by name."""
-    network = {"mmpose_config": spec.mmpose_config, "model": spec.model}
     return {
         "frames": {
             "count": sum(len(run) for run in runs),
@@ -101,10 +122,10 @@ def make_parts(
             "content": content_digest(digests),
             "unreadable": sorted(int(row) for row in bad),
         },
-        "estimator": spec.name,
-        "network": fingerprint(network),
-        "weights": weights_sha256,
-        "settings": dict(chosen),
+        "estimator": recipe.estimator,
+        "network": recipe.network,
+        "weights": recipe.weights_sha256,
+        "settings": dict(recipe.settings),
         "format": {"schema": SCHEMA, "floor": FLOOR, "codec": "deflate, fletcher32"},
     }
 
@@ -113,18 +134,19 @@ def make_plan(
     runs: Sequence[Sequence[str]],
     parts: Mapping[str, Any],
     bad: Iterable[int],
-    input_size: tuple[int, int],
+    recipe: Recipe,
 ) -> Manifest:
+    """The manifest-to-be of a cache that holds `runs`."""
     names = [frame for run in runs for frame in run]
     return Manifest(
-        estimator=parts["estimator"],
-        weights_sha256=parts["weights"],
+        estimator=recipe.estimator,
+        weights_sha256=recipe.weights_sha256,
         parts=parts,
         shards=tuple(
             ShardEntry(shard_name(number), len(run), frames_digest(run)) for number, run in enumerate(runs)
         ),
         packages=packages(),
-        input_size=input_size,
+        input_size=recipe.input_size(),
         zeroed=tuple(names[row] for row in sorted(bad)),
     )
 

@@ -1,6 +1,7 @@
 """Progress on the terminal: frames done, frames per second, time left."""
 
 import contextlib
+import os
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -17,7 +18,18 @@ from rich.progress import (
 )
 from rich.text import Text
 
+PROGRESS = "progress.tmp"  # int64 per shard: its frames done so far
 INTERVAL = 0.5  # seconds between looks at the progress file
+
+
+def note_progress(folder: Path, shard: int, frames: int) -> None:
+    """Tell the progress bar how many frames of a shard are done; a missing bar is no reason to stop."""
+    try:
+        descriptor = os.open(folder / PROGRESS, os.O_WRONLY)
+    except OSError:
+        return
+    os.pwrite(descriptor, np.int64(frames).tobytes(), 8 * shard)
+    os.close(descriptor)
 
 
 class Rate(ProgressColumn):
@@ -62,14 +74,15 @@ class Bar:
 
     @contextlib.contextmanager
     def follow(
-        self, name: str, path: Path, sizes: Sequence[int], finished: set[int]
+        self, name: str, folder: Path, sizes: Sequence[int], finished: set[int]
     ) -> Iterator[Callable[[int], None]]:
-        """Follow the counts that workers write to `path`; yields a function told of each finished shard.
+        """Follow the counts that workers note in `folder`; yields a function told of each finished shard.
 
         sizes: frames per shard; finished: shards that were there before.
         """
         left = sum(sizes) - sum(sizes[number] for number in finished)
         task = self._progress.add_task(name, total=left)
+        path = folder / PROGRESS
         path.write_bytes(np.zeros(len(sizes), np.int64).tobytes())
         before, whole = frozenset(finished), set()
         stop = threading.Event()
@@ -98,4 +111,5 @@ class Bar:
         finally:
             stop.set()
             watcher.join()
+            path.unlink(missing_ok=True)
         self._progress.update(task, completed=left)

@@ -1,6 +1,5 @@
 """One shard, from frames on disk to a file: the unit of work, in this process or another."""
 
-import os
 from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -11,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from cache.chunks import JOINTS, encode, quantise
+from cache.chunks import CHUNK_SHAPE, encode, quantise
 from cache.errors import KeyReIDError
 from cache.files import sha256_of
 from cache.lock import check_token
@@ -19,9 +18,9 @@ from cache.manifest import Manifest, ShardEntry
 from cache.writer import write_shard
 from stages.pose.config import EstimatorSpec
 from stages.pose.frames import read_frame
+from stages.pose.progress import note_progress
 
 AHEAD = 3  # batches read before the network asks for them, and batches waiting to be compressed
-PROGRESS = "progress.tmp"  # int64 per shard: its frames done so far, for the progress bar only
 
 
 @dataclass(frozen=True)
@@ -73,7 +72,7 @@ def _poses(task: ShardTask) -> tuple[list[bytes], np.ndarray, np.ndarray]:
     batches = [
         range(start, min(start + size, len(task.frames))) for start in range(0, len(task.frames), size)
     ]
-    parts, waiting = [], deque()
+    parts, waiting, done = [], deque(), 0
     helpers = 2 if task.device == "cpu" else 8
     with ThreadPoolExecutor(helpers) as readers, ThreadPoolExecutor(helpers) as packers:
         try:
@@ -83,7 +82,8 @@ def _poses(task: ShardTask) -> tuple[list[bytes], np.ndarray, np.ndarray]:
                 heat = estimator.heat(maps, affines, sizes)
                 while len(waiting) >= AHEAD:
                     parts.append(waiting.popleft().result())
-                    _note(task, parts)
+                    done += len(parts[-1][0])
+                    note_progress(task.folder, task.number, done)
                 waiting.append(packers.submit(_pack, estimator, heat, maps.cpu().numpy(), affines, sizes))
             parts.extend(part.result() for part in waiting)
         finally:
@@ -93,8 +93,7 @@ def _poses(task: ShardTask) -> tuple[list[bytes], np.ndarray, np.ndarray]:
     keypoints = np.concatenate([part[1] for part in parts])
     sizes = np.concatenate([part[2] for part in parts])
     for row in task.bad:
-        chunks[row] = encode(np.zeros_like(quantise(np.zeros((JOINTS, 64, 32), np.float32))))
-        keypoints[row], sizes[row] = 0, 0
+        chunks[row], keypoints[row], sizes[row] = encode(np.zeros(CHUNK_SHAPE, np.uint8)), 0, 0
     return chunks, keypoints, sizes
 
 
@@ -136,17 +135,6 @@ def _ahead(pool: ThreadPoolExecutor, items: list, work) -> Iterator:
     finally:
         for future in waiting:
             future.cancel()
-
-
-def _note(task: ShardTask, parts: list) -> None:
-    """Tell the progress bar; a missing bar is no reason to stop."""
-    try:
-        descriptor = os.open(task.folder / PROGRESS, os.O_WRONLY)
-    except OSError:
-        return
-    done = sum(len(part[0]) for part in parts)
-    os.pwrite(descriptor, np.int64(done).tobytes(), 8 * task.number)
-    os.close(descriptor)
 
 
 def _frozen(settings: dict[str, Any]) -> tuple:

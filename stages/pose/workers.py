@@ -3,13 +3,14 @@
 import contextlib
 import os
 from collections.abc import Iterable, Iterator
-from pathlib import Path
 
 import joblib
 
 from cache.errors import KeyReIDError
 from cache.manifest import ShardEntry
 from stages.pose.shard_task import ShardTask, run_shard
+
+FEW = 256
 
 
 def cores() -> int:
@@ -72,12 +73,10 @@ def _on_dask(tasks: Iterable[ShardTask], scheduler: str) -> Iterator[tuple[int, 
         yield from pool(joblib.delayed(_numbered)(task) for task in tasks)
 
 
-def default_workers(threads: int, tasks: int, device: str) -> int:
-    """Enough workers to use every core with `threads` each; a few share a GPU; never more than tasks."""
+def default_workers(threads: int, tasks: int, frames: int, device: str) -> int:
+    """Enough workers to use every core with `threads` each; a few share a GPU.
+
+    Never more than tasks, and none for less than FEW frames: starting one takes seconds.
+    """
     fit = max(cores() // threads, 1)
-    return max(1, min(fit if device == "cpu" else min(fit, 4), tasks))
-
-
-def shared(path: Path) -> Path:
-    """A path that means the same in another process."""
-    return path.resolve()
+    return max(1, min(fit if device == "cpu" else min(fit, 4), tasks, frames // FEW))

@@ -1,0 +1,86 @@
+"""`keyreid cache`: what a pose cache is, whether it is sound, what a frame's poses look like."""
+
+from pathlib import Path
+
+import click
+from rich.console import Console
+from rich.table import Table
+
+from cache.errors import KeyReIDError
+
+FOLDER = click.argument("folder", type=click.Path(path_type=Path))
+
+
+@click.group("cache")
+def command() -> None:
+    """Look at a pose cache, or check every byte of it."""
+
+
+@command.command("info")
+@FOLDER
+def info(folder: Path) -> None:
+    """Print what the cache in FOLDER holds and what made it."""
+    from cache import PoseCache
+
+    about = PoseCache.open(folder).info
+    table = Table("what", "value", title=str(folder), show_header=False)
+    rows = {
+        "frames": f"{about.frames:,}",
+        "size": f"{about.bytes / 1e6:,.1f} MB in {len(about.shards)} shards, "
+        f"{about.bytes / max(about.frames, 1):,.0f} bytes a frame",
+        "estimator": about.estimator,
+        "weights": f"SHA-256 {about.weights_sha256}" if about.weights_sha256 else "none",
+        "input": "x".join(map(str, about.input_size)) if about.input_size else "none",
+        "made": about.created,
+        "unreadable frames": f"{len(about.zeroed)}, given zero heat" if about.zeroed else "none",
+        "fingerprint": about.fingerprint,
+    }
+    settings = about.parts.get("settings") or {}
+    rows |= {f"settings.{key}": str(value) for key, value in sorted(settings.items())}
+    rows |= {f"version of {key}": value for key, value in sorted(about.packages.items())}
+    for key, value in rows.items():
+        table.add_row(key, value)
+    Console().print(table)
+
+
+@command.command("verify")
+@FOLDER
+@click.option("--workers", type=click.IntRange(1), help="Threads. Default: one per core.")
+def verify(folder: Path, workers: int | None) -> None:
+    """Read every byte of the cache in FOLDER and compare SHA-256 and checksums.
+
+    Prints one line per problem; the exit code is 2 where there is any.
+    """
+    from cache.manifest import MANIFEST, load_manifest
+    from cache.verify import verify as find_problems
+    from stages.pose.workers import cores
+
+    problems = find_problems(folder, workers or cores())
+    for problem in problems:
+        click.echo(problem)
+    if problems:
+        raise KeyReIDError(
+            f"{folder}: {len(problems)} problem{'s' * (len(problems) > 1)}; "
+            "run the extract-poses command again to repair it"
+        )
+    about = load_manifest(folder / MANIFEST)
+    click.echo(f"{folder}: sound, {about.frames:,} frames in {len(about.shards)} shards")
+
+
+@command.command("show")
+@click.argument("frame")
+@FOLDER
+@click.option(
+    "--data-root", type=click.Path(path_type=Path), help="Data root. Default: data/NAME for poses/NAME."
+)
+@click.option("--parts", type=click.Choice(["3", "4", "6"]), default="6", show_default=True)
+@click.option("--output", type=click.Path(path_type=Path), help="PNG file. Default: FRAME.poses.png here.")
+def show(frame: str, folder: Path, data_root: Path | None, parts: str, output: Path | None) -> None:
+    """Draw FRAME (its path under the data root) from the cache in FOLDER with joints and part maps."""
+    from cache import PoseCache
+    from stages.pose.picture import draw
+
+    root = data_root or Path("data") / folder.name
+    output = output or Path(frame.replace("/", "_")).with_suffix(".poses.png")
+    draw(PoseCache.open(folder), root, frame, int(parts), output)
+    click.echo(str(output))

@@ -1,0 +1,129 @@
+"""Poses that were made elsewhere, into the same cache: Gaussians at their keypoints."""
+
+import hashlib
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+from pydantic import Field
+
+from cache.chunks import GRID_HEIGHT, GRID_WIDTH, JOINTS, encode, quantise
+from cache.errors import KeyReIDError
+from cache.lock import check_token
+from cache.manifest import ShardEntry
+from cache.writer import write_shard
+from stages.config import StrictModel
+from stages.datasets.tracklet import Dataset
+from stages.pose import plan as planning
+from stages.pose.filling import Work, fill
+from stages.pose.keypoint_files import Poses, read_poses
+from stages.pose.progress import note_progress
+from stages.pose.workers import cores
+
+BATCH = 64
+SHOWN = 5  # frames named in an error
+
+
+class ImportConfig(StrictModel):
+    """How keypoints become heat."""
+
+    poses: Path = Field(description="JSON file, or folder with a file per frame")
+    images: Path | None = Field(None, description="COCO JSON with the `images` that number the frames")
+    sigma: float = Field(
+        2.0, gt=0, le=16, description="deviation of a Gaussian, in 64ths of the frame height"
+    )
+    min_score: float = Field(0.1, ge=0, description="joints that score no more than this get no heat")
+    on_missing: str = Field(
+        "stop", pattern="^(stop|zero)$", description="frames without a pose: stop, or zero"
+    )
+    on_bad_frame: str = Field("stop", pattern="^(stop|zero)$", description="unreadable frames: stop, or zero")
+    force: bool = Field(False, description="throw away a cache made otherwise, and redo all of it")
+
+
+def run(dataset: Dataset, config: ImportConfig, folder: Path) -> Path:
+    """Fill the pose cache in `folder` from keypoints made elsewhere; returns the folder.
+
+    Raises KeyReIDError: files that cannot be read, frames without a pose, and what `fill` raises.
+    """
+    frames = list(dataset.frames())
+    poses = read_poses(config.poses, config.images, frames)
+    lost = [frame for frame in frames if frame not in poses]
+    if lost and config.on_missing == "stop":
+        named = ", ".join(lost[:SHOWN]) + (", ..." if len(lost) > SHOWN else "")
+        raise KeyReIDError(
+            f"{config.poses} has no pose for {len(lost)} of {len(frames)} frames ({named}); "
+            "give such frames zero heat with --on-missing zero"
+        )
+
+    def describe(known: Mapping[str, Any]) -> planning.Recipe:
+        settings = {
+            "sigma": config.sigma,
+            "min_score": config.min_score,
+            "without_pose": len(lost),
+            "shard_frames": None,
+        }
+        return planning.Recipe("imported", _digest(poses, frames), "keypoints", settings)
+
+    def make(work: Work) -> Iterator[tuple[int, ShardEntry]]:
+        for number in work.todo:
+            yield number, _write(work, number, poses, config)
+
+    zero_bad = config.on_bad_frame == "zero"
+    return fill(dataset, Path(folder), describe, make, zero_bad=zero_bad, force=config.force)
+
+
+def _digest(poses: Poses, frames: list[str]) -> str:
+    """SHA-256 over the keypoints of all frames; it stands where a network's weights stand."""
+    digest = hashlib.sha256()
+    for frame in frames:
+        digest.update(poses[frame].tobytes() if frame in poses else b"none")
+    return digest.hexdigest()
+
+
+def _write(work: Work, number: int, poses: Poses, config: ImportConfig) -> ShardEntry:
+    frames = work.runs[number]
+    bad = {row - work.rows(number).start for row in work.sources.bad}
+    keypoints = np.zeros((len(frames), JOINTS, 3), np.float32)
+    sizes = np.zeros((len(frames), 2), np.int32)
+
+    def draw(row: int) -> bytes:
+        heat = np.zeros((JOINTS, GRID_HEIGHT, GRID_WIDTH), np.float32)
+        if row not in bad:
+            with Image.open(work.root / frames[row]) as image:
+                sizes[row] = image.height, image.width
+            if frames[row] in poses:
+                keypoints[row] = poses[frames[row]]
+                heat = gaussians(keypoints[row], sizes[row], config.sigma, config.min_score)
+        return encode(quantise(heat))
+
+    with ThreadPoolExecutor(max(cores(), 2)) as pool:
+        chunks = []
+        for chunk in pool.map(draw, range(len(frames))):
+            chunks.append(chunk)
+            if len(chunks) % BATCH == 0:
+                note_progress(work.folder, number, len(chunks))
+    check_token(work.folder, work.token)
+    return write_shard(work.folder, number, frames, chunks, keypoints, sizes, work.plan)
+
+
+def gaussians(keypoints: np.ndarray, size: np.ndarray, sigma: float, min_score: float) -> np.ndarray:
+    """Heat [17,64,32] in [0,1] with a peak of 1 at each joint that scores more than min_score.
+
+    keypoints [17,3]: x, y in pixels of the frame, score; size: height, width of the frame. sigma in 64ths
+    of the frame's height; a Gaussian is round in the frame, whatever the frame's proportions.
+    Joints outside the frame get no heat.
+    """
+    height, width = (float(side) for side in size)
+    x = (np.arange(GRID_WIDTH) + 0.5) * width / GRID_WIDTH - 0.5
+    y = (np.arange(GRID_HEIGHT) + 0.5) * height / GRID_HEIGHT - 0.5
+    deviation = sigma * height / 64
+    across = np.exp(-((x - keypoints[:, :1]) ** 2) / (2 * deviation**2))
+    down = np.exp(-((y - keypoints[:, 1:2]) ** 2) / (2 * deviation**2))
+    inside = (np.abs(keypoints[:, 0] - (width - 1) / 2) <= width / 2) & (
+        np.abs(keypoints[:, 1] - (height - 1) / 2) <= height / 2
+    )
+    shown = inside & (keypoints[:, 2] > min_score)
+    return (down[:, :, None] * across[:, None, :] * shown[:, None, None]).astype(np.float32)
