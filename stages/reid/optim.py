@@ -46,12 +46,16 @@ def parameter_groups(model: KeyReID, config: OptimConfig) -> list[dict]:
     return list(groups.values())
 
 
-def build_optimizer(model: KeyReID, config: OptimConfig) -> torch.optim.Optimizer:
-    """SGD or AdamW over the network's parameters."""
+def build_optimizer(model: KeyReID, config: OptimConfig, scaled: bool = False) -> torch.optim.Optimizer:
+    """SGD or AdamW over the network's parameters, in torch's fused form.
+
+    scaled: gradients go through a scaler (fp16). Not fused then: a fused step hides from accelerate that
+    it was skipped, and centers and EMA have to know.
+    """
     groups = parameter_groups(model, config)
     if config.name == "sgd":
-        return torch.optim.SGD(groups, lr=config.lr, momentum=config.momentum)
-    return torch.optim.AdamW(groups, lr=config.lr, betas=(config.momentum, 0.999))
+        return torch.optim.SGD(groups, lr=config.lr, momentum=config.momentum, fused=not scaled)
+    return torch.optim.AdamW(groups, lr=config.lr, betas=(config.momentum, 0.999), fused=not scaled)
 
 
 def build_center_optimizer(centers: list[nn.Parameter], config: OptimConfig) -> torch.optim.Optimizer:

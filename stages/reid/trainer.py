@@ -57,7 +57,7 @@ class Trainer:
             checkpoint_blocks(model)
         if config.compile:
             model.compile(backend=config.compile_backend)
-        optimizer = build_optimizer(model, config.optim)
+        optimizer = build_optimizer(model, config.optim, scaled=config.precision == "fp16")
         steps = config.epochs * batches_per_epoch // config.optim.accumulate
         self.schedule = Schedule(optimizer, config.schedule, config.epochs, steps)
         self.wrapped, self.optimizer = accelerator.prepare(self.objective, optimizer)
