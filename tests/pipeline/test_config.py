@@ -56,7 +56,7 @@ def test_a_file_that_is_no_recipe_is_refused(tmp_path: Path, text: str):
 
 
 def test_an_unknown_data_set_lists_the_known_ones():
-    with pytest.raises(KeyReIDError, match="known: .*mars"):
+    with pytest.raises(KeyReIDError, match=r"known: .*mars"):
         load_recipe("no-such-set")
 
 

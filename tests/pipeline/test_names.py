@@ -5,7 +5,8 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-PRINT = "import cache, configs, pipeline, stages; print(*[m.__file__ for m in (cache, configs, pipeline, stages)])"
+PACKAGES = "cache, configs, pipeline, stages"
+PRINT = f"import {PACKAGES}; print(*[m.__file__ for m in ({PACKAGES})])"
 
 
 def imported_from(python_path: Path, cwd: Path) -> list[Path]:
@@ -16,7 +17,9 @@ def imported_from(python_path: Path, cwd: Path) -> list[Path]:
 
 
 def test_from_a_checkout_they_are_the_checkout(tmp_path: Path):
-    output = subprocess.run([sys.executable, "-c", PRINT], cwd=ROOT, capture_output=True, text=True, check=True)
+    output = subprocess.run(
+        [sys.executable, "-c", PRINT], cwd=ROOT, capture_output=True, text=True, check=True
+    )
     assert {Path(p).parent.parent for p in output.stdout.split()} == {ROOT}
 
 
@@ -34,7 +37,10 @@ def test_imports_point_one_way():
     """pipeline -> stages -> cache, and cache knows nothing of torch, nor stages of click."""
     import ast
 
-    banned = {"cache": {"stages", "pipeline", "torch", "mmpose", "timm", "click"}, "stages": {"pipeline", "click"}}
+    banned = {
+        "cache": {"stages", "pipeline", "torch", "mmpose", "timm", "click"},
+        "stages": {"pipeline", "click"},
+    }
     wrong = []
     for package, names in banned.items():
         for path in (ROOT / package).rglob("*.py"):

@@ -1,0 +1,92 @@
+"""The main job: data set, poses, training, ranked answer, through the commands."""
+
+import json
+from pathlib import Path
+
+import cv2
+import pytest
+import yaml
+
+from cache import PoseCache
+from tests.pipeline.conftest import TINY_SET, Trained
+
+PICTURES = ("ranking.png", "part-maps.png", "loss-curve.png")
+
+
+def test_a_run_folder_says_how_it_was_made(trained: Trained):
+    config = yaml.safe_load((trained.run / "config.yaml").read_text())
+    about = json.loads((trained.run / "environment.json").read_text())
+    assert config["train"]["epochs"] == 2 and config["dataset"]["root"] == str(trained.data)
+    assert about["versions"]["torch"] and about["git"]
+    assert "training on 4 identities" in (trained.run / "log.txt").read_text()
+    assert (trained.run / "metrics.jsonl").is_file() and list((trained.run / "tensorboard").iterdir())
+
+
+def test_eval_takes_the_newest_run_and_draws_its_answer(trained: Trained, keyreid, monkeypatch, tmp_path):
+    monkeypatch.chdir(trained.folder)
+    out = tmp_path / "eval"
+    result = keyreid("eval", "--baselines", "--out", out)
+    assert result.code == 0, result.err
+    for words in ("trained network", "untrained network", "colour histograms", "queries-dropped", "Rank-1"):
+        assert words in result.out
+    report = json.loads((out / "metrics.json").read_text())
+    assert set(report["protocols"]) == {"official", "queries-kept", "queries-dropped"}
+    assert str(trained.run) in report["checkpoint"] or trained.run.name in report["checkpoint"]
+    for name in PICTURES:
+        picture = cv2.imread(str(out / name))
+        assert picture is not None and picture.std() > 5, f"{name} is empty"
+        assert str(out / name) in result.out
+
+
+def test_scoring_again_from_embeddings_gives_the_same_scores(trained: Trained, keyreid, tmp_path):
+    where = ("--run", trained.run, "--out", tmp_path)
+    assert keyreid("eval", *where).code == 0
+    before = json.loads((tmp_path / "metrics.json").read_text())
+    result = keyreid("eval", "--embeddings", tmp_path / "embeddings.npz", "--out", tmp_path / "again")
+    assert result.code == 0, result.err
+    after = json.loads((tmp_path / "again/metrics.json").read_text())
+    assert after["protocols"] == before["protocols"]
+
+
+def test_a_second_extraction_finds_nothing_to_do(trained: Trained, keyreid):
+    shards = {p: p.stat().st_mtime_ns for p in trained.poses.iterdir()}
+    result = keyreid("extract-poses", "--data-root", trained.data, "--cache", trained.poses)
+    assert result.code == 0, result.err
+    assert {p: p.stat().st_mtime_ns for p in trained.poses.glob("shard-*")}.items() <= shards.items()
+
+
+def test_a_finished_run_can_be_resumed_for_more_epochs(trained: Trained, keyreid, tmp_path):
+    import shutil
+
+    run = tmp_path / "walkers" / trained.run.name
+    shutil.copytree(trained.run, run)
+    refused = keyreid("train", "--resume", run, "--epochs", 3)
+    assert refused.code == 2 and "epochs" in refused.err and "--allow-config-change" in refused.err
+    allowed = keyreid("train", "--resume", run, "--epochs", 3, "--allow-config-change")
+    assert allowed.code == 0, allowed.err
+    epochs = {json.loads(line)["epoch"] for line in (run / "metrics.jsonl").read_text().splitlines()}
+    assert epochs == {0, 1, 2}
+
+
+def test_real_people_go_through_the_whole_pipeline(real_data: Path, keyreid, tmp_path):
+    """mini-mars: six real people in MARS layout. It proves that the stages run on real frames, no more."""
+    data, poses = real_data / "mini-mars", tmp_path / "poses"
+    where = ("--dataset", "mini-mars", "--data-root", data, "--cache", poses)
+    assert keyreid("extract-poses", *where).code == 0
+    cache = PoseCache.open(poses)
+    assert len(cache) == 501
+    heat = cache.read_heatmaps(cache.frames()[::50])
+    assert (heat.max(axis=(2, 3)) > 60).mean() > 0.5, "hardly a joint is seen on real people"
+    train = keyreid("train", *where, "--runs", tmp_path / "runs", *TINY_SET)
+    assert train.code == 0, train.err
+    evaluated = keyreid("eval", *where, "--runs", tmp_path / "runs")
+    assert evaluated.code == 0, evaluated.err
+    assert "mini-mars, split -, protocol official" in evaluated.out
+
+
+@pytest.mark.parametrize("flag", ["--json", None])
+def test_env_prints_what_a_bug_report_needs(keyreid, flag):
+    result = keyreid("env", *([flag] if flag else []))
+    assert result.code == 0
+    for word in ("python", "torch", "mmpose", "cores", "git"):
+        assert word in result.out
