@@ -210,6 +210,12 @@ def training_loader(
     return _batches(clips, stream, config, pin)
 
 
+def disk_reader(root: Path, index: FrameIndex, cache: PoseCache, model: ModelConfig) -> DiskReader:
+    """Reads frames and part maps as the network wants them."""
+    maps = model.published_maps if model.guidance == "published" else "heat"
+    return DiskReader(Path(root), index, cache, PartGroups.of(model.parts), tuple(model.image_size), maps)
+
+
 def training_reader(disk: DiskReader, config: LoaderConfig) -> FrameReader:
     """The disk, or memory where `memory_mb` allows it."""
     if 0 < MemoryReader.needed_mb(disk) <= config.memory_mb:
@@ -238,9 +244,7 @@ def test_loader(
     """
     index = FrameIndex([t.frames for t in tracklets])
     check_cache(cache, [f for t in tracklets for f in t.frames])
-    disk = DiskReader(
-        Path(dataset_root), index, cache, PartGroups.of(model_config.parts), tuple(model_config.image_size)
-    )
+    disk = disk_reader(dataset_root, index, cache, model_config)
     numbers = [t.camera for t in tracklets]
     known = sorted({c for c in numbers if c is not None}) if cameras is None else cameras
     persons = np.array([t.person for t in tracklets], dtype=np.int64)

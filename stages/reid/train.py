@@ -17,12 +17,13 @@ from cache import PoseCache
 from cache.errors import KeyReIDError
 from stages.datasets.tracklet import Dataset, Tracklet
 from stages.reid.checkpoint import CheckpointFolder
-from stages.reid.data.reader import DiskReader, FrameIndex
+from stages.reid.data.reader import FrameIndex
 from stages.reid.data.sampler import BatchStream, IdentitySampler
 from stages.reid.loader import (
     TrainingClips,
     camera_index,
     check_cache,
+    disk_reader,
     test_loader,
     training_loader,
     training_reader,
@@ -30,7 +31,6 @@ from stages.reid.loader import (
 from stages.reid.model import KeyReID, ModelConfig
 from stages.reid.model.weights import load_model, save_model
 from stages.reid.monitor import Monitor, attention_statistics, memory_mb
-from stages.reid.part_maps import PartGroups
 from stages.reid.processes import StopSignals, from_main, run_folder, start_processes
 from stages.reid.resume import Identity, check_same_run
 from stages.reid.train_config import TrainConfig
@@ -164,9 +164,7 @@ class Session:
     def _training_clips(self) -> TrainingClips:
         index = FrameIndex([t.frames for t in self.tracklets])
         config = self.model.config
-        disk = DiskReader(
-            self.dataset.root, index, self.cache, PartGroups.of(config.parts), tuple(config.image_size)
-        )
+        disk = disk_reader(self.dataset.root, index, self.cache, config)
         label = {person: i for i, person in enumerate(self.persons)}
         return TrainingClips(
             training_reader(disk, self.config.loader),

@@ -4,14 +4,14 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Literal, Protocol
 
 import numpy as np
 import torch
 
 from cache import PoseCache
 from stages.reid.data.frames import read_frame
-from stages.reid.part_maps import PartGroups, joints_to_parts
+from stages.reid.part_maps import PartGroups, gaussian_maps, joints_to_parts
 
 MAP_SIZE = (64, 32)  # of the pose cache
 
@@ -49,6 +49,7 @@ class DiskReader:
     cache: PoseCache
     groups: PartGroups
     size: tuple[int, int]  # height and width wanted, pixels
+    maps: Literal["heat", "gaussian", "empty"] = "heat"  # as stored, drawn from keypoints, or nothing
 
     def read(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Raises KeyReIDError for a frame that cannot be read."""
@@ -61,7 +62,13 @@ class DiskReader:
         return frames
 
     def read_maps(self, rows: np.ndarray) -> np.ndarray:
-        return joints_to_parts(self.cache.read_heatmaps(self.index.names(rows)), self.groups.joints)
+        joints = self.groups.joints
+        if self.maps == "heat":
+            return joints_to_parts(self.cache.read_heatmaps(self.index.names(rows)), joints)
+        if self.maps == "empty":
+            return np.zeros((len(rows), len(joints), *MAP_SIZE), dtype=np.uint8)
+        poses = self.cache.read(self.index.names(rows))
+        return gaussian_maps(poses.keypoints, poses.frame_size, joints, MAP_SIZE)
 
 
 class MemoryReader:

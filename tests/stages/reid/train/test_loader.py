@@ -123,7 +123,10 @@ def test_guidance_published_gets_maps_in_minus_one_to_one(data):
     config = CONFIG.model_copy(update={"guidance": "published"})
     ds, cache = data
     batch = next(iter(test_loader(ds.root, ds.train, cache, config, HALF, HALF, 4, 0)))
-    assert -1 <= batch["part_maps"].min() < -0.5 and batch["part_maps"].max() <= 1
+    assert batch["part_maps"].min() == -1 and 0 < batch["part_maps"].max() <= 1
+    empty = config.model_copy(update={"published_maps": "empty"})
+    batch = next(iter(test_loader(ds.root, ds.train, cache, empty, HALF, HALF, 4, 0)))
+    assert (batch["part_maps"] == -1).all(), "no heat, as the released maps are"
 
 
 @pytest.mark.parametrize("workers", [0, 2])
