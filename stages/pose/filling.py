@@ -16,7 +16,7 @@ import numpy as np
 from cache.errors import KeyReIDError
 from cache.files import make_folder, remove_leftovers
 from cache.lock import lock_folder
-from cache.manifest import MANIFEST, PLAN, Manifest, ShardEntry
+from cache.manifest import MANIFEST, PLAN, Manifest, ShardEntry, differences, fingerprint
 from cache.verify import check_shards
 from stages.datasets.tracklet import Dataset
 from stages.pose import plan as planning
@@ -80,7 +80,7 @@ def fill(
         plan = _agree(before, parts, sources, folder) or _begin(folder, runs, parts, sources, recipe, force)
         sound = _keep_sound(folder, plan, bar, len(frames))
         todo = [number for number in range(len(runs)) if number not in sound]
-        if not todo and (folder / MANIFEST).exists():
+        if not todo and plan.created:  # a manifest, not a plan
             bar.say(f"{folder} is complete: {len(frames)} frames in {len(runs)} shards, nothing to do")
             return folder
         _refuse_mixture(plan, sound, folder)
@@ -130,10 +130,10 @@ def _agree(before: Manifest | None, parts: dict, sources: Sources, folder: Path)
     """The plan of the cache that is there, if there is one and it is what is wanted."""
     if before is None:
         return None
-    if planning.fingerprint(parts) == before.fingerprint:
+    if fingerprint(parts) == before.fingerprint:
         sources.save(folder / SOURCES)  # files may have been touched without being changed
         return before
-    differ = "; ".join(planning.differences(before.parts, parts))
+    differ = "; ".join(differences(before.parts, parts))
     raise KeyReIDError(
         f"pose cache {folder} was made otherwise ({differ}); "
         "choose another --cache folder, or --force to throw it away and redo it"
@@ -174,7 +174,7 @@ def _refuse_mixture(plan: Manifest, sound: dict, folder: Path) -> None:
     """Shards made by different versions of the packages do not go into one cache."""
     now = planning.packages()
     if sound and dict(plan.packages) != now:
-        differ = "; ".join(planning.differences(plan.packages, now))
+        differ = "; ".join(differences(plan.packages, now))
         raise KeyReIDError(
             f"pose cache {folder} was begun with other packages ({differ}); install those to finish it, "
             "or --force to redo it"

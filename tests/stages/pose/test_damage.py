@@ -1,0 +1,253 @@
+"""Whatever happens to a cache on disk is found, named, repaired by a rerun and never read as good data."""
+
+import contextlib
+import json
+import os
+import resource
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+
+from cache import PoseCache
+from cache.errors import KeyReIDError
+from cache.lock import check_token, lock_folder
+from cache.verify import verify
+from stages.pose.extract import run
+from tests.stages.pose.test_extract import contents
+from tests.stages.pose.tiny import config, write_estimator
+
+
+@pytest.fixture
+def folder(finished, tmp_path) -> Path:
+    shutil.copytree(finished, tmp_path / "poses")
+    return tmp_path / "poses"
+
+
+def flip(path: Path, place: int) -> None:
+    data = bytearray(path.read_bytes())
+    data[place] ^= 0x10
+    path.write_bytes(bytes(data))
+
+
+def place_of(path: Path, what: str) -> int:
+    """Where in a shard some bytes of a kind are."""
+    data = path.read_bytes()
+    if what == "heat":
+        with h5py.File(path) as file:
+            return file["heatmaps"].id.get_chunk_info(3).byte_offset + 700
+    if what == "attribute":
+        return data.index(b'"tiny"') + 2
+    if what == "index":
+        return data.index(b"FAHD") + 8  # the head of the array that says where chunks are
+    with h5py.File(path) as file:
+        return file[what].id.get_chunk_info(0).byte_offset + 9
+
+
+DAMAGES = {
+    "deleted": lambda path: path.unlink(),
+    "truncated": lambda path: os.truncate(path, path.stat().st_size - 100),
+    "cut to nothing": lambda path: os.truncate(path, 0),
+    "grown": lambda path: path.write_bytes(path.read_bytes() + b"x"),
+    **{
+        f"a byte of {what} flipped": lambda path, what=what: flip(path, place_of(path, what))
+        for what in ("heat", "attribute", "index", "keypoints", "frame_size", "frames")
+    },
+}
+
+
+@pytest.mark.parametrize("signed", [True, False], ids=["finished", "unfinished"])
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_damaged_shards_are_named_and_repaired(damage, signed, folder, finished, frames, estimator):
+    DAMAGES[damage](folder / "shard-00001.h5")
+    if not signed:
+        (folder / "manifest.json").unlink()
+    problems = [problem for problem in verify(folder) if not problem.startswith("manifest.json: missing")]
+    if damage == "grown" and not signed:
+        assert problems == []  # the checksums inside hold; the rerun below signs what is there
+        return
+    assert len(problems) == 1 and problems[0].startswith("shard-00001.h5: ")
+    run(frames, config(estimator), folder)
+    assert verify(folder) == [] and contents(folder) == contents(finished)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_no_flipped_byte_is_ever_read_as_good_data(seed, folder, finished, frames):
+    """Random places: an error, or exactly the right content where the byte carries none."""
+    rng = np.random.default_rng(seed)
+    names = frames.frames()
+    good = PoseCache.open(finished).read(names)
+    path = folder / "shard-00002.h5"
+    original = path.read_bytes()
+    refused = 0
+    for place in rng.integers(0, len(original), 60):
+        flip(path, int(place))
+        assert verify(folder), f"byte {place} of {len(original)}, seed {seed}"
+        try:
+            poses = PoseCache.open(folder).read(names)
+        except KeyReIDError as error:
+            refused += 1
+            assert "shard-00002.h5" in str(error)
+        else:
+            for field in ("heatmaps", "keypoints", "frame_size"):
+                assert np.array_equal(getattr(poses, field), getattr(good, field)), (
+                    f"byte {place}, seed {seed}"
+                )
+        path.write_bytes(original)
+    assert refused > 40
+
+
+def test_a_shard_of_another_run_is_refused(folder, finished, frames, tmp_path):
+    other = run(frames, config(write_estimator(tmp_path / "e", seed=1)), tmp_path / "other")
+    shutil.copy(other / "shard-00001.h5", folder)
+    assert "shard-00001.h5" in verify(folder)[0]
+    (folder / "manifest.json").unlink()
+    assert any("weights_sha256" in problem and "another run" in problem for problem in verify(folder))
+    shutil.copy(finished / "shard-00000.h5", folder / "shard-00001.h5")
+    assert any("from another run: shard differ" in problem for problem in verify(folder))
+
+
+def test_a_manifest_of_another_run_is_refused(folder, frames, estimator, finished, tmp_path):
+    other = run(frames, config(write_estimator(tmp_path / "e", seed=1)), tmp_path / "other")
+    shutil.copy(other / "manifest.json", folder)
+    assert len(verify(folder)) == 3
+    with pytest.raises(KeyReIDError, match=r"shard-00000.h5: .*manifest"):
+        PoseCache.open(folder)
+    with pytest.raises(KeyReIDError, match=r"made otherwise \(weights"):
+        run(frames, config(estimator), folder)
+    run(frames, config(estimator, force=True), folder)
+    assert contents(folder) == contents(finished)
+
+
+@pytest.mark.parametrize("name", ["manifest.json", "plan.json", "sources.npy", "both"])
+@pytest.mark.parametrize("damage", ["deleted", "truncated", "flipped"])
+def test_damaged_records_are_repaired(name, damage, folder, frames, estimator, finished):
+    for path in [folder / "manifest.json", folder / "plan.json"] if name == "both" else [folder / name]:
+        if damage == "deleted":
+            path.unlink()
+        elif damage == "truncated":
+            os.truncate(path, path.stat().st_size // 2)
+        else:
+            flip(path, path.stat().st_size // 2)
+    if name in ("manifest.json", "both"):
+        with pytest.raises(KeyReIDError):
+            PoseCache.open(folder)
+        if name != "both" or damage != "deleted":
+            assert verify(folder)
+    kept = (folder / "shard-00000.h5").stat().st_mtime_ns
+    run(frames, config(estimator), folder)
+    assert contents(folder) == contents(finished) and verify(folder) == []
+    assert (folder / "shard-00000.h5").stat().st_mtime_ns == kept
+
+
+def test_a_frame_that_turns_bad_after_opening_is_an_error(folder, frames):
+    cache = PoseCache.open(folder)
+    flip(folder / "shard-00000.h5", place_of(folder / "shard-00000.h5", "heat"))
+    with pytest.raises(KeyReIDError, match=r"heat of .*F003.* in shard-00000.h5 is damaged"):
+        cache.read_heatmaps(frames.frames()[:10])
+    os.truncate(folder / "shard-00000.h5", 100)
+    with pytest.raises(KeyReIDError, match="is damaged"):
+        cache.read_heatmaps(frames.frames()[:1])
+
+
+def test_stray_shards_are_named_and_removed(folder, frames, estimator):
+    shutil.copy(folder / "shard-00000.h5", folder / "shard-00007.h5")
+    assert verify(folder) == ["shard-00007.h5: not in the manifest, from another run"]
+    run(frames, config(estimator), folder)
+    assert verify(folder) == []
+
+
+@contextlib.contextmanager
+def file_size_limit(size: int):
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+def test_a_full_disk_stops_the_run_and_the_next_one_finishes_it(frames, estimator, finished, tmp_path):
+    with file_size_limit(40_000), pytest.raises(KeyReIDError) as error:
+        run(frames, config(estimator), tmp_path)
+    text = str(error.value)
+    assert "shard-00000.h5" in text and "free some space" in text and "MB" in text
+    assert not list(tmp_path.glob("*.tmp")) and not (tmp_path / "manifest.json").exists()
+    run(frames, config(estimator), tmp_path)
+    assert contents(tmp_path) == contents(finished)
+
+
+def test_a_full_disk_in_a_worker_process_says_so(frames, estimator, tmp_path):
+    with file_size_limit(40_000), pytest.raises(KeyReIDError, match="free some space"):
+        run(frames, config(estimator, workers=2), tmp_path)
+    assert not list(tmp_path.glob("*.tmp"))
+
+
+@contextlib.contextmanager
+def nobody():
+    """Without root's right to write anywhere."""
+    if os.geteuid() != 0:
+        yield
+        return
+    os.seteuid(65534)
+    try:
+        yield
+    finally:
+        os.seteuid(0)
+
+
+def test_a_folder_that_cannot_be_written_is_named(frames, estimator, tmp_path):
+    closed = tmp_path / "closed"
+    closed.mkdir()
+    closed.chmod(0o555)
+    for path in (tmp_path, *list(tmp_path.parents)[:3]):
+        with contextlib.suppress(PermissionError):
+            path.chmod(path.stat().st_mode | 0o055)
+    for target in (closed, closed / "new"):
+        with nobody(), pytest.raises(KeyReIDError, match="choose a folder that you may write to") as error:
+            from cache.files import make_folder
+
+            make_folder(target)
+        assert str(target) in str(error.value)
+    (tmp_path / "file").touch()
+    with pytest.raises(KeyReIDError, match="there is a file of that name"):
+        run(frames, config(estimator), tmp_path / "file")
+
+
+def test_a_second_extraction_into_a_folder_names_the_first(frames, estimator, folder):
+    code = f"""
+import sys
+from pathlib import Path
+from cache.lock import lock_folder
+with lock_folder(Path({str(folder)!r})):
+    print("held", flush=True)
+    sys.stdin.read()
+"""
+    holder = subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    try:
+        assert holder.stdout.readline() == b"held\n"
+        with pytest.raises(KeyReIDError, match=rf"process {holder.pid} on .* is writing to"):
+            run(frames, config(estimator), folder)
+    finally:
+        holder.kill()
+        holder.wait()
+    run(frames, config(estimator), folder)  # a dead holder holds nothing
+
+
+def test_a_worker_whose_run_is_over_writes_nothing(tmp_path):
+    with lock_folder(tmp_path) as token:
+        check_token(tmp_path, token)
+    with pytest.raises(KeyReIDError, match="no longer holds"):
+        check_token(tmp_path, token)
+    with lock_folder(tmp_path), pytest.raises(KeyReIDError, match="no longer holds"):
+        check_token(tmp_path, token)
+
+
+def test_a_manifest_is_readable_json_with_every_shards_digest(folder):
+    record = json.loads((folder / "manifest.json").read_text())
+    assert len(record["shards"]) == 3 and all(len(shard["sha256"]) == 64 for shard in record["shards"])
+    assert record["fingerprint"] and record["created"] and record["packages"]["torch"]

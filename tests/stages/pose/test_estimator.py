@@ -1,0 +1,158 @@
+"""Networks come from mmpose's registry, weights are read without running code, errors say the way out."""
+
+import pickle
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from cache.errors import KeyReIDError
+from cache.files import sha256_of
+from stages.pose.config import EstimatorSpec, load_spec
+from stages.pose.estimator import MIRRORED, HRNetEstimator, build_network, input_size
+from stages.pose.weights import find_weights, read_state_dict
+from tests.stages.pose import tiny
+
+
+@pytest.fixture(scope="module")
+def loaded(estimator) -> HRNetEstimator:
+    return HRNetEstimator(load_spec(str(estimator)), estimator.with_suffix(".safetensors"))
+
+
+def test_the_default_for_real_frames_is_mmposes_w32():
+    spec = load_spec("hrnet-w32-256x192")
+    network = build_network(spec, initialise=False)
+    assert sum(p.numel() for p in network.parameters()) == 28_536_113
+    assert input_size(spec) == (192, 256) and spec.padding == 1.25
+    assert spec.weights.sha256 == "81c58e40" and spec.weights.url.endswith(spec.weights.file)
+
+
+def test_any_size_by_name():
+    spec = load_spec("hrnet-w48-256x192")
+    assert build_network(spec, initialise=False).head.in_channels == 48
+    with pytest.raises(KeyReIDError, match=r"hrnet-w99.*known: .*hrnet-w32-256x192"):
+        load_spec("hrnet-w99")
+
+
+def test_folding_batch_norm_changes_nothing(estimator, loaded):
+    images = np.random.default_rng(0).integers(0, 255, (3, 128, 64, 3), np.uint8)
+    inputs = loaded.prepare(images)
+    plain = build_network(load_spec(str(estimator)), initialise=False)
+    plain.load_state_dict(load_file(estimator.with_suffix(".safetensors")))
+    plain.eval()
+    with torch.no_grad():
+        expected = plain.head.forward(plain.extract_feat(inputs))
+    assert expected.std() > 0.05
+    assert torch.allclose(loaded.forward(inputs), expected, atol=1e-5)
+
+
+def test_inputs_are_normalised_as_mmpose_does(loaded, estimator):
+    images = np.random.default_rng(1).integers(0, 255, (2, 128, 64, 3), np.uint8)
+    network = build_network(load_spec(str(estimator)), initialise=False)
+    data = {"inputs": [torch.from_numpy(i).permute(2, 0, 1) for i in images], "data_samples": []}
+    expected = network.data_preprocessor(data)["inputs"]
+    assert torch.allclose(loaded.prepare(images), expected, atol=1e-5)
+
+
+def test_flip_test_is_mmposes(estimator, loaded):
+    flipping = HRNetEstimator(
+        load_spec(str(estimator)), estimator.with_suffix(".safetensors"), flip_test=True
+    )
+    inputs = loaded.prepare(np.random.default_rng(2).integers(0, 255, (2, 128, 64, 3), np.uint8))
+    mirrored = loaded.forward(inputs.flip(-1)).flip(-1)[:, MIRRORED]
+    assert torch.allclose(flipping.forward(inputs), (loaded.forward(inputs) + mirrored) / 2, atol=1e-5)
+    assert [MIRRORED[j] for j in MIRRORED] == list(range(17)) and MIRRORED[5] == 6
+
+
+def test_keypoints_are_the_codecs_mapped_to_the_frame(loaded):
+    maps = np.zeros((1, 17, 32, 16), np.float32)
+    maps[0, :, 10, 6] = 0.7
+    affine = loaded.affine((128, 256))
+    found = loaded.keypoints(maps, [affine])[0]
+    # Twice the input's size: heat of cell 6 is at input pixel 24, which is frame pixel 48.5.
+    assert np.allclose(found, np.tile([48.5, 80.5, 0.7], (17, 1)), atol=1e-4)
+
+
+def test_missing_weights_say_where_to_get_them_and_where_to_put_them(monkeypatch, tmp_path):
+    monkeypatch.setenv("KEYREID_WEIGHTS", str(tmp_path / "weights"))
+    spec = load_spec("hrnet-w32-256x192")
+    broken = spec.weights.model_copy(update={"url": (tmp_path / "nowhere.pth").as_uri()})
+    with pytest.raises(KeyReIDError) as error:
+        find_weights(spec.model_copy(update={"weights": broken}))
+    assert "nowhere.pth" in str(error.value) and str(tmp_path / "weights" / spec.weights.file) in str(
+        error.value
+    )
+    assert not list((tmp_path / "weights").glob("*"))
+
+
+def test_fetched_weights_are_checked_and_kept(monkeypatch, tmp_path):
+    monkeypatch.setenv("KEYREID_WEIGHTS", str(tmp_path / "weights"))
+    (tmp_path / "there.pth").write_bytes(b"weights")
+    digest = sha256_of(tmp_path / "there.pth")
+    weights = {"file": "w.pth", "url": (tmp_path / "there.pth").as_uri(), "sha256": digest[:8]}
+    spec = EstimatorSpec(name="x", folder=tmp_path, model={}, weights=weights)
+    assert find_weights(spec) == (tmp_path / "weights" / "w.pth", digest)
+    (tmp_path / "weights" / "w.pth").write_bytes(b"other")
+    with pytest.raises(KeyReIDError, match="is not the file that x names"):
+        find_weights(spec)
+    (tmp_path / "weights" / "w.pth").unlink()
+    (tmp_path / "there.pth").write_bytes(b"changed on the server")
+    with pytest.raises(KeyReIDError, match="cannot be fetched"):
+        find_weights(spec)
+    assert not (tmp_path / "weights" / "w.pth").exists()
+
+
+def test_a_checkpoint_with_numpy_in_its_meta_is_read(tmp_path):
+    meta = {"sigmas": np.linspace(0, 1, 17), "ids": np.arange(3), "one": np.float32(2), "names": ["a"]}
+    torch.save({"meta": meta, "state_dict": {"w": torch.ones(2)}}, tmp_path / "official.pth")
+    assert torch.equal(read_state_dict(tmp_path / "official.pth")["w"], torch.ones(2))
+
+
+class Bomb:
+    def __reduce__(self):
+        return (print, ("this must never run",))
+
+
+def test_a_checkpoint_that_would_run_code_is_refused(tmp_path, capsys):
+    torch.save({"meta": Bomb(), "state_dict": {"w": torch.ones(2)}}, tmp_path / "bad.pth")
+    (tmp_path / "plain.pth").write_bytes(pickle.dumps(Bomb()))
+    for name in ("bad.pth", "plain.pth"):
+        with pytest.raises(KeyReIDError, match="cannot be read as plain tensors"):
+            read_state_dict(tmp_path / name)
+    assert "never run" not in capsys.readouterr().out
+
+
+def test_weights_of_another_network_are_refused_by_name(tmp_path, estimator):
+    state = load_file(estimator.with_suffix(".safetensors"))
+    state.pop("head.final_layer.bias")
+    state["head.final_layer.weight"] = torch.ones(3)
+    state["extra"] = torch.ones(1)
+    torch.save(state, tmp_path / "w.pth")
+    with pytest.raises(KeyReIDError) as error:
+        HRNetEstimator(load_spec(str(estimator)), tmp_path / "w.pth")
+    for part in ("1 missing (first: head.final_layer.bias", "left over (first: extra", "of another shape"):
+        assert part in str(error.value)
+
+
+def test_mistakes_in_an_estimator_file_are_named(tmp_path):
+    for text, words in (
+        ("padding: 1\n", "weights"),
+        ("model: {}\nweights: {file: x}\npading: 1\n", "pading"),
+        ("weights: {file: x}\n", "mmpose_config"),
+        ("- 1\n", "cannot be read"),
+        ("model: {type: Nothing}\nweights: {file: x}\n", "Nothing"),
+    ):
+        path = tmp_path / f"{abs(hash(text))}.yaml"
+        path.write_text(text)
+        with pytest.raises(KeyReIDError, match=words):
+            build_network(load_spec(str(path)))
+
+
+def test_tiny_heat_is_uneven(finished, frames):
+    """The other tests compare caches: they need content that differs from frame to frame."""
+    from cache import PoseCache
+
+    heat = PoseCache.open(finished).read_heatmaps(frames.frames())
+    assert heat.std() > 10 and len({frame.tobytes() for frame in heat}) == len(heat)
+    assert tiny.config("x").batch_size == 4
