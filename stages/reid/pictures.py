@@ -17,12 +17,15 @@ RIGHT, WRONG, NEUTRAL = "#1a9641", "#d7191c", "#555555"  # also told apart by th
 
 @dataclass(frozen=True)
 class Match:
-    """A place in a ranking list: a frame of the tracklet, its distance, whether the person is right."""
+    """A place in a ranking list: a frame of the tracklet, its distance, whether the person is right.
+
+    right: None where nobody knows.
+    """
 
     frame: Path
     label: str
     distance: float
-    right: bool
+    right: bool | None
 
 
 def read_rgb(path: Path, size: tuple[int, int] | None = None) -> np.ndarray:
@@ -48,11 +51,12 @@ def ranking_picture(path: Path, lists: Sequence[tuple[Match, Sequence[Match]]], 
                 axis.axis("off")
                 continue
             match = query if place == 0 else matches[place - 1]
-            color = NEUTRAL if place == 0 else RIGHT if match.right else WRONG
+            color = {True: RIGHT, False: WRONG}.get(match.right if place else None, NEUTRAL)
             axis.imshow(read_rgb(match.frame, (256, 128)))
             for spine in axis.spines.values():
                 spine.set(color=color, linewidth=4)
-            mark = "query" if place == 0 else f"{place} {'✓' if match.right else '✗'} {match.distance:.3g}"
+            sign = {True: "✓ ", False: "✗ "}.get(match.right, "")
+            mark = "query" if place == 0 else f"{place} {sign}{match.distance:.3g}"
             axis.set_title(mark, fontsize=8, color=color)
             axis.set_xlabel(match.label, fontsize=7)
     _save(figure, path, title)
@@ -111,6 +115,7 @@ def curve_picture(path: Path, metrics: Path, title: str) -> None:
 
 
 def _save(figure: Figure, path: Path, title: str) -> None:
-    figure.suptitle(title, fontsize=10)
-    figure.tight_layout()
+    height = figure.get_figheight()  # inches: the title keeps its distance however tall the picture is
+    figure.suptitle(title, fontsize=10, y=1 - 0.1 / height, va="top")
+    figure.tight_layout(rect=(0, 0, 1, 1 - 0.35 / height))
     FigureCanvasAgg(figure).print_png(str(path))

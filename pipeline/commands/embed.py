@@ -1,0 +1,135 @@
+"""`keyreid embed`: tracklets to a gallery file, stage one included."""
+
+from pathlib import Path
+
+import click
+
+from cache.errors import KeyReIDError
+
+PATH = click.Path(path_type=Path)
+
+
+@click.command()
+@click.argument("tracklets", type=PATH, required=False)
+@click.option("--checkpoint", type=PATH, required=True, help="Run folder, or its .safetensors file.")
+@click.option("-o", "--output", type=PATH, required=True, help="Gallery file to write (.h5).")
+@click.option("--dataset", metavar="NAME", help="A data set instead of TRACKLETS: walkers, mars, ...")
+@click.option("--data-root", type=PATH, help="Its data root. Default: data/DATASET.")
+@click.option("--split", type=click.IntRange(0), help="Division, for data sets with several.")
+@click.option(
+    "--subset",
+    type=click.Choice(["all", "train", "test", "query", "gallery"]),
+    help="Which tracklets. Default: all of TRACKLETS, test of a data set.",
+)
+@click.option("--cache", type=PATH, help="Pose cache. Default: poses/ and the name of TRACKLETS or DATASET.")
+@click.option(
+    "--camera",
+    type=click.Choice(["auto", "given", "unknown"]),
+    default="auto",
+    show_default=True,
+    help="Tell the network the camera? auto: where it was trained on this data set.",
+)
+@click.option("--half", is_flag=True, help="Store features in half precision: half the size.")
+@click.option("--estimator", help="Pose network. Default: the one of the run.")
+@click.option("--pose-weights", type=PATH, help="Its weights file.")
+@click.option("--workers", type=click.IntRange(0), help="Reading processes. Default: as in the run.")
+@click.option("--device", default="auto", show_default=True, help="cpu, cuda, cuda:1, ...")
+def command(
+    tracklets: Path | None,
+    checkpoint: Path,
+    output: Path,
+    dataset: str | None,
+    data_root: Path | None,
+    split: int | None,
+    subset: str | None,
+    cache: Path | None,
+    camera: str,
+    half: bool,
+    estimator: str | None,
+    pose_weights: Path | None,
+    workers: int | None,
+    device: str,
+) -> None:
+    """Embed TRACKLETS (a folder person/camera/tracklet/*.jpg) into a gallery file.
+
+    Poses are extracted first where there are none yet. Then: keyreid search --gallery FILE --query ...
+    """
+    from stages.datasets import load_dataset
+    from stages.reid.embedder import Embedder
+
+    if (tracklets is None) == (dataset is None):
+        raise KeyReIDError("give either the folder TRACKLETS, or --dataset with --data-root")
+    if output.is_dir():
+        raise KeyReIDError(f"{output}: is a folder; expected the name of a file, such as gallery.h5")
+    name = dataset or "folder"
+    root = tracklets or data_root or Path("data") / name
+    if tracklets is not None and data_root is not None:
+        raise KeyReIDError("--data-root goes with --dataset; leave it out beside TRACKLETS")
+    data = load_dataset(name, root, split=split)
+    chosen = _subset(data, subset or ("all" if tracklets else "test"))
+    embedder = Embedder(checkpoint, _pose(checkpoint, estimator, pose_weights), device)
+    folder = cache or Path("poses") / (dataset or root.resolve().name)
+    poses = _poses(embedder, data, folder)
+    gallery = embedder.gallery(data, chosen, poses, camera, workers)
+    gallery.save(output, half)
+    width = gallery.embeddings.features.shape[1]
+    click.echo(
+        f"{output}: {len(gallery)} tracklets, {width} numbers each, camera {gallery.about['camera']}, "
+        f"checkpoint {embedder.sha256[:12]}, {output.stat().st_size / 1e6:.1f} MB"
+    )
+
+
+def _subset(data, subset: str) -> tuple:
+    groups = {
+        "all": data.tracklets,
+        "test": data.test_tracklets,
+        "train": lambda: data.train,
+        "query": lambda: data.query,
+        "gallery": lambda: data.gallery,
+    }
+    chosen = groups[subset]()
+    if not chosen:
+        raise KeyReIDError(f"--subset {subset}: {data.root} has no such tracklet; choose another subset")
+    return chosen
+
+
+def _pose(checkpoint: Path, estimator: str | None, weights: Path | None):
+    """The run's pose config with the changes asked for; None where nothing is known."""
+    from stages.pose.config import PoseConfig
+    from stages.reid.embedder import checkpoint_file, run_config
+
+    changes = {k: v for k, v in (("estimator", estimator), ("weights", weights)) if v is not None}
+    pose, _ = run_config(checkpoint_file(checkpoint))
+    if not changes:
+        return pose
+    return (pose or PoseConfig()).model_copy(update=changes)
+
+
+def _poses(embedder, data, folder: Path):
+    """The pose cache: opened where it is finished and holds the frames, else made by stage one."""
+    from cache import PoseCache
+    from cache.manifest import MANIFEST
+    from stages.pose.config import load_spec
+    from stages.pose.extract import run
+
+    if not (folder / MANIFEST).is_file():
+        if embedder.pose is None:
+            raise KeyReIDError(
+                f"{folder}: no pose cache, and no config.yaml beside the checkpoint names a pose network; "
+                "give --cache, or --estimator"
+            )
+        run(data, embedder.pose, folder)
+    poses = PoseCache.open(folder)
+    missing = poses.missing(data.frames())
+    if missing:
+        raise KeyReIDError(
+            f"pose cache {folder}: {len(missing)} frames are missing, the first is {missing[0]}: it was made "
+            "for other tracklets; name another folder with --cache"
+        )
+    wanted = None if embedder.pose is None else load_spec(embedder.pose.estimator).name
+    if wanted is not None and poses.info.estimator != wanted:
+        raise KeyReIDError(
+            f"pose cache {folder}: made with {poses.info.estimator}, the run with {wanted}; name another "
+            f"folder with --cache, or say --estimator {poses.info.estimator}"
+        )
+    return poses

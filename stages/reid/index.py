@@ -1,0 +1,129 @@
+"""Approximate search in large galleries with FAISS, an optional dependency (requirements/search.txt).
+
+Kinds: flat (exact), ivf (cells around centroids), hnsw (a graph), or any string of FAISS's index factory,
+such as OPQ64_256,IVF1024,PQ64. Johnson et al., "Billion-scale similarity search with GPUs", 2019;
+Malkov and Yashunin, "Efficient and robust approximate nearest neighbor search using HNSW", 2018.
+"""
+
+import hashlib
+import math
+from pathlib import Path
+
+import numpy as np
+
+from cache.errors import KeyReIDError
+from cache.files import explain
+
+KINDS = ("flat", "ivf", "hnsw")
+_TRAINING = 256  # training vectors per centroid at most; FAISS would drop more
+_PROBED = 16  # cells read of 4 sqrt(N): measured in benchmarks/search.py
+_BEAM = 128  # HNSW candidates kept while searching, and while building
+
+
+def import_faiss():
+    """The module. Raises KeyReIDError where it is not installed."""
+    try:
+        import faiss
+    except ImportError as error:
+        raise KeyReIDError(
+            f"FAISS is not installed ({error}); pip install -r requirements/search.txt, or search "
+            "exactly with --index exact"
+        ) from None
+    return faiss
+
+
+def factory(kind: str, count: int) -> str:
+    """FAISS's own description of a kind, for a gallery of `count` rows."""
+    cells = max(1, min(round(4 * math.sqrt(count)), count // 40))
+    return {"flat": "Flat", "ivf": f"IVF{cells},Flat", "hnsw": "HNSW32,Flat"}.get(kind, kind)
+
+
+def build_index(features: np.ndarray, kind: str = "flat", seed: int = 0):
+    """A FAISS index (squared Euclidean distance) of features float32 [N, F].
+
+    Raises KeyReIDError for a kind that FAISS does not know or cannot train on so few rows.
+    """
+    faiss = import_faiss()
+    count, width = features.shape
+    description = factory(kind, count)
+    try:
+        index = faiss.index_factory(width, description, faiss.METRIC_L2)
+        inner = faiss.try_extract_index_ivf(index)
+        if inner is not None:
+            inner.cp.seed = seed
+            inner.nprobe = min(_PROBED, inner.nlist)
+        if not index.is_trained:
+            most = _TRAINING * (inner.nlist if inner is not None else 256)
+            rows = np.random.default_rng(seed).permutation(count)[:most]
+            index.train(np.ascontiguousarray(features[np.sort(rows)]))
+        if kind == "hnsw":
+            index.hnsw.efConstruction = index.hnsw.efSearch = _BEAM
+        index.add(features)
+    except RuntimeError as error:
+        reason = str(error).splitlines()[0][-200:]
+        raise KeyReIDError(
+            f"index {kind} ({description}) of {count} embeddings {width} wide: FAISS refuses: {reason}; "
+            f"expected {', '.join(KINDS)} or a factory string that fits"
+        ) from None
+    return index
+
+
+def search_index(
+    index, queries: np.ndarray, k: int, excluded: np.ndarray | None = None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Squared distances float32 [Q, k] and rows int64 [Q, k] (-1 where there are no more).
+
+    excluded: rows int64 that may not be answers.
+    """
+    faiss = import_faiss()
+    k = min(k, index.ntotal)
+    if excluded is None or not len(excluded):
+        return index.search(queries, k)
+    selector = faiss.IDSelectorNot(faiss.IDSelectorBatch(np.ascontiguousarray(excluded, np.int64)))
+    inner = faiss.try_extract_index_ivf(index)
+    if inner is not None and inner.this == index.this:
+        parameters = faiss.SearchParametersIVF(sel=selector, nprobe=inner.nprobe)
+    elif isinstance(index, faiss.IndexHNSW):
+        parameters = faiss.SearchParametersHNSW(sel=selector, efSearch=index.hnsw.efSearch)
+    elif isinstance(index, faiss.IndexFlat):
+        parameters = faiss.SearchParameters(sel=selector)
+    else:  # compounds do not hand selectors through: ask for more and drop
+        return _search_and_drop(index, queries, k, excluded)
+    return index.search(queries, k, params=parameters)
+
+
+def _search_and_drop(index, queries: np.ndarray, k: int, excluded: np.ndarray):
+    distances, rows = index.search(queries, min(k + len(excluded), index.ntotal))
+    wrong = np.isin(rows, excluded) | (rows < 0)
+    order = np.argsort(wrong, axis=1, kind="stable")[:, :k]  # the wrong ones go last
+    rows = np.where(wrong, -1, rows)
+    return np.take_along_axis(distances, order, 1), np.take_along_axis(rows, order, 1)
+
+
+def kept_index(features: np.ndarray, kind: str, folder: Path | None):
+    """The index from `folder`, or built and, where a folder is given, kept there for the next search.
+
+    A kept index is named by the SHA-256 of the features, so it is never used for others.
+    """
+    if folder is None:
+        return build_index(features, kind)
+    faiss = import_faiss()
+    digest = hashlib.sha256(np.ascontiguousarray(features).data)
+    digest.update(f"{features.shape} {factory(kind, len(features))} {faiss.__version__}".encode())
+    path = folder / f"{digest.hexdigest()[:32]}.faiss"
+    if path.is_file():
+        try:
+            return faiss.read_index(str(path))
+        except RuntimeError:  # damaged: build it again
+            path.unlink(missing_ok=True)
+    index = build_index(features, kind)
+    aside = path.with_suffix(".tmp")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        faiss.write_index(index, str(aside))
+        aside.replace(path)
+    except (OSError, RuntimeError) as error:
+        aside.unlink(missing_ok=True)
+        failure = error if isinstance(error, OSError) else OSError(str(error).splitlines()[0])
+        raise KeyReIDError(explain(failure, path, features.nbytes)) from error
+    return index

@@ -1,0 +1,68 @@
+"""The Embedder: both stages behind one object, equal to the long way through cache and gallery."""
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from cache import PoseCache
+from cache.errors import KeyReIDError
+from stages.pose.extract import run as extract
+from stages.reid import Embedder
+from tests.stages.pose import tiny
+from tests.stages.reid.own import write_run
+
+
+@pytest.fixture(scope="module")
+def setting(tmp_path_factory):
+    """(run folder, data set, its pose cache)."""
+    folder = tmp_path_factory.mktemp("embedder")
+    estimator = tiny.write_estimator(folder / "pose")
+    dataset = tiny.write_frames(folder / "data", tracklets=3, length=5, size=(60, 130))
+    cache = extract(dataset, tiny.config(estimator), folder / "poses")
+    return write_run(folder / "run", estimator), dataset, PoseCache.open(cache)
+
+
+def test_pictures_give_what_cache_and_gallery_give(setting):
+    run, dataset, poses = setting
+    embedder = Embedder(run)
+    gallery = embedder.gallery(dataset, dataset.tracklets(), poses)
+    assert gallery.about["camera"] == "unknown" and gallery.embeddings.features.shape == (3, 32 + 6 * 2 * 32)
+    for tracklet, feature in zip(dataset.tracklets(), gallery.embeddings.features, strict=True):
+        ours = embedder.embed([dataset.root / frame for frame in tracklet.frames])
+        assert np.abs(ours - feature).max() < 1e-4 * np.abs(feature).max()
+    query = embedder.query([dataset.root / frame for frame in dataset.tracklets()[1].frames])
+    assert np.allclose(query.embeddings.features[0], gallery.embeddings.features[1], atol=1e-3)
+    assert query.checkpoint == gallery.checkpoint
+
+
+def test_the_camera_is_given_where_the_network_was_trained_there(setting, tmp_path):
+    _, dataset, poses = setting
+    embedder = Embedder(write_run(tmp_path / "run", tiny.write_estimator(tmp_path / "pose"), dataset="tiny"))
+    given = embedder.gallery(dataset, dataset.tracklets(), poses)
+    unknown = embedder.gallery(dataset, dataset.tracklets(), poses, camera="unknown")
+    assert given.about["camera"] == "given"
+    assert np.abs(given.embeddings.features - unknown.embeddings.features).max() > 1e-3
+    first = dataset.tracklets()[0]
+    with_camera = embedder.embed([dataset.root / f for f in first.frames], camera=1)
+    assert np.allclose(with_camera, given.embeddings.features[0], atol=1e-3)
+
+
+def test_mistakes_are_named(setting, tmp_path):
+    run, _, _ = setting
+    with pytest.raises(KeyReIDError, match="no trained network there"):
+        Embedder(tmp_path)
+    embedder = Embedder(run)
+    with pytest.raises(KeyReIDError, match="without a frame"):
+        embedder.embed([])
+    with pytest.raises(KeyReIDError, match=r"nowhere\.jpg: missing or not a readable picture"):
+        embedder.embed([tmp_path / "nowhere.jpg"])
+    with pytest.raises(KeyReIDError, match="device nonsense"):
+        Embedder(run, device="nonsense")
+
+
+def test_importing_stages_reid_imports_no_torch():
+    modules = "stages.reid, stages.reid.search, stages.reid.calibrate, stages.tracks"
+    code = f"import sys, {modules}; assert 'torch' not in sys.modules"
+    subprocess.run([sys.executable, "-c", code], check=True)
