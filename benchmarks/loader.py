@@ -1,0 +1,218 @@
+"""How fast one worker reads training clips, and where its time goes.
+
+    python -m benchmarks.loader [--clips 16] [--rounds 15] [--network walkers]
+
+Ours decodes JPEG frames with OpenCV, reads uint8 joint heatmaps from the pose cache and augments whole
+batches. The plain reader opens frames with Pillow, loads a float64 map [6, 256, 128] per frame from a
+.npy file, and makes the same changes (the very same draws) frame by frame. Both run in one process on
+one thread, by turns, on the same clips; files are in the page cache, which favours the larger ones.
+"""
+
+import argparse
+import os
+import tempfile
+import time
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+from PIL import Image
+
+from cache import PoseCache
+from cache.writer import write_cache
+from stages.reid.data import augment
+from stages.reid.data.clips import training_clips
+from stages.reid.data.keyed import sample_keys, uniform
+from stages.reid.data.reader import FrameIndex
+from stages.reid.loader import TrainingClips, disk_reader
+from stages.reid.model import ModelConfig
+from stages.reid.part_maps import PartGroups, joints_to_parts
+from stages.reid.train_config import AugmentConfig
+
+HALF = (0.5, 0.5, 0.5)
+FRAMES, TRACKLETS = 8, 32  # 256 frames: 400 MB of float64 maps
+
+
+def make_data(root: Path) -> list[list[str]]:
+    """Frames of 256x128, their pose cache and their .npy maps; frame paths by tracklet."""
+    rng = np.random.default_rng(0)
+    (root / "frames").mkdir()
+    (root / "maps").mkdir()
+    names, heat = [], []
+    y, x = np.mgrid[0:64, 0:32]
+    for track in range(TRACKLETS):
+        for number in range(FRAMES):
+            name = f"frames/{track:04d}F{number:03d}.jpg"
+            coarse = rng.integers(0, 256, (32, 16, 3), dtype=np.uint8)
+            picture = cv2.resize(coarse, (128, 256), interpolation=cv2.INTER_CUBIC)
+            picture = np.clip(picture + rng.normal(0, 6, picture.shape), 0, 255).astype(np.uint8)
+            cv2.imwrite(str(root / name), picture, [cv2.IMWRITE_JPEG_QUALITY, 90])
+            places = rng.uniform((4, 4), (60, 28), (17, 2))
+            blobs = np.exp(-((y - places[:, 0, None, None]) ** 2 + (x - places[:, 1, None, None]) ** 2) / 4.5)
+            names.append(name)
+            heat.append(np.round(255 * np.where(blobs > 0.01, blobs, 0)).astype(np.uint8))
+            parts = joints_to_parts(blobs[None], PartGroups.of(6).joints)[0]
+            large = np.stack([cv2.resize(part, (128, 256), interpolation=cv2.INTER_LINEAR) for part in parts])
+            np.save(root / "maps" / f"{Path(name).stem}.npy", large.astype(np.float64))
+    count = len(names)
+    write_cache(
+        root / "cache", names, np.stack(heat), np.ones((count, 17, 3), np.float32), np.full((count, 2), 128)
+    )
+    return [names[start : start + FRAMES] for start in range(0, count, FRAMES)]
+
+
+def plain_batch(clips: TrainingClips, root: Path, samples: list[tuple[int, int]]) -> dict[str, torch.Tensor]:
+    """What TrainingClips returns, read and changed frame by frame; maps stay at 256x128."""
+    tracklets, keys = np.array(samples, dtype=np.int64).T
+    rows = clips.starts[tracklets, None] + training_clips(
+        clips.lengths[tracklets], uniform(keys, 0, clips.frames)
+    )
+    draws = augment.draw(keys, clips.frames, clips.config, clips.size)
+    height, width = clips.size
+    images, maps = [], []
+    for n, name in enumerate(clips.reader.index.names(rows.ravel())):
+        with Image.open(root / name) as file:
+            picture = file.convert("RGB").resize((width, height), Image.Resampling.BICUBIC)
+        image = (np.asarray(picture, dtype=np.float32) / 255).transpose(2, 0, 1)
+        heat = np.load(root / "maps" / f"{Path(name).stem}.npy")
+        if heat.shape[1:] != (height, width):
+            heat = np.stack([cv2.resize(part, (width, height)) for part in heat])
+        if draws.flip[n]:
+            image, heat = image[:, :, ::-1], heat[clips.groups.flip, :, ::-1]
+        down, right = draws.shift[n]
+        moved = []
+        for array in (image, heat):
+            canvas = np.zeros_like(array)
+            canvas[:, max(down, 0) : height + min(down, 0), max(right, 0) : width + min(right, 0)] = array[
+                :, max(-down, 0) : height - max(down, 0), max(-right, 0) : width - max(right, 0)
+            ]
+            moved.append(canvas)
+        image, heat = (moved[0] - 0.5) / 0.5, moved[1]
+        top, left, bottom, edge = draws.erased[n]
+        image[:, top:bottom, left:edge] = np.array(clips.config.erase_fill, np.float32)[:, None, None]
+        heat[:, top:bottom, left:edge] = 0
+        images.append(torch.from_numpy(image))
+        maps.append(torch.from_numpy(heat.astype(np.float32)))
+    return {
+        "images": torch.stack(images).unflatten(0, rows.shape),
+        "part_maps": torch.stack(maps).unflatten(0, rows.shape),
+    }
+
+
+def shares(clips: TrainingClips, samples: list[tuple[int, int]]) -> dict[str, float]:
+    """Seconds of each part of reading one batch."""
+    tracklets, keys = np.array(samples, dtype=np.int64).T
+    rows = clips.starts[tracklets, None] + training_clips(
+        clips.lengths[tracklets], uniform(keys, 0, clips.frames)
+    )
+    times, start = {}, time.perf_counter()
+
+    def lap(name: str) -> None:
+        nonlocal start
+        times[name], start = time.perf_counter() - start, time.perf_counter()
+
+    frames = clips.reader.read_frames(rows.ravel())
+    lap("decoding")
+    maps = clips.reader.read_maps(rows.ravel())
+    lap("cache")
+    draws = augment.draw(keys, clips.frames, clips.config, clips.size)
+    augment.augment_frames(frames, draws, clips.mean, clips.std, clips.config.erase_fill)
+    augment.augment_maps(maps, draws, clips.size, clips.groups.flip, clips.grid)
+    lap("augmentation")
+    return times
+
+
+def measure(root: Path, tracklets: list[list[str]], size: tuple[int, int], batch: int, rounds: int) -> float:
+    """Print one table; returns our clips/s of one worker."""
+    config = ModelConfig(image_size=size)
+    index = FrameIndex(tracklets)
+    reader = disk_reader(root, index, PoseCache.open(root / "cache"), config)
+    zeros = np.zeros(len(tracklets), dtype=np.int64)
+    clips = TrainingClips(reader, index, zeros, zeros, config, AugmentConfig(), HALF, HALF)
+    rng = np.random.default_rng(1)
+    ours, plain, parts = [], [], []
+    for round_ in range(rounds + 1):
+        keys = sample_keys(0, round_, batch).tolist()
+        samples = list(zip(rng.integers(0, len(tracklets), batch).tolist(), keys, strict=True))
+        start = time.perf_counter()
+        one = clips.__getitems__(samples)
+        middle = time.perf_counter()
+        two = plain_batch(clips, root, samples)
+        end = time.perf_counter()
+        difference = (one["images"] - two["images"]).abs().mean().item()
+        assert difference < 0.1, f"the two readers must show the same pixels, not {difference} apart"
+        if round_:  # the first warms the page cache
+            ours.append(middle - start)
+            plain.append(end - middle)
+            parts.append(shares(clips, samples))
+    fast, slow = np.median(ours), np.median(plain)
+    ratio = np.median(np.array(plain) / np.array(ours))
+    total = sum(np.median([p[name] for p in parts]) for name in parts[0])
+    print(
+        f"frames read at {size[0]}x{size[1]}, {batch} clips of 4 frames a batch, median of {rounds} batches"
+    )
+    print(f"  ours          {batch / fast:7.1f} clips/s per worker")
+    for name in parts[0]:
+        print(f"    {name:12}{np.median([p[name] for p in parts]) / total:7.0%} of its time")
+    print(f"  plain reader  {batch / slow:7.1f} clips/s per worker")
+    print(f"  ratio         {ratio:7.2f}")
+    return batch / fast
+
+
+def network_speed(recipe: str, batch: int) -> tuple[float, tuple[int, int]]:
+    """Clips/s of training steps of a recipe's network on this machine's device, and its frame size."""
+    from pipeline.config import load_recipe
+    from stages.reid.model import KeyReID
+    from stages.reid.processes import start_processes
+    from stages.reid.trainer import Trainer
+
+    loaded = load_recipe(recipe)
+    model, train = loaded.model.model_copy(update={"vit_path": None, "pretrained": False}), loaded.train
+    accelerator = start_processes(train)
+    trainer = Trainer(KeyReID(model, 32, 4), train, accelerator, batches_per_epoch=10)
+    data = {
+        "images": torch.randn(batch, model.clip_length, 3, *model.image_size),
+        "part_maps": torch.rand(batch, model.clip_length, len(model.part_names), 64, 32),
+        "persons": torch.arange(batch) // 4,
+        "cameras": torch.zeros(batch, dtype=torch.int64),
+        "keys": torch.arange(batch),
+        "erased": torch.zeros(batch, model.clip_length),
+    }
+    times = []
+    for _ in range(6):
+        start = time.perf_counter()
+        trainer.step(data, 0, 0)  # reads the loss back, so the device is done
+        times.append(time.perf_counter() - start)
+    where = (
+        torch.cuda.get_device_name()
+        if accelerator.device.type == "cuda"
+        else f"{torch.get_num_threads()} threads"
+    )
+    print(f"network of configs/{recipe}.yaml on {where}: {batch / min(times[1:]):.1f} clips/s of training")
+    return batch / min(times[1:]), tuple(model.image_size)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--clips", type=int, default=16, help="clips in a batch")
+    parser.add_argument("--rounds", type=int, default=15, help="batches measured")
+    parser.add_argument(
+        "--network", default="walkers", help="recipe whose network the reader must keep up with"
+    )
+    arguments = parser.parse_args()
+    cv2.setNumThreads(0)
+    speed, size = network_speed(arguments.network, arguments.clips)
+    torch.set_num_threads(1)
+    with tempfile.TemporaryDirectory() as folder:
+        tracklets = make_data(Path(folder))
+        measured = {
+            s: measure(Path(folder), tracklets, s, arguments.clips, arguments.rounds)
+            for s in dict.fromkeys([(256, 128), size])
+        }
+    workers = int(np.ceil(speed / measured[size]))
+    print(f"workers that keep up with this network: {workers} of {len(os.sched_getaffinity(0))} cores")
+
+
+if __name__ == "__main__":
+    main()
