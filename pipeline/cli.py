@@ -18,6 +18,7 @@ COMMANDS = {
     "cache": "Look at a pose cache, check every byte of it, draw a frame.",
     "train": "Stage two: train the dual-branch transformer on frames and cached poses.",
     "eval": "Stage two: embed the test set, rank it, score it, draw it.",
+    "ablation": "Train and score variants of the network on walkers.",
     "compare": "Test the difference between two evaluations, query by query.",
     "convert-weights": "Turn the released weights into a checkpoint of this program.",
     "model-info": "Print parameters and operations of the network, by part.",

@@ -43,7 +43,7 @@ def recipe_path(dataset: str | None, config: Path | None) -> Path:
         return config
     path = CONFIGS / f"{dataset}.yaml"
     if dataset is None or Path(dataset).name != dataset or not path.is_file():
-        known = ", ".join(sorted(p.stem for p in CONFIGS.glob("*.yaml")))
+        known = ", ".join(sorted(p.stem for p in CONFIGS.glob("*.yaml") if p.stem != "ablation"))
         raise KeyReIDError(
             f"--dataset {dataset}: no recipe of that name; known: {known}; or give --config FILE"
         )

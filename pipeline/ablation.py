@@ -1,0 +1,192 @@
+"""Ablation: variants of a recipe, several seeds each, scored on clean and on occluded queries apart."""
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from joblib import Parallel, delayed
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from pydantic import Field
+
+from cache import PoseCache
+from cache.errors import KeyReIDError
+from pipeline.config import CONFIGS, Recipe, load_recipe
+from pipeline.progress import progress_bar
+from pipeline.recipe_file import load
+from stages.config import StrictModel
+
+PROTOCOL = "queries-kept"  # rectangular AP with the queries in the gallery
+RESULT = "result.json"
+SETS = ("all", "clean", "occluded")
+SCORES = ("mAP", "rank1")
+
+
+class AblationConfig(StrictModel):
+    """Which variants of which recipe."""
+
+    recipe: str = Field(description="name of a recipe in configs/")
+    seeds: list[int] = Field(min_length=1, description="every variant is trained with each")
+    set: list[str] = Field(default_factory=list, description="overrides for all variants, KEY=VALUE")
+    variants: dict[str, list[str]] = Field(min_length=1, description="name: overrides, KEY=VALUE")
+
+
+@dataclass(frozen=True)
+class Job:
+    """One training: variant and seed, its checked recipe, and the folder that its result goes to."""
+
+    variant: str
+    seed: int
+    recipe: Recipe
+    folder: Path
+    fingerprint: str
+
+
+def read_config(path: Path | None) -> AblationConfig:
+    """configs/ablation.yaml, or another file of that kind."""
+    return load(AblationConfig, path or CONFIGS / "ablation.yaml")
+
+
+def plan(config: AblationConfig, cache: PoseCache, root: Path, out: Path) -> list[Job]:
+    """All jobs, every recipe checked before the first one runs."""
+    jobs = []
+    for number, (variant, overrides) in enumerate(config.variants.items()):
+        for seed in config.seeds:
+            recipe = load_recipe(config.recipe, None, [*config.set, *overrides, f"train.seed={seed}"])
+            content = {"recipe": recipe.model_dump(mode="json"), "poses": cache.info.fingerprint}
+            digest = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+            slug = "".join(c if c.isalnum() else "-" for c in variant).strip("-")
+            jobs.append(Job(variant, seed, recipe, out / f"{number:02d}-{slug}" / f"seed-{seed}", digest))
+    return jobs
+
+
+def finished(job: Job) -> dict[str, Any] | None:
+    """The result of a job that was done with this very recipe and cache, else None."""
+    try:
+        result = json.loads((job.folder / RESULT).read_text())
+    except (OSError, ValueError):
+        return None
+    return result if result.get("fingerprint") == job.fingerprint else None
+
+
+def run(jobs: Sequence[Job], root: Path, cache: Path, workers: int, threads: int) -> list[dict[str, Any]]:
+    """Do what is not done yet, `workers` trainings at a time; the results of all, in the order of jobs."""
+    todo = [job for job in jobs if finished(job) is None]
+    with progress_bar("ablation", "trainings") as report:
+        report(len(jobs) - len(todo), len(jobs))
+        calls = (delayed(_train_and_score)(job, root, cache, threads) for job in todo)
+        done = Parallel(n_jobs=workers, return_as="generator_unordered")(calls)
+        for count, _ in enumerate(done, start=len(jobs) - len(todo) + 1):
+            report(count, len(jobs))
+    return [finished(job) for job in jobs]
+
+
+def _train_and_score(job: Job, root: Path, cache_folder: Path, threads: int) -> None:
+    import shutil
+    import time
+
+    import torch
+
+    from stages.datasets import load_dataset
+    from stages.reid import evaluate, train
+    from stages.reid.loader import test_loader
+    from stages.reid.model.weights import load_model
+
+    torch.set_num_threads(threads)
+    shutil.rmtree(job.folder, ignore_errors=True)  # what is there is unfinished, or of another recipe
+    job.folder.mkdir(parents=True)
+    recipe = job.recipe
+    dataset, cache = load_dataset(recipe.dataset.name, root), PoseCache.open(cache_folder)
+    start = time.monotonic()
+    train.run(recipe.train, recipe.model, dataset, cache, job.folder, show_progress=False)
+    seconds = time.monotonic() - start
+    model, extra = load_model(job.folder / "model.safetensors")
+    batches = test_loader(
+        dataset.root,
+        dataset.test_tracklets(),
+        cache,
+        model.config,
+        model.pixel_mean,
+        model.pixel_std,
+        recipe.eval.batch_size,
+        0,
+        cameras=extra["cameras"],
+    )
+    embeddings = evaluate.embed_dataset(model, batches, dataset, recipe.eval)
+    config = recipe.eval.model_copy(update={"protocols": (PROTOCOL,)})
+    scores = {}
+    for name, query in query_halves(root, embeddings.names, embeddings.query).items():
+        report = evaluate.score(replace(embeddings, query=query), config)["protocols"][PROTOCOL]
+        scores[name] = {key: report[key] for key in (*SCORES, "num_valid")}
+    result = {
+        "variant": job.variant,
+        "seed": job.seed,
+        "scores": scores,
+        "seconds": round(seconds, 1),
+        "threads": threads,
+        "fingerprint": job.fingerprint,
+    }
+    aside = job.folder / f"{RESULT}.tmp"
+    aside.write_text(json.dumps(result, indent=1))
+    aside.replace(job.folder / RESULT)
+
+
+def query_halves(root: Path, names: np.ndarray, query: np.ndarray) -> dict[str, np.ndarray]:
+    """Rows of all queries, of those without an occluder, and of those with one (walkers.json names them)."""
+    path = root / "walkers.json"
+    try:
+        occluded = set(json.loads(path.read_text())["occluded_tracklets"])
+    except (OSError, ValueError, KeyError) as error:
+        raise KeyReIDError(
+            f"{path}: cannot tell which tracklets are occluded ({error}); ablation needs walkers, made by "
+            "keyreid synthesize"
+        ) from None
+    hidden = np.array([str(names[row]) in occluded for row in query])
+    return {"all": query, "clean": query[~hidden], "occluded": query[hidden]}
+
+
+def summary(results: Sequence[Mapping]) -> dict[str, dict[str, tuple[float, float]]]:
+    """variant -> "all mAP" and the like -> (mean, sample standard deviation) over seeds, in percent."""
+    variants = dict.fromkeys(result["variant"] for result in results)
+    table: dict[str, dict[str, tuple[float, float]]] = {}
+    for variant in variants:
+        mine = [result for result in results if result["variant"] == variant]
+        table[variant] = {}
+        for part in SETS:
+            for score in SCORES:
+                values = 100 * np.array([result["scores"][part][score] for result in mine])
+                spread = float(values.std(ddof=1)) if len(values) > 1 else 0.0
+                table[variant][f"{part} {score}"] = float(values.mean()), spread
+    return table
+
+
+def markdown(table: Mapping[str, Mapping[str, tuple[float, float]]]) -> str:
+    """The summary as a Markdown table."""
+    columns = list(next(iter(table.values())))
+    lines = ["| variant | " + " | ".join(columns) + " |", "|---|" + "---:|" * len(columns)]
+    for variant, cells in table.items():
+        shown = (f"{mean:.1f} ± {spread:.1f}" for mean, spread in cells.values())
+        lines.append(f"| {variant} | " + " | ".join(shown) + " |")
+    return "\n".join(lines) + "\n"
+
+
+def plot(table: Mapping[str, Mapping[str, tuple[float, float]]], path: Path, title: str) -> None:
+    """mAP on clean and on occluded queries, a row per variant, with standard deviation."""
+    figure = Figure(figsize=(9, 0.5 * len(table) + 1.6))
+    axis = figure.subplots()
+    places = np.arange(len(table))[::-1]
+    for offset, part, color, marker in ((0.14, "clean", "#2166ac", "o"), (-0.14, "occluded", "#b2182b", "s")):
+        cells = [row[f"{part} mAP"] for row in table.values()]
+        means, spreads = np.array(cells).T
+        axis.errorbar(means, places + offset, xerr=spreads, fmt=marker, color=color, capsize=3, label=part)
+    axis.set_yticks(places, list(table))
+    axis.set_xlabel("mAP in percent, mean and standard deviation over seeds")
+    axis.grid(axis="x", alpha=0.3)
+    axis.legend(title="queries")
+    axis.set_title(title, fontsize=10)
+    figure.tight_layout()
+    FigureCanvasAgg(figure).print_png(str(path))
