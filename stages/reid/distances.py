@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from typing import Literal
 
 import numpy as np
+from scipy.linalg.blas import sgemm
 
 from cache.errors import KeyReIDError
 from stages.reid.embeddings import Embeddings
@@ -26,8 +27,9 @@ def distance_rows(embeddings: Embeddings, columns: np.ndarray, distance: Distanc
     if distance == "cosine":
         lengths = np.linalg.norm(embeddings.features, axis=1, keepdims=True)
         unit = embeddings.features / np.maximum(lengths, np.finfo(np.float32).tiny)
-        gallery = np.ascontiguousarray(unit[columns].T)
-        return lambda rows: 1 - unit[rows] @ gallery
+        gallery = unit[columns]
+        ones = np.ones(len(columns), np.float32)
+        return lambda rows: _products(-1, unit[rows], gallery, ones, 0)
     if distance == "visible":
         return _visible(embeddings, columns)
     raise KeyReIDError(f"distance {distance!r} is not known; expected euclidean, cosine or visible")
@@ -46,13 +48,24 @@ def _euclidean(features: np.ndarray, columns: np.ndarray) -> Rows:
     gallery = features if whole else features[columns]
 
     def rows(index: np.ndarray) -> np.ndarray:
-        products = features[index] @ gallery.T
-        products *= -2
-        products += squares[columns]
-        products += squares[index][:, None]
-        return np.maximum(products, 0, out=products)
+        distances = _products(-2, features[index], gallery, squares[columns], squares[index][:, None])
+        return np.maximum(distances, 0, out=distances)
 
     return rows
+
+
+def _products(
+    factor: float, left: np.ndarray, right: np.ndarray, columns: np.ndarray, rows: np.ndarray | float
+) -> np.ndarray:
+    """factor * left @ right.T + columns [G] + rows [b, 1]: float32 [b, G].
+
+    left, right: float32 [b, F] and [G, F], C order. The sum starts from columns + rows, in place. scipy
+    brings a newer BLAS than numpy 1.26, five times as fast here, and needs no torch.
+    """
+    total = np.empty((len(left), len(right)), np.float32)
+    np.add(columns, rows, out=total)
+    # BLAS is column-major: the transpose of everything, without a copy.
+    return sgemm(factor, right.T, left.T, beta=1.0, c=total.T, trans_a=True, overwrite_c=True).T
 
 
 def _visible(embeddings: Embeddings, columns: np.ndarray) -> Rows:
@@ -62,20 +75,24 @@ def _visible(embeddings: Embeddings, columns: np.ndarray) -> Rows:
             "use euclidean or cosine, or embed with a network that has a local branch"
         )
     split, parts = embeddings.global_width, embeddings.parts
-    whole = embeddings.features[:, :split]
+    whole = np.ascontiguousarray(embeddings.features[:, :split])
     blocks = embeddings.features[:, split:].reshape(len(whole), parts, -1)
     seen = embeddings.visibility.astype(np.float32) + 1e-6  # never 0 / 0
     squares = np.einsum("nkf,nkf->nk", blocks, blocks)
     weighed = (blocks * seen[:, :, None]).reshape(len(whole), -1)
     # sum_k v_q v_g (|q|^2 + |g|^2 - 2 q.g) is three products of matrices.
     left = np.concatenate([seen * squares, seen, -2 * weighed], axis=1)
-    right = np.concatenate([seen, seen * squares, weighed], axis=1)[columns].T
+    right = np.concatenate([seen, seen * squares, weighed], axis=1)[columns]
     common = seen[columns].T
+    zeros = np.zeros(len(columns), np.float32)
     global_rows = _euclidean(whole, columns) if split else None
 
     def rows(index: np.ndarray) -> np.ndarray:
-        local = parts * (left[index] @ right) / (seen[index] @ common)
+        local = _products(parts, left[index], right, zeros, 0)
+        local /= seen[index] @ common
         np.maximum(local, 0, out=local)
-        return local if global_rows is None else local + global_rows(index)
+        if global_rows is not None:
+            local += global_rows(index)
+        return local
 
     return rows
