@@ -117,6 +117,22 @@ class Bench:
         return peak
 
 
+def differences(bench: Bench) -> tuple[float, float]:
+    """Relative differences of the two sides: of the features, and of the gradient that differs most."""
+    features, gradients = {}, {}
+    trained = [p for p in bench.model.parameters() if p.requires_grad]
+    for side, net in bench.sides.items():
+        bench.optimizer.zero_grad()
+        bench.losses(net).backward()
+        gradients[side] = [p.grad for p in trained]
+        out = net(bench.images, bench.maps, bench.cameras, bench.keys)
+        features[side] = torch.cat([out.global_feature, out.part_features.flatten(1)], dim=1).detach()
+    pairs = zip(gradients["ours"], gradients["plain"], strict=True)
+    worst = max(float((a - b).norm() / b.norm().clamp_min(1e-30)) for a, b in pairs)
+    bench.optimizer.zero_grad()
+    return float((features["ours"] - features["plain"]).norm() / features["plain"].norm()), worst
+
+
 def operations(run: Callable[[], object]) -> int:
     """Operations of the matrix products in one call, a multiply-add counted as two."""
     with FlopCounterMode(display=False) as counter:
@@ -186,6 +202,8 @@ def main() -> None:
     print(f"{name or platform.machine()}, {threads} threads, torch {torch.__version__}, float32")
     print(f"ViT-B/16, {options.clips} clips of 4 frames, 6 parts, guidance {options.guidance}, training mode")
     counted = counts(options.guidance, options.clips)
+    forward, gradient = differences(bench)
+    print(f"relative difference of ours from plain: features {forward:.1e}, worst gradient {gradient:.1e}")
     seconds, rate = measure(bench, options.repeats)
     rows = {}
     print(f"\n{'':16}{'plain':>10}{'ours':>10}{'ratio':>8}{'target':>8}", end="")
@@ -219,7 +237,8 @@ def main() -> None:
     )
     if options.json:
         settings = vars(options) | {"json": None, "threads": threads}
-        options.json.write_text(json.dumps({"settings": settings, "rows": rows}, indent=2) + "\n")
+        figures = {"settings": settings, "rows": rows, "differences": [forward, gradient]}
+        options.json.write_text(json.dumps(figures, indent=2) + "\n")
 
 
 if __name__ == "__main__":

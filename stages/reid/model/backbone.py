@@ -34,8 +34,12 @@ def build_vit(config: ModelConfig) -> tuple[VisionTransformer, vit_weights.LoadR
             **config.backbone_args,
         )
     except (TypeError, ValueError, AssertionError, RuntimeError, OSError) as error:
-        reason = str(error).strip().splitlines() or [type(error).__name__]
-        raise KeyReIDError(f"backbone {name!r} with {config.backbone_args}: {reason[0]}") from error
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        arguments = f" with {config.backbone_args}" if config.backbone_args else ""
+        way_out = "; pretrained needs the network: set it to false, or vit_path to a file"
+        raise KeyReIDError(
+            f"backbone {name!r}{arguments}: {reason}{way_out if isinstance(error, OSError) else ''}"
+        ) from error
     check_vit(vit, config)
     report = vit_weights.load_vit(vit, config.vit_path, config.guidance) if config.vit_path else None
     return vit, report

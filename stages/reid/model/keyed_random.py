@@ -26,7 +26,8 @@ def _shift_right(value: Tensor, bits: int) -> Tensor:
 
 def hashed(keys: Tensor, number: Tensor | int) -> Tensor:
     """Mix a number into int64 keys; broadcasts. One step of SplitMix64 at position `number`."""
-    value = keys + GAMMA * (torch.as_tensor(number, dtype=torch.int64, device=keys.device) + 1)
+    step = GAMMA * (number + 1)
+    value = keys + (_signed(step % (1 << 64)) if isinstance(step, int) else step)
     value = (value ^ _shift_right(value, 30)) * MULTIPLIERS[0]
     value = (value ^ _shift_right(value, 27)) * MULTIPLIERS[1]
     return value ^ _shift_right(value, 31)

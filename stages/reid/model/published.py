@@ -27,16 +27,16 @@ from stages.reid.model.local_branch import LocalBranch
 SHIFT = 5
 
 
-def released_order(patches: int, shuffled: bool) -> Tensor:
+def released_order(patches: int, shuffled: bool, device: torch.device) -> Tensor:
     """Where each row comes from, the class row first: int64 [1+n]."""
     if not shuffled:
-        return torch.arange(1 + patches)
+        return torch.arange(1 + patches, device=device)
     if patches % 2 or patches < SHIFT:
         raise KeyReIDError(
             f"guidance published: {patches} patches cannot be shifted by {SHIFT} and shuffled in two halves; "
             "expected an even number; change image_size or patch_size, or set tcss off"
         )
-    rows = torch.arange(1 + patches)
+    rows = torch.arange(1 + patches, device=device)
     return torch.cat([rows[:1], tcss.interleaved(torch.cat([rows[SHIFT:], rows[1:SHIFT]]))])
 
 
@@ -46,7 +46,7 @@ class PublishedLocalBranch(LocalBranch):
     def rows(self, tokens: Tensor, weights: Tensor, keys: Tensor | None) -> tuple[Tensor, Tensor]:
         """Rows [B, 1+n, T*D] by quirks 1 and 2, weights [B, K, n] in their old places by quirk 3."""
         batch, frames, count, width = tokens.shape
-        order = released_order(count - 1, self.config.tcss_mode == "sequence").to(tokens.device)
+        order = released_order(count - 1, self.config.tcss_mode == "sequence", tokens.device)
         rows = tokens.reshape(batch, count, frames * width)
         return rows[:, order], weights.mean(dim=1)
 

@@ -146,3 +146,15 @@ def test_training_on_one_clip_is_refused():
     model = tiny_model().train()
     with pytest.raises(KeyReIDError, match="2 clips"):
         model(*tiny_clips(model, batch=1))
+
+
+def test_bfloat16_autocast_trains_and_returns_float32():
+    model = tiny_model()
+    inputs = tiny_clips(model)
+    exact = model(*inputs, keys=torch.arange(3))
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        out = model(*inputs, keys=torch.arange(3))
+    assert all(t.dtype == torch.float32 for t in out)
+    sum(t.square().mean() for t in out[:5]).backward()
+    assert all(p.grad.isfinite().all() for p in model.parameters() if p.requires_grad)
+    assert (out.part_features - exact.part_features).norm() < 0.05 * exact.part_features.norm()
