@@ -10,6 +10,9 @@ import warnings
 
 # mmcv-lite has no compiled operators and says so on import; HRNet needs none.
 warnings.filterwarnings("ignore", message="Fail to import ``MultiScaleDeformableAttention``")
+# Announcements of names that the pinned versions still have; nothing a user can act on.
+warnings.filterwarnings("ignore", message="torch.distributed.nn.functional.all_gather is deprecated")
+warnings.filterwarnings("ignore", message="`broadcast_buffers` is deprecated")
 
 
 @functools.cache
