@@ -117,8 +117,9 @@ def shares(clips: TrainingClips, samples: list[tuple[int, int]]) -> dict[str, fl
     maps = clips.reader.read_maps(rows.ravel())
     lap("cache")
     draws = augment.draw(keys, clips.frames, clips.config, clips.size)
-    augment.augment_frames(frames, draws, clips.mean, clips.std, clips.config.erase_fill)
-    augment.augment_maps(maps, draws, clips.size, clips.groups.flip, clips.grid)
+    pixels = torch.from_numpy(augment.move_frames(frames, draws))
+    augment.move_maps(maps, draws, clips.size, clips.groups.flip, clips.grid, clips.pool)
+    augment.normalise(pixels, draws.erased, clips.mean, clips.std, clips.fill)
     lap("augmentation")
     return times
 
@@ -136,7 +137,7 @@ def measure(root: Path, tracklets: list[list[str]], size: tuple[int, int], batch
         keys = sample_keys(0, round_, batch).tolist()
         samples = list(zip(rng.integers(0, len(tracklets), batch).tolist(), keys, strict=True))
         start = time.perf_counter()
-        one = clips.__getitems__(samples)
+        one = clips.finish(clips.__getitems__(samples))
         middle = time.perf_counter()
         two = plain_batch(clips, root, samples)
         end = time.perf_counter()

@@ -1,8 +1,9 @@
 """Batches of clips for training and for testing, read by worker processes.
 
 A batch is a dict: images float32 [B, T, 3, H, W], normalised; part_maps float32 [B, T, K, h, w] in
-[0, 1] ([-1, 1] with `guidance: published`); persons int64 [B]; cameras int64 [B], -1 unknown;
-erased float32 [B, T]; keys int64 [B]; for testing also tracklet int64 [B].
+[0, 1] ([-1, 1] with `guidance: published`), on the patch grid for training, on that of the cache or
+larger for testing; persons int64 [B]; cameras int64 [B], -1 unknown; erased float32 [B, T];
+keys int64 [B]; for testing also tracklet int64 [B].
 """
 
 import re
@@ -32,13 +33,17 @@ Batch = dict[str, Any]
 _CLIP_SALT = 0
 
 
-def map_grid(model: ModelConfig) -> tuple[int, int]:
-    """Size of the part maps for the network: at least that of the cache, a multiple of its patch grid."""
+def patch_grid(model: ModelConfig) -> tuple[int, int]:
+    """Patches of a frame, down and across."""
     named = re.search(r"patch(\d+)", model.backbone)
     patch = model.backbone_args.get("patch_size", int(named.group(1)) if named else 16)
-    patch = (patch, patch) if isinstance(patch, int) else tuple(patch)
-    grid = [max(1, side // p) for side, p in zip(model.image_size, patch, strict=True)]
-    return tuple(g * -(-least // g) for g, least in zip(grid, MAP_SIZE, strict=True))
+    sides = (patch, patch) if isinstance(patch, int) else tuple(patch)
+    return tuple(max(1, side // p) for side, p in zip(model.image_size, sides, strict=True))
+
+
+def map_grid(model: ModelConfig) -> tuple[int, int]:
+    """Grid on which part maps are moved: at least that of the cache, a multiple of the patch grid."""
+    return tuple(g * -(-least // g) for g, least in zip(patch_grid(model), MAP_SIZE, strict=True))
 
 
 def camera_index(cameras: Sequence[int | None], known: Sequence[int]) -> np.ndarray:
@@ -58,20 +63,32 @@ class _Clips(Dataset):
         self.groups = PartGroups.of(model.parts)
         self.published = model.guidance == "published"
         self.mean, self.std = tuple(mean), tuple(std)
+        self.fill, self.pool = (0.0, 0.0, 0.0), (1, 1)
 
-    def assemble(self, rows: np.ndarray, draws: augment.Draws, fill: tuple[float, ...]) -> Batch:
-        """images, part_maps and erased of clips; rows: int [B, T] of the reader's index."""
+    def assemble(self, rows: np.ndarray, draws: augment.Draws) -> Batch:
+        """pixels, rectangles, part_maps and erased of clips; rows: int [B, T] of the reader's index."""
         frames, maps = self.reader.read(rows.ravel())
-        images = augment.augment_frames(frames, draws, self.mean, self.std, fill)
-        heat, shown = augment.augment_maps(maps, draws, self.size, self.groups.flip, self.grid)
+        pixels = augment.move_frames(frames, draws)
+        heat, shown = augment.move_maps(maps, draws, self.size, self.groups.flip, self.grid, self.pool)
         if self.published:
             heat = augment.published_range(heat, shown)
         erased = (draws.erased[:, 2] > 0).astype(np.float32)
         return {
-            "images": torch.from_numpy(images.reshape(*rows.shape, *images.shape[1:])),
+            "pixels": torch.from_numpy(pixels.reshape(*rows.shape, *pixels.shape[1:])),
+            "rectangles": torch.from_numpy(draws.erased.reshape(*rows.shape, 4)),
             "part_maps": torch.from_numpy(heat.reshape(*rows.shape, *heat.shape[1:])),
             "erased": torch.from_numpy(erased.reshape(rows.shape)),
         }
+
+    def finish(self, batch: Batch, device: torch.device | str = "cpu") -> Batch:
+        """What is left to do outside of the workers: move to the device, then bytes to normalised images.
+
+        Workers hand on bytes, a quarter of what floats would be.
+        """
+        rectangles = batch.pop("rectangles").flatten(0, 1).numpy()
+        batch = {name: value.to(device, non_blocking=True) for name, value in batch.items()}
+        pixels = batch.pop("pixels")
+        return {"images": augment.normalise(pixels, rectangles, self.mean, self.std, self.fill), **batch}
 
     def batch(self, samples: list) -> Batch:
         raise TypeError("use a subclass")
@@ -101,7 +118,9 @@ class TrainingClips(_Clips):
     ) -> None:
         """persons: training labels int64 of each tracklet. cameras: int64, -1 unknown."""
         super().__init__(reader, model, mean, std)
-        self.config = config
+        self.config, self.fill = config, config.erase_fill
+        # the network pools to its patch grid; done here, workers have a fraction of the work
+        self.pool = tuple(g // p for g, p in zip(self.grid, patch_grid(model), strict=True))
         self.starts, self.lengths = index.starts, index.lengths
         self.persons, self.cameras = persons, cameras
 
@@ -111,7 +130,7 @@ class TrainingClips(_Clips):
         rows = self.starts[tracklets, None] + training_clips(self.lengths[tracklets], draws)
         geometry = augment.draw(keys, self.frames, self.config, self.size)
         return {
-            **self.assemble(rows, geometry, self.config.erase_fill),
+            **self.assemble(rows, geometry),
             "persons": torch.from_numpy(self.persons[tracklets]),
             "cameras": torch.from_numpy(self.cameras[tracklets]),
             "keys": torch.from_numpy(keys.copy()),
@@ -148,7 +167,7 @@ class TestClips(_Clips):
     def batch(self, samples: list[int]) -> Batch:
         rows, tracklets = self.rows[samples], self.tracklets[samples]
         return {
-            **self.assemble(rows, augment.identity(rows.size), (0.0, 0.0, 0.0)),
+            **self.assemble(rows, augment.identity(rows.size)),
             "persons": torch.from_numpy(self.persons[tracklets]),
             "cameras": torch.from_numpy(self.cameras[tracklets]),
             "keys": torch.zeros(len(rows), dtype=torch.int64),
@@ -157,10 +176,10 @@ class TestClips(_Clips):
 
 
 class Batches:
-    """An iterable of batches that turns a worker's report of bad data into KeyReIDError."""
+    """An iterable of finished batches on a device. A worker's report of bad data becomes KeyReIDError."""
 
-    def __init__(self, loader: DataLoader) -> None:
-        self.loader = loader
+    def __init__(self, loader: DataLoader, device: torch.device | str) -> None:
+        self.loader, self.device = loader, device
 
     def __len__(self) -> int:
         return len(self.loader)
@@ -169,7 +188,7 @@ class Batches:
         for batch in self.loader:
             if "problem" in batch:
                 raise KeyReIDError(batch["problem"])
-            yield batch
+            yield self.loader.dataset.finish(batch, self.device)
 
 
 def _whole(batch: Batch) -> Batch:
@@ -183,7 +202,9 @@ def _start_worker(_: int) -> None:
     cv2.setNumThreads(0)
 
 
-def _batches(clips: _Clips, batch_sampler: Any, config: LoaderConfig, pin: bool = False) -> Batches:
+def _batches(
+    clips: _Clips, batch_sampler: Any, config: LoaderConfig, device: torch.device | str = "cpu"
+) -> Batches:
     several = (
         {"prefetch_factor": config.prefetch, "multiprocessing_context": config.start}
         if config.workers
@@ -196,18 +217,19 @@ def _batches(clips: _Clips, batch_sampler: Any, config: LoaderConfig, pin: bool 
             collate_fn=_whole,
             num_workers=config.workers,
             worker_init_fn=_start_worker,
-            pin_memory=pin,
+            pin_memory=torch.device(device).type == "cuda",
             generator=torch.Generator(),  # or torch's global one would be advanced
             **several,
-        )
+        ),
+        device,
     )
 
 
 def training_loader(
-    clips: TrainingClips, stream: BatchStream, config: LoaderConfig, pin: bool = False
+    clips: TrainingClips, stream: BatchStream, config: LoaderConfig, device: torch.device | str = "cpu"
 ) -> Batches:
-    """Batches of one process, over all epochs, from the stream's position on."""
-    return _batches(clips, stream, config, pin)
+    """Batches of one process on its device, over all epochs, from the stream's position on."""
+    return _batches(clips, stream, config, device)
 
 
 def disk_reader(root: Path, index: FrameIndex, cache: PoseCache, model: ModelConfig) -> DiskReader:
@@ -235,6 +257,7 @@ def test_loader(
     clip_stride: int | None = None,
     clip_cap: int | None = None,
     cameras: Sequence[int] | None = None,
+    device: torch.device | str = "cpu",
 ) -> Batches:
     """All clips of all tracklets, batched over tracklet borders; `tracklet` says whose each clip is.
 
@@ -260,7 +283,7 @@ def test_loader(
         clip_cap,
     )
     ranges = [list(range(s, min(s + batch_size, len(clips)))) for s in range(0, len(clips), batch_size)]
-    return _batches(clips, ranges, LoaderConfig(workers=workers))
+    return _batches(clips, ranges, LoaderConfig(workers=workers), device)
 
 
 test_loader.__test__ = False  # not a test, whatever its name

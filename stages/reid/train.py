@@ -132,9 +132,7 @@ class Session:
             self.accelerator.process_index,
             self.accelerator.num_processes,
         )
-        loader = training_loader(
-            self._training_clips(), stream, self.config.loader, pin=self.accelerator.device.type == "cuda"
-        )
+        loader = training_loader(self._training_clips(), stream, self.config.loader, self.accelerator.device)
         stop, mark = 0, time.perf_counter()
         for batch in loader:
             waited = time.perf_counter() - mark
@@ -268,6 +266,7 @@ class Session:
                     self.dataset.root, self.held_out, self.cache, network.config, network.pixel_mean,
                     network.pixel_std, self.config.validation.batch_size, self.config.loader.workers,
                     clip_cap=self.config.validation.clip_cap, cameras=self.cameras,
+                    device=self.accelerator.device,
                 )  # fmt: skip
                 scores[name] = cross_camera_scores(network, loader, self.held_out)
             which = max(scores, key=lambda name: scores[name]["mean_ap"])

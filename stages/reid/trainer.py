@@ -66,12 +66,12 @@ class Trainer:
         self.updates = 0  # optimiser steps so far
 
     def step(self, batch: dict[str, Tensor], epoch: int, stop: int) -> StepResult:
-        """Forward, backward and, unless gradients accumulate, an update. stop: signal received here, or 0.
+        """Forward, backward and, unless gradients accumulate, an update.
+
+        batch: on the device. stop: signal received by this process, or 0.
 
         Raises NotFiniteError, in every process and before anything is updated, for a loss that is not finite.
         """
-        device = self.accelerator.device
-        batch = {k: v.to(device, non_blocking=True) if isinstance(v, Tensor) else v for k, v in batch.items()}
         self.wrapped.train()
         self.schedule.set(epoch, self.updates)
         with self.accelerator.accumulate(self.wrapped):

@@ -6,7 +6,10 @@ pixels; a part map shifts by the same fraction of its own grid. Draws are keyed 
 
 from dataclasses import dataclass
 
+import cv2
 import numpy as np
+import torch
+from torch import Tensor
 
 from stages.reid.data.keyed import uniform
 from stages.reid.train_config import AugmentConfig
@@ -78,35 +81,30 @@ def _rectangles(u: np.ndarray, config: AugmentConfig, size: tuple[int, int]) -> 
     return np.stack([top, left, top + height, left + width], axis=1) * fits.any(axis=1)[:, None]
 
 
-def augment_frames(
-    frames: np.ndarray, draws: Draws, mean: tuple[float, ...], std: tuple[float, ...], fill: tuple[float, ...]
-) -> np.ndarray:
-    """uint8 [N, H, W, 3] -> float32 [N, 3, H, W], normalised by mean and std (of values in [0, 1]).
+def move_frames(frames: np.ndarray, draws: Draws) -> np.ndarray:
+    """Flip, shift and jitter of frames, uint8 [N, 3, H, W] -> the same; padding is black.
 
-    Padding is black; fill is the value of erased pixels after normalising.
+    Erasing comes with `normalise`, since its fill is stated in normalised values.
     """
-    count, height, width, _ = frames.shape
-    scale = np.array([1 / (255 * s) for s in std], dtype=np.float32)[:, None, None]
-    black = np.array([-m / s for m, s in zip(mean, std, strict=True)], dtype=np.float32)[:, None, None]
-    filled = np.array(fill, dtype=np.float32)[:, None, None]
-    out = np.empty((count, 3, height, width), dtype=np.float32)
+    out = np.zeros_like(frames)
+    height, width = frames.shape[2:]
     jitter = bool((draws.gain != 1).any() or (draws.offset != 0).any())
     for n, frame in enumerate(frames):
-        down, right = (int(v) for v in draws.shift[n])
-        rows, columns = _window(down, height), _window(right, width)
-        source = frame[:, ::-1] if draws.flip[n] else frame
-        source = source[rows[1], columns[1]].transpose(2, 0, 1)
-        target = out[n, :, rows[0], columns[0]]
         if jitter:
-            source = np.clip(source * np.float32(draws.gain[n]) + np.float32(draws.offset[n]), 0, 255)
-        np.multiply(source, scale, out=target)
-        target += black
-        if down or right:
-            _outside(out[n], rows[0], columns[0], black)
-        top, left, bottom, edge = draws.erased[n]
-        if bottom:
-            out[n, :, top:bottom, left:edge] = filled
+            table = np.arange(256) * draws.gain[n] + draws.offset[n]
+            frame = cv2.LUT(frame, np.clip(np.round(table), 0, 255).astype(np.uint8))
+        if draws.flip[n]:
+            frame = cv2.flip(_flat(frame), 1).reshape(frame.shape)
+        (to_rows, from_rows), (to_columns, from_columns) = (
+            _window(int(shift), side) for shift, side in zip(draws.shift[n], (height, width), strict=True)
+        )
+        out[n, :, to_rows, to_columns] = frame[:, from_rows, from_columns]
     return out
+
+
+def _flat(frame: np.ndarray) -> np.ndarray:
+    """The planes of a frame one below the other: [3, H, W] -> [3 * H, W], as OpenCV takes it."""
+    return frame.reshape(-1, frame.shape[-1])
 
 
 def _window(shift: int, size: int) -> tuple[slice, slice]:
@@ -114,64 +112,104 @@ def _window(shift: int, size: int) -> tuple[slice, slice]:
     return slice(max(shift, 0), size + min(shift, 0)), slice(max(-shift, 0), size - max(shift, 0))
 
 
-def _outside(image: np.ndarray, rows: slice, columns: slice, value: np.ndarray) -> None:
-    image[:, : rows.start] = value
-    image[:, rows.stop :] = value
-    image[:, :, : columns.start] = value
-    image[:, :, columns.stop :] = value
+def normalise(
+    frames: Tensor,
+    erased: np.ndarray,
+    mean: tuple[float, ...],
+    std: tuple[float, ...],
+    fill: tuple[float, ...],
+) -> Tensor:
+    """uint8 [..., 3, H, W] -> float32, (value / 255 - mean) / std, with the erased rectangles filled.
+
+    erased: int [N, 4], N the product of the leading axes. fill: value of erased pixels after normalising.
+    Works where the frames are, so that a device gets bytes and not floats.
+    """
+    per_channel = {"device": frames.device, "dtype": torch.float32}
+    scale = torch.tensor([1 / (255 * s) for s in std], **per_channel)[:, None, None]
+    offset = torch.tensor([-m / s for m, s in zip(mean, std, strict=True)], **per_channel)[:, None, None]
+    images = frames.to(torch.float32).mul_(scale).add_(offset)
+    value = torch.tensor(fill, **per_channel)[:, None, None]
+    flat = images.view(-1, *images.shape[-3:])
+    for n in np.flatnonzero(erased[:, 2]):
+        top, left, bottom, right = erased[n].tolist()
+        flat[n, :, top:bottom, left:right] = value
+    return images
 
 
-def augment_maps(
-    maps: np.ndarray, draws: Draws, size: tuple[int, int], flip_groups: np.ndarray, grid: tuple[int, int]
+def move_maps(
+    maps: np.ndarray,
+    draws: Draws,
+    size: tuple[int, int],
+    flip_groups: np.ndarray,
+    grid: tuple[int, int],
+    pool: tuple[int, int] = (1, 1),
 ) -> tuple[np.ndarray, np.ndarray]:
     """Part maps with the geometry of their frames.
 
     maps: uint8 [N, G, h, w], the groups of `PartGroups`. size: (height, width) of a frame in pixels.
-    flip_groups: `PartGroups.flip`. grid: (height, width) of the result.
-    Returns heat float32 [N, K, *grid] in [0, 1], and the share of each cell that shows the frame
-    itself (not padding, not erased), float32 [N, 1, *grid] in [0, 1]. Heat is already scaled by it.
+    flip_groups: `PartGroups.flip`. grid: (height, width) on which maps are moved. pool: cells of the grid,
+    down and across, of which the mean is returned; the same as pooling the result, for less work.
+    Returns heat float32 [N, K, h', w'] in [0, 1], and the share of each cell that shows the frame itself
+    (not padding, not erased), float32 [N, 1, h', w'] in [0, 1]. Heat is already scaled by it.
     """
-    height, width = maps.shape[2:]
-    count = len(flip_groups)
-    unflipped = np.zeros(len(maps), dtype=bool)
-    rows = _axis_matrices(height, grid[0], draws.shift[:, 0] / size[0], unflipped)
-    columns = _axis_matrices(width, grid[1], draws.shift[:, 1] / size[1], draws.flip)
-    order = np.where(draws.flip[:, None], flip_groups, np.arange(count))
+    order = np.where(draws.flip[:, None], flip_groups, np.arange(len(flip_groups)))
     chosen = maps[np.arange(len(maps))[:, None], order].astype(np.float32)
-    chosen *= np.float32(1 / 255)
-    heat = rows[:, None] @ chosen @ columns[:, None].transpose(0, 1, 3, 2)
-    shown = rows.sum(axis=2)[:, :, None] * columns.sum(axis=2)[:, None, :]
-    for n in np.flatnonzero(draws.erased[:, 2]):
-        top, left, bottom, right = draws.erased[n]
-        covered = _coverage(top / size[0], bottom / size[0], grid[0])[:, None] * _coverage(
-            left / size[1], right / size[1], grid[1]
-        )
-        heat[n] *= 1 - covered
-        shown[n] *= 1 - covered
-    return heat, shown[:, None]
+    rows = _resampling(maps.shape[2], grid[0], draws.shift[:, 0] / size[0])
+    columns = _resampling(maps.shape[3], grid[1], draws.shift[:, 1] / size[1])
+    columns[draws.flip] = columns[draws.flip, :, ::-1]
+    heat, shown = _separable(_pooled(rows, pool[0]), chosen, _pooled(columns, pool[1]))
+    some = np.flatnonzero(draws.erased[:, 2])
+    if len(some):
+        # a rectangle is separable too: what it covers is taken away
+        top, left, bottom, right = draws.erased[some].T
+        rows = rows[some] * _coverage(top / size[0], bottom / size[0], grid[0])[:, :, None]
+        columns = columns[some] * _coverage(left / size[1], right / size[1], grid[1])[:, :, None]
+        gone = _separable(_pooled(rows, pool[0]), chosen[some], _pooled(columns, pool[1]))
+        heat[some] -= gone[0]
+        shown[some] -= gone[1]
+    # subtracting what was erased may leave rounding errors below zero
+    return np.maximum(heat * np.float32(1 / 255), 0, out=heat), np.maximum(shown, 0, out=shown)
 
 
-def _axis_matrices(source: int, target: int, shift: np.ndarray, flip: np.ndarray) -> np.ndarray:
+def _separable(rows: np.ndarray, maps: np.ndarray, columns: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """rows [N, r, h] and columns [N, c, w] applied to maps [N, K, h, w], and to a map of ones."""
+    across = np.ascontiguousarray(columns.transpose(0, 2, 1))
+    shown = rows.sum(axis=2)[:, None, :, None] * columns.sum(axis=2)[:, None, None, :]
+    return (rows[:, None] @ maps) @ across[:, None], shown
+
+
+def _pooled(matrices: np.ndarray, cells: int) -> np.ndarray:
+    """Means over runs of `cells` rows: [N, t, s] -> [N, t / cells, s]."""
+    if cells == 1:
+        return matrices
+    return matrices.reshape(len(matrices), -1, cells, matrices.shape[2]).mean(axis=2)
+
+
+def _resampling(source: int, target: int, shift: np.ndarray) -> np.ndarray:
     """Linear resampling along one axis, float32 [N, target, source].
 
-    shift: float [N], share of the axis by which content moves. What lies outside counts as zero.
+    shift: float [N], share of the axis by which content moves. What lies outside counts as zero. A shrunk
+    map averages over the cells that it covers.
     """
     ratio = source / target
+    reach = max(ratio, 1.0)
     centre = (np.arange(target) + 0.5) * ratio - 0.5
     place = centre[None] - (shift * source)[:, None]
-    distance = np.abs(place[:, :, None] - np.arange(source)[None, None])
-    reach = max(ratio, 1.0)  # a shrunk map averages over the cells that it covers
-    weights = np.clip(1 - distance / reach, 0, None) / reach
-    weights = np.where(flip[:, None, None], weights[:, :, ::-1], weights)
-    return weights.astype(np.float32)
+    taps = np.arange(2 * int(np.ceil(reach)))
+    cells = np.ceil(place - reach).astype(np.int64)[:, :, None] + taps
+    weights = np.clip(1 - np.abs(place[:, :, None] - cells) / reach, 0, None) / reach
+    weights[(cells < 0) | (cells >= source)] = 0
+    out = np.zeros((len(shift), target, source), dtype=np.float32)
+    n, t, k = np.nonzero(weights)
+    out[n, t, cells[n, t, k]] = weights[n, t, k]
+    return out
 
 
-def _coverage(start: float, stop: float, cells: int) -> np.ndarray:
-    """Share of each of `cells` equal cells of [0, 1] that [start, stop] covers, float32."""
+def _coverage(start: np.ndarray, stop: np.ndarray, cells: int) -> np.ndarray:
+    """Share of each of `cells` equal cells of [0, 1] that [start, stop] covers, float32 [N, cells]."""
     edges = np.arange(cells + 1) / cells
-    return (np.clip(np.minimum(edges[1:], stop) - np.maximum(edges[:-1], start), 0, None) * cells).astype(
-        np.float32
-    )
+    covered = np.minimum(edges[1:], stop[:, None]) - np.maximum(edges[:-1], start[:, None])
+    return (np.clip(covered, 0, None) * cells).astype(np.float32)
 
 
 def published_range(heat: np.ndarray, shown: np.ndarray) -> np.ndarray:

@@ -40,7 +40,17 @@ def reduction(stored: tuple[int, int], wanted: tuple[int, int]) -> int:
 
 
 def read_frame(path: Path | str, size: tuple[int, int]) -> np.ndarray:
-    """A frame as uint8 [height, width, 3], RGB, resized to `size` (height, width).
+    """A frame as uint8 [height, width, 3], RGB, resized to `size` (height, width). Errors as `decode`."""
+    return cv2.cvtColor(decode(path, size), cv2.COLOR_BGR2RGB)
+
+
+def read_planes(path: Path | str, out: np.ndarray) -> None:
+    """Fill out, uint8 [3, height, width], with a frame's planes in that size, RGB. Errors as `decode`."""
+    cv2.split(decode(path, out.shape[1:]), [out[2], out[1], out[0]])
+
+
+def decode(path: Path | str, size: tuple[int, int]) -> np.ndarray:
+    """A frame in OpenCV's order, uint8 [height, width, 3], BGR, resized to `size`.
 
     Raises KeyReIDError for a file that is missing, empty, cut short or no image.
     """
@@ -64,4 +74,4 @@ def read_frame(path: Path | str, size: tuple[int, int]) -> np.ndarray:
     if image.shape[:2] != tuple(size):
         shrinks = image.shape[0] >= size[0] and image.shape[1] >= size[1]
         image = cv2.resize(image, size[::-1], interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC)
-    return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
+    return image

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from cache import PoseCache
-from stages.reid.data.frames import read_frame
+from stages.reid.data.frames import read_planes
 from stages.reid.part_maps import PartGroups, gaussian_maps, joints_to_parts
 
 MAP_SIZE = (64, 32)  # of the pose cache
@@ -35,7 +35,7 @@ class FrameIndex:
 
 
 class FrameReader(Protocol):
-    """Reads frames uint8 [N, H, W, 3], RGB, and heat of groups uint8 [N, G, 64, 32], by row of an index."""
+    """Reads frames uint8 [N, 3, H, W], RGB, and heat of groups uint8 [N, G, 64, 32], by row of an index."""
 
     def read(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]: ...
 
@@ -56,9 +56,9 @@ class DiskReader:
         return self.read_frames(rows), self.read_maps(rows)
 
     def read_frames(self, rows: np.ndarray) -> np.ndarray:
-        frames = np.empty((len(rows), *self.size, 3), dtype=np.uint8)
+        frames = np.empty((len(rows), 3, *self.size), dtype=np.uint8)
         for n, name in enumerate(self.index.names(rows)):
-            frames[n] = read_frame(f"{self.root}/{name}", self.size)
+            read_planes(f"{self.root}/{name}", frames[n])
         return frames
 
     def read_maps(self, rows: np.ndarray) -> np.ndarray:
@@ -77,7 +77,7 @@ class MemoryReader:
     def __init__(self, disk: DiskReader, threads: int = 2) -> None:
         """Reads everything. Raises as DiskReader does."""
         count = len(disk.index)
-        self._frames = torch.empty((count, *disk.size, 3), dtype=torch.uint8).share_memory_()
+        self._frames = torch.empty((count, 3, *disk.size), dtype=torch.uint8).share_memory_()
         self._maps = torch.empty(
             (count, len(disk.groups.joints), *MAP_SIZE), dtype=torch.uint8
         ).share_memory_()

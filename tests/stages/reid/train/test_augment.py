@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -23,9 +24,16 @@ def draws(flip=False, shift=(0, 0), erased=(0, 0, 0, 0), count=1, gain=1.0, offs
     )  # fmt: skip
 
 
-def frames_of(images):
-    """Back from normalised [N, 3, H, W] to uint8 [N, H, W, 3]."""
-    return np.round((images.transpose(0, 2, 3, 1) * 0.5 + 0.5) * 255).astype(np.uint8)
+def moved(frames, change):
+    """uint8 [N, H, W, 3] -> the same, moved."""
+    planes = np.ascontiguousarray(frames.transpose(0, 3, 1, 2))
+    return augment.move_frames(planes, change).transpose(0, 2, 3, 1)
+
+
+def images_of(frames, change):
+    """uint8 [N, H, W, 3] -> normalised float32 [N, 3, H, W]."""
+    planes = augment.move_frames(np.ascontiguousarray(frames.transpose(0, 3, 1, 2)), change)
+    return augment.normalise(torch.from_numpy(planes), change.erased, MEAN, STD, FILL).numpy()
 
 
 @settings(max_examples=60, deadline=None)
@@ -39,9 +47,9 @@ def test_a_marked_keypoint_lands_where_its_heat_lands(y, x, part, flip, down, ri
     frame[0, 2 * y : 2 * y + 2, 2 * x : 2 * x + 2] = 255
     maps = np.zeros((1, 6, *GRID), np.uint8)
     maps[0, part, y, x] = 255
-    moved = draws(flip, (down, right))
-    image = frames_of(augment.augment_frames(frame, moved, MEAN, STD, FILL))[0, :, :, 0]
-    heat, shown = augment.augment_maps(maps, moved, SIZE, GROUPS.flip, GRID)
+    change = draws(flip, (down, right))
+    image = moved(frame, change)[0, :, :, 0]
+    heat, shown = augment.move_maps(maps, change, SIZE, GROUPS.flip, GRID)
     expected_part = list(GROUPS.flip).index(part) if flip else part
     assert set(np.flatnonzero(heat[0].sum(axis=(1, 2)))) == {expected_part}
     image_centre = np.argwhere(image == 255).mean(axis=0) + 0.5
@@ -58,11 +66,11 @@ def test_flipping_twice_is_the_identity():
     frames = rng.integers(0, 256, (3, *SIZE, 3), dtype=np.uint8)
     maps = rng.integers(0, 256, (3, 6, *GRID), dtype=np.uint8)
     flip = draws(flip=True, count=3)
-    once = frames_of(augment.augment_frames(frames, flip, MEAN, STD, FILL))
+    once = moved(frames, flip)
     assert not np.array_equal(once, frames)
-    np.testing.assert_array_equal(frames_of(augment.augment_frames(once, flip, MEAN, STD, FILL)), frames)
-    heat = np.round(augment.augment_maps(maps, flip, SIZE, GROUPS.flip, GRID)[0] * 255).astype(np.uint8)
-    again = augment.augment_maps(heat, flip, SIZE, GROUPS.flip, GRID)[0]
+    np.testing.assert_array_equal(moved(once, flip), frames)
+    heat = np.round(augment.move_maps(maps, flip, SIZE, GROUPS.flip, GRID)[0] * 255).astype(np.uint8)
+    again = augment.move_maps(heat, flip, SIZE, GROUPS.flip, GRID)[0]
     np.testing.assert_array_equal(np.round(again * 255).astype(np.uint8), maps)
 
 
@@ -71,19 +79,21 @@ def test_without_draws_frames_and_maps_stay_as_they_are():
     frames = rng.integers(0, 256, (2, *SIZE, 3), dtype=np.uint8)
     maps = rng.integers(0, 256, (2, 6, *GRID), dtype=np.uint8)
     nothing = augment.identity(2)
-    np.testing.assert_array_equal(frames_of(augment.augment_frames(frames, nothing, MEAN, STD, FILL)), frames)
-    heat, shown = augment.augment_maps(maps, nothing, SIZE, GROUPS.flip, GRID)
+    np.testing.assert_array_equal(moved(frames, nothing), frames)
+    expected = (frames.transpose(0, 3, 1, 2) / 255 - 0.5) / 0.5
+    np.testing.assert_allclose(images_of(frames, nothing), expected, atol=1e-6)
+    heat, shown = augment.move_maps(maps, nothing, SIZE, GROUPS.flip, GRID)
     np.testing.assert_allclose(heat, maps / 255, atol=1e-6)
     np.testing.assert_allclose(shown, 1)
 
 
 def test_erased_areas_lose_their_heat_and_get_the_fill_value():
     erased = draws(erased=(20, 10, 61, 40))
-    image = augment.augment_frames(np.full((1, *SIZE, 3), 200, np.uint8), erased, MEAN, STD, FILL)[0]
+    image = images_of(np.full((1, *SIZE, 3), 200, np.uint8), erased)[0]
     np.testing.assert_allclose(
         image[:, 20:61, 10:40], np.broadcast_to(np.array(FILL)[:, None, None], (3, 41, 30))
     )
-    heat, shown = augment.augment_maps(np.full((1, 6, *GRID), 255, np.uint8), erased, SIZE, GROUPS.flip, GRID)
+    heat, shown = augment.move_maps(np.full((1, 6, *GRID), 255, np.uint8), erased, SIZE, GROUPS.flip, GRID)
     assert (heat[0, :, 10:30, 5:20] == 0).all()
     np.testing.assert_allclose(heat[0, :, 30, 5:20], 0.5, atol=1e-6)  # half of the cells' 2 rows are covered
     assert (heat[0, :, 31:] == 1).all() and (heat[0, :, :10] == 1).all()
@@ -91,10 +101,10 @@ def test_erased_areas_lose_their_heat_and_get_the_fill_value():
 
 
 def test_padding_is_black_and_has_no_heat():
-    moved = draws(shift=(4, -6))
-    image = augment.augment_frames(np.full((1, *SIZE, 3), 255, np.uint8), moved, MEAN, STD, FILL)[0]
+    change = draws(shift=(4, -6))
+    image = images_of(np.full((1, *SIZE, 3), 255, np.uint8), change)[0]
     assert (image[:, :4] == -1).all() and (image[:, :, -6:] == -1).all() and (image[:, 4:, :-6] > 0.99).all()
-    heat, _ = augment.augment_maps(np.full((1, 6, *GRID), 255, np.uint8), moved, SIZE, GROUPS.flip, GRID)
+    heat, _ = augment.move_maps(np.full((1, 6, *GRID), 255, np.uint8), change, SIZE, GROUPS.flip, GRID)
     assert (
         (heat[0, :, :2] == 0).all() and (heat[0, :, :, -3:] == 0).all() and (heat[0, :, 2:, :-3] == 1).all()
     )
@@ -103,9 +113,9 @@ def test_padding_is_black_and_has_no_heat():
 def test_maps_for_guidance_published_are_in_minus_one_to_one_with_half_heat_where_nothing_shows():
     changed = draws(shift=(4, 0), erased=(60, 0, 80, 64))
     maps = np.full((1, 6, *GRID), 255, np.uint8)
-    heat = augment.published_range(*augment.augment_maps(maps, changed, SIZE, GROUPS.flip, GRID))
+    heat = augment.published_range(*augment.move_maps(maps, changed, SIZE, GROUPS.flip, GRID))
     assert (heat[0, :, :2] == 0).all() and (heat[0, :, 30:40] == 0).all() and (heat[0, :, 5:20] == 1).all()
-    cold = augment.published_range(*augment.augment_maps(maps * 0, changed, SIZE, GROUPS.flip, GRID))
+    cold = augment.published_range(*augment.move_maps(maps * 0, changed, SIZE, GROUPS.flip, GRID))
     assert (cold[0, :, 5:20] == -1).all()
 
 
@@ -113,7 +123,7 @@ def test_maps_for_guidance_published_are_in_minus_one_to_one_with_half_heat_wher
 def test_maps_of_another_grid_keep_the_place_of_their_heat(grid):
     maps = np.zeros((1, 6, *GRID), np.uint8)
     maps[0, 2, 38:42, 18:22] = 255  # around 40/64 down and 20/32 across
-    heat, _ = augment.augment_maps(maps, draws(), SIZE, GROUPS.flip, grid)
+    heat, _ = augment.move_maps(maps, draws(), SIZE, GROUPS.flip, grid)
     rows, columns = heat[0, 2].sum(axis=1), heat[0, 2].sum(axis=0)
     assert ((np.arange(grid[0]) + 0.5) @ rows / rows.sum() / grid[0]) == pytest.approx(
         40 / 64, abs=0.5 / grid[0]
@@ -156,10 +166,20 @@ def test_draws_have_the_stated_probabilities_and_ranges():
 
 def test_jitter_changes_brightness_within_its_limits():
     frames = np.full((1, *SIZE, 3), 100, np.uint8)
-    image = augment.augment_frames(frames, draws(gain=1.2, offset=10), MEAN, STD, FILL)
-    np.testing.assert_array_equal(frames_of(image), np.full_like(frames, 130))
-    white = augment.augment_frames(frames + 155, draws(gain=1.2, offset=10), MEAN, STD, FILL)
-    assert white.max() == pytest.approx(1)
+    np.testing.assert_array_equal(moved(frames, draws(gain=1.2, offset=10)), np.full_like(frames, 130))
+    assert (moved(frames + 155, draws(gain=1.2, offset=10)) == 255).all()
+    assert (moved(frames, draws(gain=0.5, offset=-60)) == 0).all()
+
+
+def test_moving_maps_with_pooling_is_pooling_moved_maps():
+    rng = np.random.default_rng(0)
+    maps = rng.integers(0, 256, (16, 6, *GRID), dtype=np.uint8)
+    change = augment.draw(sample_keys(0, 0, 4), 4, AugmentConfig(), SIZE)
+    fine, fine_shown = augment.move_maps(maps, change, SIZE, GROUPS.flip, GRID)
+    pooled, shown = augment.move_maps(maps, change, SIZE, GROUPS.flip, GRID, pool=(4, 4))
+    np.testing.assert_allclose(pooled, fine.reshape(16, 6, 16, 4, 8, 4).mean(axis=(3, 5)), atol=1e-6)
+    np.testing.assert_allclose(shown, fine_shown.reshape(16, 1, 16, 4, 8, 4).mean(axis=(3, 5)), atol=1e-6)
+    assert pooled.min() >= 0 and pooled.max() <= 1
 
 
 def test_keyed_numbers_are_uniform_and_differ_by_salt():

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from stages.reid.model.parts import FLIP_JOINTS, JOINTS, PARTS, flip_parts
+from stages.reid.model.published_maps import published_part_maps
 from stages.reid.part_maps import PartGroups, gaussian_maps, joints_to_parts
 
 
@@ -38,18 +39,13 @@ def test_a_part_whose_mirror_image_is_no_part_still_flips():
     np.testing.assert_array_equal(flipped[:, 1], heat[:, 0])
 
 
-def test_gaussians_have_their_peak_at_the_keypoint_and_end_at_a_radius_of_an_eleventh_of_the_width():
-    keypoints = np.zeros((2, 17, 3), np.float32)
-    keypoints[0, 0] = (64.4, 100.9, 0.9)  # nose
-    keypoints[1, 0] = (32, 50, 0.05)  # scores too low
-    keypoints[1, 9] = (10, 20, 0.5)  # left wrist, on a frame half as large
-    size = np.array([[256, 128], [128, 64]])
-    maps = gaussian_maps(keypoints, size, PartGroups.of(6).joints, (256, 128))
-    assert maps.shape == (2, 6, 256, 128)
-    rows, columns = np.nonzero(maps[0, 0])
-    assert (rows.min(), rows.max(), columns.min(), columns.max()) == (89, 111, 53, 75)
-    assert maps[0, 0, 100, 64] == 255
-    assert maps[0, 0, 100, 64 + 5] == round(255 * np.exp(-(5**2) / (2 * (23 / 4) ** 2)))
-    assert not maps[0, 1:].any() and not maps[1, 0].any()
-    y, x = np.unravel_index(maps[1, 2].argmax(), (256, 128))
-    assert abs(y - 40.5) <= 1 and abs(x - 20.5) <= 1 and maps[1, 2].max() == 255
+def test_gaussians_are_the_published_maps_pooled_in_0_to_1():
+    rng = np.random.default_rng(0)
+    keypoints = rng.uniform(0, 1, (3, 17, 3)).astype(np.float32) * (128, 256, 1)
+    keypoints[2, :, 2] = 0.05
+    size = np.array([[256, 128], [256, 128], [300, 140]])
+    maps = gaussian_maps(keypoints, size, PartGroups.of(6).joints, (64, 32))
+    expected = (published_part_maps(keypoints, size) + 1) / 2
+    pooled = expected.reshape(3, 6, 64, 4, 32, 4).mean(axis=(3, 5))
+    np.testing.assert_allclose(maps / 255, pooled, atol=0.6 / 255)
+    assert maps[:2].max() > 240 and not maps[2].any()
