@@ -26,6 +26,7 @@ COMMANDS = {
     "embed": "Embed tracklets into a gallery file, stage one included.",
     "search": "Rank a gallery by distance to a query; draw it.",
     "calibrate": "Measure from which distance on nobody in a gallery is the person.",
+    "export": "Export the trained networks to ONNX.",
     "fit-pose": "Train the small HRNet for walkers.",
     "env": "Print versions, device and threads, for bug reports.",
 }

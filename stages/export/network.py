@@ -1,0 +1,145 @@
+"""KeyRe-ID as ONNX: frames and part maps of clips in, embeddings out. No classifier is in the file."""
+
+import importlib.metadata
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from cache.errors import KeyReIDError
+from cache.files import sha256_of
+from stages.export.onnx_file import write_onnx
+from stages.reid.data.reader import MAP_SIZE
+from stages.reid.loader import map_grid
+from stages.reid.model import KeyReID, ModelConfig
+from stages.reid.model.parts import JOINTS, grouping
+
+
+class ClipEmbedding(nn.Module):
+    """What the file holds.
+
+    frames    uint8 [B, T, H, W, 3], RGB.
+    part_maps float32 [B, T, K, 64, 32], heat in [0, 1] over the whole frame.
+    cameras   int64 [B], -1 unknown; left out where the file is to take none: all unknown.
+    Returns float32 [B, F], the global feature and then the part features, as `KeyReID.embed` does.
+    """
+
+    def __init__(self, model: KeyReID):
+        super().__init__()
+        self.model = model
+        mean, std = (torch.tensor(v).view(3, 1, 1) for v in (model.pixel_mean, model.pixel_std))
+        self.register_buffer("scale", 1 / (255 * std), persistent=False)
+        self.register_buffer("black", -mean / std, persistent=False)
+        rows, columns = resampling(model.config)
+        self.register_buffer("rows", rows, persistent=False)
+        self.register_buffer("columns", columns, persistent=False)
+
+    def forward(self, frames: Tensor, part_maps: Tensor, cameras: Tensor | None = None) -> Tensor:
+        model, length = self.model, self.model.config.clip_length
+        images = frames.flatten(0, 1).permute(0, 3, 1, 2).float() * self.scale + self.black
+        tokens = self.trunk(images, cameras, length)
+        pieces = []
+        if model.global_branch is not None:
+            feature, _, _ = model.global_branch(tokens, length)
+            pieces.append(model.global_neck(feature))
+        if model.local_branch is not None:
+            maps = self.rows @ part_maps @ self.columns.T
+            if model.config.guidance == "published":
+                maps = 2 * maps - 1
+            features, _ = model.local_branch(model.clip_tokens(tokens, length), model.heat(maps), None)
+            necks = zip(model.part_necks, features.unbind(1), strict=True)
+            pieces += [neck(x) / model.num_parts for neck, x in necks]
+        return torch.cat(pieces, dim=1)
+
+    def trunk(self, images: Tensor, cameras: Tensor | None, length: int) -> Tensor:
+        """`Backbone.forward` for any number of clips: that one asks for values and lengths in Python."""
+        backbone = self.model.backbone
+        vit = backbone.vit
+        tokens = vit._pos_embed(vit.patch_embed(images))
+        if backbone.camera is not None:
+            mean = backbone.camera.mean(dim=0, keepdim=True)
+            if cameras is None:
+                rows = mean
+            else:
+                index = cameras.where(cameras >= 0, self.model.num_cameras)
+                rows = torch.cat([backbone.camera, mean])[index.repeat_interleave(length)]
+            tokens = tokens + backbone.camera_scale * rows[:, None]
+        return vit.blocks(vit.norm_pre(tokens))
+
+
+def resampling(config: ModelConfig) -> tuple[Tensor, Tensor]:
+    """Matrices [h, 64] and [w, 32] that take a cached map to the loader's grid: rows @ map @ columns.T.
+
+    Linear between the centres of cells, nothing outside: what the loader does where the grid is finer.
+    """
+    found = []
+    for source, target in zip(MAP_SIZE, map_grid(config), strict=True):
+        place = (torch.arange(target) + 0.5) * (source / target) - 0.5
+        found.append((1 - (place[:, None] - torch.arange(source)).abs()).clamp(min=0))
+    return found[0], found[1]
+
+
+def describe(model: KeyReID, checkpoint: Path, cameras: bool) -> dict:
+    """The metadata: everything that inference needs, and nothing of the training classes."""
+    config = model.config
+    parts = {} if model.local_branch is None else grouping(config.parts)
+    return {
+        "what": "KeyRe-ID clip embedding",
+        "keyreid": importlib.metadata.version("keyreid"),
+        "checkpoint_sha256": sha256_of(checkpoint),
+        "config": config.model_copy(update={"pretrained": False, "vit_path": None}).model_dump(mode="json"),
+        "clip_length": config.clip_length,
+        "frame_size": list(config.image_size),
+        "map_size": list(MAP_SIZE),
+        "parts": {name: [JOINTS.index(joint) for joint in joints] for name, joints in parts.items()},
+        "feature_width": model.feature_width,
+        "global_width": 0 if model.global_branch is None else model.backbone.width,
+        "cameras": model.num_cameras if cameras else None,
+        "distance": "squared Euclidean, between the means of the clips of two tracklets",
+    }
+
+
+def samples(model: KeyReID, sizes: tuple[int, ...], cameras: bool, seed: int = 0) -> list[dict[str, Tensor]]:
+    """Random inputs of several batch sizes."""
+    draw = torch.Generator().manual_seed(seed)
+    config = model.config
+    parts = max(1, len(config.part_names))
+    made = []
+    for size in sizes:
+        clip = (size, config.clip_length)
+        sample = {
+            "frames": torch.randint(0, 256, (*clip, *config.image_size, 3), dtype=torch.uint8, generator=draw)
+        }
+        if model.local_branch is not None:
+            sample["part_maps"] = torch.rand((*clip, parts, *MAP_SIZE), generator=draw)
+        if cameras:
+            sample["cameras"] = torch.randint(-1, model.num_cameras, (size,), generator=draw)
+        made.append(sample)
+    return made
+
+
+def export(model: KeyReID, checkpoint: Path, path: Path, cameras: bool = False) -> float:
+    """Write `path`. cameras: the file takes the camera of each clip, too.
+
+    Returns the largest difference from torch, as a share of the largest value; at most 1e-4.
+    """
+    if cameras and not model.num_cameras:
+        raise KeyReIDError(f"{checkpoint}: the network knows no camera; leave --with-cameras out")
+    module = ClipEmbedding(model.cpu().eval())
+    if model.local_branch is None:
+        module = _WithoutMaps(module)
+    example = samples(model, (2,), cameras)[0]
+    checks = samples(model, (1, 3), cameras, seed=1)
+    metadata = describe(model, checkpoint, cameras)
+    return write_onnx(module, example, "embedding", "clips", metadata, path, checks)
+
+
+class _WithoutMaps(nn.Module):
+    """A network without a local branch takes no part maps."""
+
+    def __init__(self, clips: ClipEmbedding):
+        super().__init__()
+        self.clips = clips
+
+    def forward(self, frames: Tensor, cameras: Tensor | None = None) -> Tensor:
+        return self.clips(frames, None, cameras)

@@ -1,0 +1,172 @@
+"""ONNX files: equal to torch on real code paths, for any batch, without classes; refusals."""
+
+import importlib.util
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from click.testing import CliRunner
+
+from cache import PoseCache
+from cache.errors import KeyReIDError
+from pipeline.cli import keyreid
+from stages.datasets import load_dataset
+from stages.pose.extract import run as extract
+from stages.reid import Embedder
+from stages.reid.model import KeyReID, ModelConfig, save_model
+from tests.stages.pose import tiny
+from tests.stages.reid.own import write_run
+
+WHY = "ONNX is not installed: pip install -r requirements/export.txt"
+onnx = pytest.importorskip("onnx", reason=WHY)
+onnxruntime = pytest.importorskip("onnxruntime", reason=WHY)
+pytest.importorskip("onnxscript", reason=WHY)
+
+from stages.export import network  # noqa: E402
+from stages.export.onnx_file import OPSET  # noqa: E402
+
+EXAMPLE = Path(__file__).parents[3] / "examples" / "onnx_inference.py"
+SMALL = {
+    "backbone": "vit_tiny_patch16_224",
+    "backbone_args": {"patch_size": 16, "depth": 2, "embed_dim": 32, "num_heads": 2},
+    "image_size": (64, 32),
+    "clip_length": 2,
+}
+
+
+def call(*words):
+    result = CliRunner(catch_exceptions=False).invoke(keyreid, [str(w) for w in words])
+    assert result.exit_code == 0, result.output
+    return result.stdout
+
+
+@pytest.fixture(scope="module")
+def exported(tmp_path_factory):
+    """A folder with run/, model.onnx and pose.onnx of it."""
+    folder = tmp_path_factory.mktemp("export")
+    run = write_run(folder / "run", tiny.write_estimator(folder / "pose", input_size=(64, 96), padding=1.2))
+    text = call("export", run, "-o", folder / "model.onnx", "--pose", folder / "pose.onnx")
+    assert text.count("opset 18") == 2
+    return folder
+
+
+def made(folder, seed=0, **config):
+    torch.manual_seed(seed)
+    model = KeyReID(ModelConfig(**SMALL | config), 4, 3).eval()
+    return model, save_model(model, folder / "model.safetensors")
+
+
+def difference(model, path, sample) -> float:
+    """Between onnxruntime on the file and `KeyReID.embed` on what the loader would make of the same."""
+    images = sample["frames"].permute(0, 1, 4, 2, 3) / 255
+    mean, std = (torch.tensor(v).view(3, 1, 1) for v in (model.pixel_mean, model.pixel_std))
+    maps = sample.get("part_maps", torch.zeros(len(images), 2, 6, 64, 32))
+    if model.config.guidance == "published":
+        maps = 2 * maps - 1
+    expected = model.embed((images - mean) / std, maps, sample.get("cameras")).numpy()
+    session = onnxruntime.InferenceSession(path)
+    (found,) = session.run(None, {name: value.numpy() for name, value in sample.items()})
+    return float(np.abs(found - expected).max() / np.abs(expected).max())
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        {"guidance": "published", "part_specific": True, "parts": 3},
+        {"global_only": True},
+    ],
+    ids=["published", "global"],
+)
+def test_other_kinds_of_network_give_what_torch_gives(tmp_path, config):
+    model, checkpoint = made(tmp_path, **config)
+    path = tmp_path / "model.onnx"
+    assert network.export(model, checkpoint, path) < 1e-4
+    for sample in network.samples(model, (1, 2, 5), cameras=False, seed=3):
+        assert difference(model, path, sample) < 1e-4
+
+
+def test_the_camera_of_each_clip_can_be_given(tmp_path):
+    model, checkpoint = made(tmp_path)
+    path = tmp_path / "model.onnx"
+    network.export(model, checkpoint, path, cameras=True)
+    (sample,) = network.samples(model, (4,), cameras=True)
+    sample["cameras"] = torch.tensor([-1, 0, 1, 2])
+    assert difference(model, path, sample) < 1e-4
+    assert difference(model, path, sample | {"cameras": torch.tensor([2, 1, 0, -1])}) < 1e-4
+
+
+def test_the_file_says_what_it_needs_and_nothing_of_the_classes(exported):
+    model = onnx.load(exported / "model.onnx")
+    about = json.loads({p.key: p.value for p in model.metadata_props}["keyreid"])
+    assert about["opset"] == OPSET == model.opset_import[0].version
+    assert about["clip_length"] == 2 and about["frame_size"] == [64, 32] and len(about["parts"]) == 6
+    assert "num_persons" not in json.dumps(about) and "person" not in json.dumps(about)
+    shapes = [tuple(value.dims) for value in model.graph.initializer]
+    assert shapes and not any(4 in shape and len(shape) == 2 for shape in shapes)  # 4 training identities
+    data = (exported / "model.onnx").read_bytes() + (exported / "pose.onnx").read_bytes()
+    for word in (b"classifier", str(Path(__file__).parents[3]).encode(), b".py"):
+        assert word not in data
+    assert {p.name for p in exported.iterdir()} == {"run", "pose", "model.onnx", "pose.onnx"}
+
+
+def test_real_clips_of_the_loader_agree(exported, real_data, tmp_path):
+    dataset = load_dataset("mini-mars", real_data / "mini-mars")
+    tracklets = dataset.query[:4]
+    embedder = Embedder(exported / "run")
+    part = type(dataset)("mini-mars", dataset.root, (), tracklets, tracklets)
+    cache = PoseCache.open(extract(part, embedder.pose, tmp_path / "poses"))
+    features, _ = embedder.features(dataset.root, tracklets, cache)
+    example = load_example()
+    networks = [example.Network(str(exported / name)) for name in ("model.onnx", "pose.onnx")]
+    for tracklet, feature in zip(tracklets, features, strict=True):
+        found = example.embed(*networks, [str(dataset.root / frame) for frame in tracklet.frames])
+        assert np.abs(found - feature).max() < 1e-4 * np.abs(feature).max()
+
+
+def load_example():
+    spec = importlib.util.spec_from_file_location("onnx_inference", EXAMPLE)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.mark.parametrize("size", [(32, 64), (64, 128), (70, 130), (20, 50)])
+def test_the_example_gives_the_embedding_without_torch(exported, tmp_path, size):
+    dataset = tiny.write_frames(tmp_path / "data", tracklets=1, length=5, size=size)
+    frames = [str(dataset.root / frame) for frame in dataset.tracklets()[0].frames]
+    code = (
+        "import runpy, sys; sys.argv = sys.argv[1:]; runpy.run_path(sys.argv[0], run_name='__main__'); "
+        "assert not {'torch', 'mmpose', 'stages', 'cache'} & set(sys.modules)"
+    )
+    words = [EXAMPLE, exported / "model.onnx", exported / "pose.onnx", *frames, "-o", tmp_path / "q.npy"]
+    done = subprocess.run(
+        [sys.executable, "-c", code, *map(str, words)],
+        check=True,
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+    )
+    expected = Embedder(exported / "run").embed(frames)
+    found = np.load(tmp_path / "q.npy")
+    assert done.stdout.startswith(f"5 frames -> {len(expected)} numbers")
+    assert np.abs(found - expected).max() < 1e-4 * np.abs(expected).max()
+
+
+def test_mistakes_are_named_and_leave_nothing(exported, tmp_path):
+    run = exported / "run"
+    for words, message in (
+        (("export", tmp_path, "-o", tmp_path / "m.onnx"), "no trained network there"),
+        (("export", run, "-o", tmp_path / "m.onnx", "--pose", tmp_path / "m.onnx"), "two names"),
+    ):
+        with pytest.raises(KeyReIDError, match=message):
+            call(*words)
+    model, checkpoint = made(tmp_path, global_only=True)
+    with torch.no_grad():
+        model.global_neck.weight[0] = float("nan")
+    with pytest.raises(KeyReIDError, match="differs from torch"):
+        network.export(model, checkpoint, tmp_path / "m.onnx")
+    assert not list(tmp_path.glob("m.onnx*"))
