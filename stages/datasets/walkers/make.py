@@ -22,7 +22,7 @@ from stages.datasets.walkers.wardrobe import changed_parts
 RECORD = "walkers.json"
 
 
-def _film_to_disk(
+def film_to_disk(
     plan: TrackletPlan, config: WalkersConfig, root: Path
 ) -> tuple[np.ndarray, tuple[Occlusion | None, ...], str]:
     """Film one tracklet and write its JPEG files; returns keypoints, occlusions and a digest of the files."""
@@ -108,7 +108,7 @@ def _write(
     for folder in sorted({Path(t.frame_paths()[0]).parent for t in tracklets}):
         (root / folder).mkdir(parents=True)
     total = sum(t.frames for t in tracklets)
-    jobs = (joblib.delayed(_film_to_disk)(t, config, root) for t in tracklets)
+    jobs = (joblib.delayed(film_to_disk)(t, config, root) for t in tracklets)
     results = joblib.Parallel(n_jobs=workers, return_as="generator")(jobs)
     keypoints, records, digest = [], [], hashlib.sha256()
     for tracklet, (points, occlusions, frames) in zip(
