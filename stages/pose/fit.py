@@ -1,0 +1,202 @@
+"""Trains a small pose network of mmpose on walkers, with mmpose's codec and loss."""
+
+import hashlib
+import json
+import math
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import torch
+from pydantic import Field
+
+import stages.compat  # noqa: F401
+from cache.errors import KeyReIDError
+from stages.config import StrictModel
+from stages.datasets.walkers.config import LOOK
+from stages.pose import geometry
+from stages.pose.config import load_spec
+from stages.pose.estimator import build_network, model_config
+from stages.pose.fit_data import Pool, augment, make_pool
+from stages.pose.pck import PCK, pck
+
+
+class FitConfig(StrictModel):
+    """How a pose network is fitted. Same values, threads and versions: same weights."""
+
+    estimator: str = Field("walkers", description="Name of configs/pose/NAME.yaml, or path of such a file.")
+    seed: int = Field(1000, ge=0, lt=2**31, description="Of walkers, weights and augmentation.")
+    frames: int = Field(9600, ge=48, description="Frames of walkers drawn for training.")
+    held_out: int = Field(480, ge=48, description="Frames of other walkers to score on.")
+    steps: int = Field(2400, ge=1, description="Optimiser steps.")
+    batch_size: int = Field(32, ge=2, description="Frames per step.")
+    learning_rate: float = Field(2e-3, gt=0, description="Peak of AdamW's rate; cosine to 0 after warm-up.")
+    warmup: int = Field(60, ge=0, description="Steps of linear warm-up.")
+    weight_decay: float = Field(1e-4, ge=0, description="Of AdamW.")
+    hidden_weight: float = Field(
+        0.5, ge=0, le=1, description="Loss weight of joints that cannot be seen: no heat is wanted there."
+    )
+    workers: int = Field(2, ge=1, description="Processes that draw walkers.")
+    threads: int = Field(1, ge=1, description="Threads of the network.")
+
+
+def command_line(config: FitConfig) -> str:
+    """The command that makes the same weights: every value that is not the default's."""
+    changed = config.model_dump(exclude_defaults=True)
+    return " ".join(["keyreid fit-pose", *(f"--{k.replace('_', '-')} {v}" for k, v in changed.items())])
+
+
+Report = Callable[[int, float, float], None]  # step, mean loss since the last report, seconds per step
+
+
+def targets(codec, keypoints: np.ndarray, hidden_weight: float) -> tuple[np.ndarray, np.ndarray]:
+    """Heatmaps [N, 17, h, w] and loss weights [N, 17] by mmpose's codec.
+
+    Heat is where a joint can be seen (visibility 2). For hidden and absent joints the target is no heat, so
+    that heat tells what the frame shows; they weigh `hidden_weight`.
+    """
+    visible = (keypoints[..., 2] == 2).astype(np.float32)
+    heat = np.stack(
+        [codec.encode(k[None, :, :2], v[None])["heatmaps"] for k, v in zip(keypoints, visible, strict=True)]
+    )
+    return heat, np.where(visible > 0, 1.0, hidden_weight).astype(np.float32)
+
+
+def _examples(pool: Pool, config: FitConfig, codec) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+    """Batches of frames, heatmaps and weights, made one step ahead in a thread; a function of the seed."""
+    order = np.random.default_rng([config.seed, 41])
+    needed = config.steps * config.batch_size
+    rounds = -(-needed // len(pool.frames))
+    rows = np.concatenate([order.permutation(len(pool.frames)) for _ in range(rounds)])[:needed]
+
+    def make(step: int):
+        picked = rows[step * config.batch_size : (step + 1) * config.batch_size]
+        pairs = [
+            augment(np.random.default_rng([config.seed, 43, step, i]), pool.frames[row], pool.keypoints[row])
+            for i, row in enumerate(picked)
+        ]
+        frames, keypoints = (np.stack(part) for part in zip(*pairs, strict=True))
+        inputs, affine = _to_input(frames, codec)
+        keypoints[..., :2] = geometry.apply(affine, keypoints[..., :2])
+        return (inputs, *targets(codec, keypoints, config.hidden_weight))
+
+    with ThreadPoolExecutor(1) as thread:
+        ahead = thread.submit(make, 0)
+        for step in range(config.steps):
+            batch = ahead.result()
+            if step + 1 < config.steps:
+                ahead = thread.submit(make, step + 1)
+            yield batch
+
+
+def _to_input(frames: np.ndarray, codec) -> tuple[np.ndarray, np.ndarray]:
+    """Frames [N, H, W, 3] drawn into the network's input as stage one draws them, and the affine used."""
+    size = tuple(int(n) for n in codec.input_size)
+    affine = geometry.frame_to_input(frames.shape[2:0:-1], size)
+    return np.stack([geometry.warp_frame(frame, affine, size) for frame in frames]), affine
+
+
+def _inputs(network: torch.nn.Module, frames: np.ndarray) -> torch.Tensor:
+    """BGR uint8 [N, h, w, 3] of the input's size to what the network's own preprocessor settings ask for."""
+    settings = network.data_preprocessor
+    pixels = torch.from_numpy(frames).permute(0, 3, 1, 2).float()
+    if getattr(settings, "_channel_conversion", False):
+        pixels = pixels.flip(1)
+    pixels = (pixels - settings.mean) / settings.std
+    return pixels.contiguous(memory_format=torch.channels_last)
+
+
+@torch.inference_mode()
+def predict(network: torch.nn.Module, frames: np.ndarray) -> np.ndarray:
+    """x, y in pixels and score, float32 [N, 17, 3], for BGR uint8 frames [N, H, W, 3]."""
+    network.eval()
+    found = []
+    for start in range(0, len(frames), 32):
+        inputs, affine = _to_input(frames[start : start + 32], network.head.decoder)
+        back = geometry.invert(affine)
+        for maps in network.head.forward(network.extract_feat(_inputs(network, inputs))).numpy():
+            points, scores = network.head.decoder.decode(maps)
+            found.append(np.concatenate([geometry.apply(back, points[0]), scores[0][:, None]], 1))
+    return np.stack(found).astype(np.float32)
+
+
+def score(network: torch.nn.Module, pool: Pool) -> PCK:
+    """PCK at 0.05 of the frame height on visible joints."""
+    return pck(predict(network, pool.frames), pool.keypoints, pool.frames.shape[1])
+
+
+def fit(network: torch.nn.Module, pool: Pool, config: FitConfig, report: Report | None = None) -> None:
+    """Train in place. report is called every tenth step."""
+    network.train().to(memory_format=torch.channels_last)
+    optimiser = torch.optim.AdamW(
+        network.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay
+    )
+
+    def rate(step: int) -> float:
+        warm = min(1.0, (step + 1) / (config.warmup + 1))
+        return warm * 0.5 * (1 + math.cos(math.pi * step / config.steps))
+
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, rate)
+    losses, started = [], time.perf_counter()
+    for step, (frames, heat, weights) in enumerate(_examples(pool, config, network.head.decoder), start=1):
+        made = network.head.forward(network.extract_feat(_inputs(network, frames)))
+        loss = network.head.loss_module(made, torch.from_numpy(heat), torch.from_numpy(weights))
+        optimiser.zero_grad(set_to_none=True)
+        loss.backward()
+        optimiser.step()
+        schedule.step()
+        losses.append(float(loss.detach()))
+        if not math.isfinite(losses[-1]):
+            raise KeyReIDError(f"fit-pose: loss is {losses[-1]} at step {step}; lower the learning rate")
+        if report and step % 10 == 0:
+            report(step, float(np.mean(losses)), (time.perf_counter() - started) / step)
+            losses = []
+
+
+def run(
+    config: FitConfig, folder: Path, report: Report | None = None, say: Callable[[str], None] = lambda _: None
+) -> Path:
+    """Fit, score on held-out walkers, and write NAME.safetensors and NAME.json into `folder`.
+
+    Returns the path of the weights. Raises KeyReIDError for an unknown estimator or a diverging loss.
+    """
+    from safetensors.torch import save
+
+    spec = load_spec(config.estimator)
+    torch.set_num_threads(config.threads)
+    torch.manual_seed(config.seed)
+    network = build_network(spec)
+    say(f"drawing {config.frames} frames of walkers")
+    pool = make_pool(config.seed, config.frames, config.workers)
+    held_out = make_pool(config.seed + 1_000_000, config.held_out, config.workers)
+    say(f"training {sum(p.numel() for p in network.parameters()):,} parameters for {config.steps} steps")
+    started = time.perf_counter()
+    fit(network, pool, config, report)
+    seconds = time.perf_counter() - started
+    found = score(network, held_out)
+
+    data = save({name: value.contiguous() for name, value in network.state_dict().items()})
+    record = {
+        "command": command_line(config),
+        "estimator": spec.name,
+        "model": model_config(spec),
+        "config": config.model_dump(),
+        "look": LOOK,
+        "torch": torch.__version__,
+        "seconds_of_training": round(seconds),
+        "pck_0.05_held_out": round(found.share, 4),
+        "pck_0.05_held_out_per_joint": [round(float(v), 4) for v in found.per_joint],
+        "held_out_frames": found.frames,
+        "weights_sha256": hashlib.sha256(data).hexdigest(),
+        "weights_bytes": len(data),
+    }
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"{spec.name}.safetensors"
+    text = json.dumps(record, indent=1, default=str) + "\n"
+    for target, content in ((path, data), (path.with_suffix(".json"), text.encode())):
+        partial = target.with_name(target.name + ".tmp")
+        partial.write_bytes(content)
+        partial.replace(target)
+    return path

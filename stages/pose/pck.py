@@ -1,0 +1,58 @@
+"""PCK: the share of joints that are found near enough."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from cache.errors import KeyReIDError
+
+THRESHOLD = 0.05  # of the frame height
+
+
+@dataclass(frozen=True)
+class PCK:
+    """share: of all counted joints; per_joint: [17], NaN where none counted; joints: how many counted."""
+
+    share: float
+    per_joint: np.ndarray
+    joints: int
+    frames: int
+
+
+def pck(predicted: np.ndarray, true: np.ndarray, height: float, threshold: float = THRESHOLD) -> PCK:
+    """Share of visible joints within `threshold` times the frame height of the truth (Yang and Ramanan 2013).
+
+    predicted [N, 17, >=2] x, y; true [N, 17, 3] x, y, visibility: joints with visibility 2 count.
+    """
+    near = np.linalg.norm(predicted[..., :2] - true[..., :2], axis=-1) <= threshold * height
+    counted = true[..., 2] == 2
+    with np.errstate(invalid="ignore", divide="ignore"):
+        per_joint = (near & counted).sum(0) / counted.sum(0)
+        share = float((near & counted).sum() / counted.sum())
+    return PCK(share, per_joint, int(counted.sum()), len(true))
+
+
+def measure(predict: Callable[[np.ndarray], np.ndarray], root: Path, every: int = 1, batch: int = 32) -> PCK:
+    """PCK on every `every`-th frame of a walkers data set.
+
+    predict: from BGR uint8 [N, 256, 128, 3] to x, y and score [N, 17, 3].
+    Raises KeyReIDError where `root` has no keypoints.npz or a frame cannot be read.
+    """
+    try:
+        with np.load(root / "keypoints.npz") as stored:
+            frames, true = stored["frames"][::every], stored["keypoints"][::every]
+    except FileNotFoundError:
+        raise KeyReIDError(
+            f"{root / 'keypoints.npz'}: missing; make the data with keyreid synthesize"
+        ) from None
+    found = []
+    for start in range(0, len(frames), batch):
+        images = [cv2.imread(str(root / path)) for path in frames[start : start + batch]]
+        if any(image is None for image in images):
+            raise KeyReIDError(f"{root}: a frame of {frames[start]} ... is missing or unreadable")
+        found.append(predict(np.stack(images)))
+    height = images[0].shape[0]
+    return pck(np.concatenate(found), true, height)
