@@ -1,7 +1,10 @@
 """Where shard tasks run: here, in local processes, or on a Dask cluster. joblib does all three."""
 
 import contextlib
+import functools
 import os
+import threading
+import time
 from collections.abc import Iterable, Iterator
 
 import joblib
@@ -34,8 +37,23 @@ def run_tasks(
         yield from _in_processes(tasks, workers, threads)
 
 
-def _numbered(task: ShardTask) -> tuple[int, ShardEntry]:
+def _numbered(task: ShardTask, parent: int | None = None) -> tuple[int, ShardEntry]:
+    """Run a task in a worker. parent: process id of the run, where it is on this machine."""
+    if parent is not None:
+        _end_with(parent)
     return task.number, run_shard(task)
+
+
+@functools.cache
+def _end_with(parent: int) -> None:
+    """End this worker when the run is gone: a killed run cannot tell its workers, and they would linger."""
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(1)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
 
 
 def _in_processes(tasks: Iterable[ShardTask], workers: int, threads: int) -> Iterator[tuple[int, ShardEntry]]:
@@ -47,7 +65,7 @@ def _in_processes(tasks: Iterable[ShardTask], workers: int, threads: int) -> Ite
             pool = joblib.Parallel(
                 n_jobs=workers, return_as="generator_unordered", batch_size=1, pre_dispatch="2*n_jobs"
             )
-            yield from pool(joblib.delayed(_numbered)(task) for task in tasks)
+            yield from pool(joblib.delayed(_numbered)(task, os.getpid()) for task in tasks)
     except TerminatedWorkerError as error:
         raise KeyReIDError(
             "a worker process was killed, perhaps for want of memory; run the command again to go on, "
@@ -65,7 +83,7 @@ def _on_dask(tasks: Iterable[ShardTask], scheduler: str) -> Iterator[tuple[int, 
             f"--scheduler {scheduler} needs dask and distributed: pip install keyreid[cluster]"
         ) from error
     try:
-        client = Client(scheduler, timeout=20)
+        client = Client(scheduler, timeout="10s")
     except (OSError, ValueError) as error:
         raise KeyReIDError(f"--scheduler {scheduler}: no Dask scheduler answers there ({error})") from error
     with contextlib.closing(client), joblib.parallel_config(backend="dask"):

@@ -1,0 +1,81 @@
+"""The same shards on a Dask cluster: same bytes, also when a worker is killed in the middle."""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+
+import pytest
+
+from stages.pose.extract import run
+from tests.stages.pose import tiny
+from tests.stages.pose.test_extract import contents
+
+distributed = pytest.importorskip("distributed", reason="pip install keyreid[cluster]")
+
+CLUSTER = """
+import sys, distributed
+if __name__ == "__main__":
+    with distributed.LocalCluster(
+        n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None, silence_logs=50
+    ) as cluster:
+        print(cluster.scheduler_address, *[w.pid for w in cluster.workers.values()], flush=True)
+        sys.stdin.read()
+"""
+
+
+@pytest.fixture
+def cluster(tmp_path):
+    """Address of a scheduler and process ids of its two workers."""
+    script = tmp_path / "cluster.py"
+    script.write_text(CLUSTER)
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path), "OMP_NUM_THREADS": "1"}
+    process = subprocess.Popen(
+        [sys.executable, "-W", "ignore", str(script)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        env=environment,
+        text=True,
+    )
+    try:
+        address, *pids = process.stdout.readline().split()
+        yield address, [int(pid) for pid in pids]
+        process.stdin.close()
+        process.wait(timeout=30)
+    finally:
+        process.kill()
+        process.wait()
+
+
+@pytest.mark.timeout(200)
+def test_a_cluster_that_loses_a_worker_makes_the_same_bytes(cluster, frames, estimator, tmp_path):
+    address, pids = cluster
+    many = tiny.config(estimator, shard_frames=1)
+    expected = run(frames, many, tmp_path / "here")
+    target = tmp_path / "there"
+    killed = []
+
+    def kill_one() -> None:
+        deadline = time.monotonic() + 150
+        while not list(target.glob("shard-*.h5")) and time.monotonic() < deadline:
+            time.sleep(0.005)
+        killed.append(len(list(target.glob("shard-*.h5"))))
+        os.kill(pids[0], signal.SIGKILL)
+
+    killer = threading.Thread(target=kill_one)
+    killer.start()
+    run(frames, many.model_copy(update={"scheduler": address}), target)
+    killer.join()
+    assert killed and killed[0] < 6, "the worker was killed too late to matter"
+    assert contents(target) == contents(expected)
+
+
+def test_a_scheduler_that_is_not_there_is_named(frames, estimator, tmp_path):
+    from cache.errors import KeyReIDError
+
+    nowhere = tiny.config(estimator, scheduler="tcp://127.0.0.1:9")
+    with pytest.raises(KeyReIDError, match=r"tcp://127.0.0.1:9: no Dask scheduler answers"):
+        run(frames, nowhere, tmp_path)
