@@ -30,8 +30,8 @@ class Monitor:
         )
         self.progress = Progress(
             TextColumn("{task.description}"),
-            BarColumn(bar_width=16),
-            TextColumn("{task.completed}/{task.total} steps"),
+            BarColumn(bar_width=12),
+            TextColumn("{task.completed}/{task.total}"),
             TimeRemainingColumn(compact=True),
             TextColumn("left"),
             TextColumn("{task.fields[numbers]}"),
@@ -52,15 +52,21 @@ class Monitor:
 
     def step(self, record: dict[str, Any], epochs: int) -> None:
         """Show a step's record; it has step, epoch, losses, accuracy, learning_rate, clips_per_second."""
+        description = f"epoch {record['epoch'] + 1}/{epochs}"
+        numbers = self.summary(record)
+        self.progress.update(self.task, completed=record["step"], description=description, numbers=numbers)
+
+    @staticmethod
+    def summary(record: dict[str, Any]) -> str:
+        """A step's record in one short line."""
         losses = " ".join(
-            f"{name.removesuffix('_loss')} {record[name]:.3g}" for name in record if name.endswith("_loss")
+            f"{name.removesuffix('_loss')[:2]} {record[name]:.2g}"
+            for name in record
+            if name.endswith("_loss")
         )
-        self.progress.update(
-            self.task,
-            completed=record["step"],
-            description=f"epoch {record['epoch'] + 1}/{epochs}",
-            numbers=f"loss {record['loss']:.2f} ({losses}) accuracy {record['accuracy']:.0%} "
-            f"lr {record['learning_rate']:.1e} {record['clips_per_second']:.0f} clips/s",
+        return (
+            f"loss {record['loss']:.2f} ({losses}) acc {record['accuracy']:.0%} "
+            f"lr {record['learning_rate']:.0e} {record['clips_per_second']:.0f} clips/s"
         )
 
     def rates(self, rates: dict[str, float], step: int) -> None:

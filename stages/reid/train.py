@@ -2,6 +2,7 @@
 
 import json
 import logging
+import shutil
 import sys
 import time
 from collections.abc import Callable
@@ -15,7 +16,7 @@ import torch
 import stages.compat  # noqa: F401  before timm
 from cache import PoseCache
 from cache.errors import KeyReIDError
-from stages.datasets.tracklet import Dataset, Tracklet
+from stages.datasets.tracklet import Dataset
 from stages.reid.checkpoint import CheckpointFolder
 from stages.reid.data.reader import FrameIndex
 from stages.reid.data.sampler import BatchStream, IdentitySampler
@@ -29,7 +30,7 @@ from stages.reid.loader import (
     training_reader,
 )
 from stages.reid.model import KeyReID, ModelConfig
-from stages.reid.model.weights import load_model, save_model
+from stages.reid.model.weights import save_model
 from stages.reid.monitor import Monitor, attention_statistics, memory_mb
 from stages.reid.processes import StopSignals, from_main, run_folder, start_processes
 from stages.reid.resume import Identity, check_same_run
@@ -293,19 +294,18 @@ class Session:
             ) from None
 
     def _finish(self) -> None:
-        """Write the weights the config chooses as model.safetensors, the others beside it."""
+        """Write the last weights and their EMA; model.safetensors is what the config chooses."""
         if self.accelerator.is_main_process:
-            choice = self.config.checkpoint.choose
-            others = {"last": self.model}
+            networks = {"last": self.model}
             if self.trainer.ema is not None:
-                others["ema"] = self.trainer.ema.module
-            for name, network in others.items():
-                stem = "model" if name == choice else name
-                self._write(network, self.folder / f"{stem}.safetensors", name)
-            if choice == "validation":
-                network, _ = load_model(self.folder / "best.safetensors")
-                self._write(network, self.folder / "model.safetensors", "best", validation=self.best)
-            log.info("finished: %s weights are %s", choice, self.folder / "model.safetensors")
+                networks["ema"] = self.trainer.ema.module
+            for name, network in networks.items():
+                self._write(network, self.folder / f"{name}.safetensors", name)
+            choice = self.config.checkpoint.choose
+            chosen = "best" if choice == "validation" else choice
+            for suffix in (".json", ".safetensors"):
+                publish(self.folder / f"{chosen}{suffix}", self.folder / f"model{suffix}")
+            log.info("finished: %s weights are %s", chosen, self.folder / "model.safetensors")
         self.accelerator.wait_for_everyone()
 
     # what the run tells
@@ -342,6 +342,8 @@ class Session:
         }
         step = self.position.step
         self.monitor.step(record, self.config.epochs)
+        if self.position.batch == 0:
+            log.info("epoch %d: %s", self.position.epoch, self.monitor.summary(record))
         if step % self.config.log_every == 0:
             self.monitor.write({**record, **attention_statistics(result.output)})
             self.monitor.rates(self.trainer.learning_rates(), step)
@@ -349,6 +351,12 @@ class Session:
             self.monitor.pictures(batch, result.output, (self.model.pixel_mean, self.model.pixel_std), step)
 
 
-def held_out_tracklets(dataset: Dataset, config: TrainConfig) -> tuple[Tracklet, ...]:
-    """The tracklets that validation ranks; empty where validation is off."""
-    return hold_out(dataset.train, config.validation.share, config.seed)[1]
+def publish(source: Path, target: Path) -> None:
+    """Give a finished file a second name, without a second copy where the file system has hard links."""
+    part = target.with_name(target.name + ".tmp")
+    part.unlink(missing_ok=True)
+    try:
+        part.hardlink_to(source)
+    except OSError:
+        shutil.copyfile(source, part)
+    part.replace(target)

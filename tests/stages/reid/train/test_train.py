@@ -1,14 +1,20 @@
 """A run from start to end, and that its result depends on nothing but its seed and config."""
 
 import json
+import random
 
 import numpy as np
 import pytest
 import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+from stages.reid.model import KeyReID, ModelConfig
 from stages.reid.model.weights import load_model
+from stages.reid.objective import Objective
+from stages.reid.train_config import LossConfig
+from stages.reid.trainer import random_state, set_random_state
 from tests.stages.reid.train.conftest import records
+from tests.stages.reid.train.driver import MODEL
 
 LOSSES = ("loss", "identity_loss", "triplet_loss", "center_loss", "attention_loss")
 
@@ -113,14 +119,20 @@ def test_the_ema_follows_the_weights_and_can_be_chosen(once):
     )
     pairs = [(a, b) for (_, a), (_, b) in zip(ema.named_parameters(), last.named_parameters(), strict=True)]
     assert any(not torch.equal(a, b) for a, b in pairs)
-    assert (once() / "ema.safetensors").read_bytes() == (folder / "model.safetensors").read_bytes()
+    plain = once()
+    assert (plain / "ema.safetensors").read_bytes() == (folder / "model.safetensors").read_bytes()
+    assert (plain / "last.safetensors").samefile(plain / "model.safetensors")
 
 
 def test_validation_holds_identities_out_and_chooses_among_last_and_ema(once):
     config = {"validation": {"share": 0.4, "every_epochs": 1}, "checkpoint": {"choose": "validation"}}
     folder = once(train=config)
     model, extra = load_model(folder / "model.safetensors")
-    assert model.num_persons == 3 and extra["weights"] == "best"
+    assert (
+        model.num_persons == 3
+        and extra["weights"] == "best"
+        and extra["validation"]["weights"] in ("last", "ema")
+    )
     found = records(folder, "validation")
     assert [r["epoch"] for r in found] == [1, 2, 3]
     assert all(
@@ -139,3 +151,47 @@ def test_centers_of_both_branches_are_trained(once):
     now, then = (torch.load(p, weights_only=True)["trainer"]["objective"] for p in (newest, first))
     for name in ("global_centers.centers", "part_centers.centers"):
         assert (now[name] - then[name]).abs().max(dim=1).values.min() > 1e-4, "every person's"
+
+
+@pytest.mark.parametrize(
+    "switch",
+    [
+        {},
+        {"global_only": True},
+        {"local_only": True},
+        {"kps": False},
+        {"part_specific": True},
+        {"tcss": "sequence"},
+        {"guidance": "published"},
+        {"parts": 3},
+    ],
+    ids=str,
+)
+def test_every_trained_parameter_gets_a_gradient_whatever_is_switched_off(switch):
+    """DDP needs it, and a parameter without one would be dead weight."""
+    model = KeyReID(ModelConfig(**{**MODEL, **switch}), num_persons=3, num_cameras=2)
+    objective = Objective(model, LossConfig())
+    batch = {
+        "images": torch.randn(4, 2, 3, 64, 32),
+        "part_maps": torch.rand(4, 2, model.num_parts, 64, 32),
+        "persons": torch.tensor([0, 0, 1, 1]),
+        "cameras": torch.tensor([0, 1, 0, 1]),
+        "keys": torch.arange(4),
+        "erased": torch.ones(4, 2),
+    }
+    total, details, _ = objective(batch)
+    total.backward()
+    without = [n for n, p in objective.named_parameters() if p.requires_grad and p.grad is None]
+    assert not without
+    assert details["loss"].item() == pytest.approx(total.item())
+
+
+def test_the_random_state_of_every_generator_comes_back():
+    def draw():
+        return random.random(), np.random.rand(), torch.rand(1).item()  # noqa: NPY002
+
+    state = random_state()
+    first = draw()
+    assert draw() != first
+    set_random_state(state)
+    assert draw() == first
