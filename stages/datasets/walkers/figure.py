@@ -1,5 +1,6 @@
 """A posed skeleton, dressed: the capsules of one walker and the visibility of the joints."""
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -51,8 +52,8 @@ class Limb:
 
 def _flat(width: float, depth: float, yaw: float) -> tuple[float, float]:
     """Half of the drawn width, and half depth over it, of an ellipse turned by yaw."""
-    c, s = np.cos(yaw), np.sin(yaw)
-    drawn, along = np.hypot(width * c, depth * s), np.hypot(width * s, depth * c)
+    c, s = math.cos(yaw), math.sin(yaw)
+    drawn, along = math.hypot(width * c, depth * s), math.hypot(width * s, depth * c)
     return drawn, along / drawn
 
 
@@ -219,11 +220,10 @@ def draw(
     middle = points["pelvis"]
     parts = limbs(identity, yaw, gaze, spread)
 
-    def depth(limb: Limb) -> float:
-        return (points[limb.ends[0]][2] + points[limb.ends[1]][2]) / 2 - limb.near * middle[3]
-
-    for limb in sorted(parts, key=depth, reverse=True):
-        behind = np.clip((depth(limb) - middle[2]) / (0.25 * middle[3]), 0, 1)
+    depths = [(points[p.ends[0]][2] + points[p.ends[1]][2]) / 2 - p.near * middle[3] for p in parts]
+    for index in sorted(range(len(parts)), key=depths.__getitem__, reverse=True):
+        limb = parts[index]
+        behind = min(max((depths[index] - middle[2]) / (0.25 * middle[3]), 0.0), 1.0)
         canvas.capsule(
             (points[limb.ends[0]], points[limb.ends[1]]), limb.radii, OWNERS[limb.owner], limb.paint,
             limb.bulge, limb.thickness, limb.cap, dim=1 - 0.2 * float(behind),

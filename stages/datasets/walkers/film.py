@@ -148,7 +148,7 @@ def film(plan: TrackletPlan, camera: Camera, effect: float) -> Film:
         if not empty:
             keypoints[t] = _keypoints(canvas, here)
         occlusions.append(occlusion)
-        flat = cv2.merge([np.clip(c * 255 + 0.5, 0, 255).astype(np.uint8) for c in canvas.picture])
+        flat = cv2.convertScaleAbs(cv2.merge(tuple(canvas.picture)), alpha=255)
         flat = cv2.resize(
             flat, (WIDTH, HEIGHT), interpolation=cv2.INTER_AREA if width > WIDTH else cv2.INTER_LINEAR
         )

@@ -1,11 +1,14 @@
 """Cloth, skin and hair: what colour a point of a surface has."""
 
+import functools
+
 import numpy as np
 
 from stages.datasets.walkers.draw import Paint, Surface
 from stages.datasets.walkers.wardrobe import Clothes, Colour
 
 
+@functools.lru_cache(maxsize=4096)
 def bgr(colour: Colour) -> np.ndarray:
     """Red, green, blue to [3, 1, 1] in BGR."""
     return np.asarray(colour[::-1], np.float32).reshape(3, 1, 1)
