@@ -9,7 +9,6 @@ from cache.errors import KeyReIDError
 from pipeline.cli import COMMANDS, keyreid
 from pipeline.config import CONFIGS, load_recipe
 
-
 RECIPES = sorted(path for path in CONFIGS.glob("*.yaml") if path.stem != "ablation")
 
 

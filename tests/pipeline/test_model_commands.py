@@ -1,19 +1,33 @@
 """`keyreid model-info` and `keyreid convert-weights`."""
 
 import json
+from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from click.testing import CliRunner
 
 from cache.errors import KeyReIDError
+from cache.writer import write_cache
 from pipeline.cli import keyreid
+from stages.datasets import load_dataset
 from stages.reid.model import load_model
 from tests.stages.reid.model.test_published import hollow_state
 
 
 def call(*arguments: str) -> str:
     return CliRunner().invoke(keyreid, arguments, catch_exceptions=False).output
+
+
+def poses_of(root: Path, folder: Path) -> Path:
+    """A pose cache of every frame of a walkers data set, with heat and keypoints drawn at random."""
+    frames = load_dataset("walkers", root).frames()
+    draw = np.random.default_rng(0)
+    keypoints = draw.random((len(frames), 17, 3), dtype=np.float32) * [128, 256, 1]
+    heat = draw.integers(256, size=(len(frames), 17, 64, 32), dtype=np.uint8)
+    write_cache(folder, frames, heat, keypoints.astype(np.float32), np.full((len(frames), 2), (256, 128)))
+    return folder
 
 
 def test_model_info_prints_every_part_of_the_network():
@@ -30,16 +44,22 @@ def test_model_info_follows_the_recipe():
     assert costs["all"]["parameters"] == sum(c["parameters"] for n, c in costs.items() if n != "all")
 
 
-def test_convert_weights_makes_a_checkpoint_of_the_released_file(tmp_path):
+def test_released_weights_are_converted_and_evaluated(tmp_path, walkers_tiny, keyreid):
     released, out = tmp_path / "released.pth", tmp_path / "out.safetensors"
     torch.save(hollow_state(persons=7, cameras=2), released)
     try:
-        output = call("convert-weights", str(released), str(out), "--maps", "empty")
-        assert "7 identities, 2 cameras" in output
+        assert "7 identities, 2 cameras" in keyreid("convert-weights", released, out, "--maps", "empty").out
         model, extra = load_model(out)
         assert model.config.guidance == "published" and model.config.published_maps == "empty"
         assert extra["source"] == "released.pth"
         assert (model.part_classifiers[5].weight == 0.5).all() and model.num_persons == 7
+        del model
+        poses = poses_of(walkers_tiny, tmp_path / "poses")
+        where = ["--data-root", walkers_tiny, "--cache", poses, "--runs", tmp_path / "runs"]
+        result = keyreid("eval", "--checkpoint", out, *where, "--out", tmp_path / "eval")
+        assert result.code == 0, result.err
+        metrics = json.loads((tmp_path / "eval" / "metrics.json").read_text())
+        assert all(0 <= scores["mAP"] <= 1 for scores in metrics["protocols"].values())
     finally:
         out.unlink(missing_ok=True)  # 0.9 GB
 
