@@ -1,14 +1,19 @@
 """How fast one worker reads training clips, and where its time goes.
 
     python -m benchmarks.loader [--clips 16] [--rounds 15] [--network walkers]
+    python -m benchmarks.loader --memory [--workers 2] [--start fork]
 
 Ours decodes JPEG frames with OpenCV, reads uint8 joint heatmaps from the pose cache and augments whole
 batches. The plain reader opens frames with Pillow, loads a float64 map [6, 256, 128] per frame from a
 .npy file, and makes the same changes (the very same draws) frame by frame. Both run in one process on
 one thread, by turns, on the same clips; files are in the page cache, which favours the larger ones.
+
+--memory prints the private memory of each worker after each of ten epochs, over an index as long as
+that of MARS (509,914 frames, which are links to a few files).
 """
 
 import argparse
+import multiprocessing
 import os
 import tempfile
 import time
@@ -25,10 +30,11 @@ from stages.reid.data import augment
 from stages.reid.data.clips import training_clips
 from stages.reid.data.keyed import sample_keys, uniform
 from stages.reid.data.reader import FrameIndex
-from stages.reid.loader import TrainingClips, disk_reader
+from stages.reid.data.sampler import BatchStream, IdentitySampler
+from stages.reid.loader import TrainingClips, disk_reader, training_loader
 from stages.reid.model import ModelConfig
 from stages.reid.part_maps import PartGroups, joints_to_parts
-from stages.reid.train_config import AugmentConfig
+from stages.reid.train_config import AugmentConfig, LoaderConfig, SamplerConfig
 
 HALF = (0.5, 0.5, 0.5)
 FRAMES, TRACKLETS = 8, 32  # 256 frames: 400 MB of float64 maps
@@ -194,6 +200,38 @@ def network_speed(recipe: str, batch: int) -> tuple[float, tuple[int, int]]:
     return batch / min(times[1:]), tuple(model.image_size)
 
 
+def private_mb(pid: int) -> float:
+    """Memory that a process shares with no other, in MB (10^6 bytes)."""
+    lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
+    return sum(int(line.split()[1]) for line in lines if line.startswith("Private")) * 1024 / 1e6
+
+
+def memory(
+    root: Path, tracklets: list[list[str]], workers: int, start: str, batches: int = 40
+) -> list[list[float]]:
+    """Private memory of each worker after each of ten epochs of so many batches; printed too."""
+    config = ModelConfig(image_size=(256, 128), backbone="vit_base_patch16_224")
+    times = -(-509_914 // (len(tracklets) * FRAMES))
+    index = FrameIndex(tracklets * times)
+    reader = disk_reader(root, index, PoseCache.open(root / "cache"), config)
+    zeros = np.zeros(len(index.lengths), dtype=np.int64)
+    clips = TrainingClips(reader, index, zeros, zeros, config, AugmentConfig(), HALF, HALF)
+    persons = np.arange(len(index.lengths)) % 1000
+    sampler = IdentitySampler(persons, zeros.tolist(), SamplerConfig(leftovers="fill"), seed=0)
+    sampler.batches = batches  # an epoch of all is longer than this needs to be
+    stream = BatchStream(sampler, epochs=10)
+    loader = training_loader(clips, stream, LoaderConfig(workers=workers, start=start))
+    found = []
+    for number, _ in enumerate(loader, start=1):
+        if number % batches == 0:
+            pids = sorted(process.pid for process in multiprocessing.active_children())
+            found.append([private_mb(pid) for pid in pids])
+            print(
+                f"epoch {number // batches:2}: " + "  ".join(f"{mb:.1f} MB" for mb in found[-1]), flush=True
+            )
+    return found
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--clips", type=int, default=16, help="clips in a batch")
@@ -201,8 +239,15 @@ def main() -> None:
     parser.add_argument(
         "--network", default="walkers", help="recipe whose network the reader must keep up with"
     )
+    parser.add_argument("--memory", action="store_true", help="memory of workers over ten epochs")
+    parser.add_argument("--workers", type=int, default=2, help="workers, for --memory")
+    parser.add_argument("--start", default="fork", help="fork, spawn or forkserver, for --memory")
     arguments = parser.parse_args()
     cv2.setNumThreads(0)
+    if arguments.memory:
+        with tempfile.TemporaryDirectory() as folder:
+            memory(Path(folder), make_data(Path(folder)), arguments.workers, arguments.start)
+        return
     speed, size = network_speed(arguments.network, arguments.clips)
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as folder:
