@@ -12,6 +12,8 @@ from cache.errors import KeyReIDError
 from cache.writer import write_cache
 from pipeline.cli import keyreid
 from stages.datasets import load_dataset
+from stages.datasets.walkers import make
+from stages.datasets.walkers.config import WalkersConfig
 from stages.reid.model import load_model
 from tests.stages.reid.model.test_published import hollow_state
 
@@ -44,7 +46,7 @@ def test_model_info_follows_the_recipe():
     assert costs["all"]["parameters"] == sum(c["parameters"] for n, c in costs.items() if n != "all")
 
 
-def test_released_weights_are_converted_and_evaluated(tmp_path, walkers_tiny, keyreid):
+def test_released_weights_are_converted_and_evaluated(tmp_path, keyreid):
     released, out = tmp_path / "released.pth", tmp_path / "out.safetensors"
     torch.save(hollow_state(persons=7, cameras=2), released)
     try:
@@ -54,8 +56,10 @@ def test_released_weights_are_converted_and_evaluated(tmp_path, walkers_tiny, ke
         assert extra["source"] == "released.pth"
         assert (model.part_classifiers[5].weight == 0.5).all() and model.num_persons == 7
         del model
-        poses = poses_of(walkers_tiny, tmp_path / "poses")
-        where = ["--data-root", walkers_tiny, "--cache", poses, "--runs", tmp_path / "runs"]
+        sizes = {"identities": 4, "cameras": 2, "tracklets": 2, "min_frames": 4, "max_frames": 4}
+        data = make.run(WalkersConfig(seed=5, distractors=0, junk=0, **sizes), tmp_path / "walkers")
+        poses = poses_of(data, tmp_path / "poses")
+        where = ["--data-root", data, "--cache", poses, "--runs", tmp_path / "runs"]
         result = keyreid("eval", "--checkpoint", out, *where, "--out", tmp_path / "eval")
         assert result.code == 0, result.err
         metrics = json.loads((tmp_path / "eval" / "metrics.json").read_text())
