@@ -7,6 +7,7 @@ tracklet) and takes the i-th of them for the camera of the i-th tracklet.
 """
 
 import argparse
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -71,8 +72,13 @@ def simulate(same_person: np.ndarray, same_camera: np.ndarray, seed: int = 0) ->
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--data-root", type=Path, required=True)
-    for name, value in figures(parser.parse_args().data_root).items():
+    real = os.environ.get("KEYREID_REAL_DATA")
+    parser.add_argument("--data-root", type=Path, default=Path(real) / "mars" if real else None)
+    root = parser.parse_args().data_root
+    if root is None:
+        print("skipped: needs --data-root of MARS (its info folder is enough)")
+        return
+    for name, value in figures(root).items():
         print(f"{name:40s} {value:,.4f}" if isinstance(value, float) else f"{name:40s} {value:,}")
 
 

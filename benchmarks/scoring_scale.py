@@ -14,7 +14,7 @@ import numpy as np
 from stages.reid.embeddings import Embeddings
 from stages.reid.eval_config import EvalConfig
 from stages.reid.protocols import STANDARD
-from stages.reid.ranking import rank_protocol
+from stages.reid.ranking import rank_protocols
 
 
 def make(queries: int, gallery: int, width: int, seed: int = 0) -> Embeddings:
@@ -60,7 +60,7 @@ def main() -> None:
     options = parser.parse_args()
     data = make(options.queries, options.gallery, options.width)
     start = time.perf_counter()
-    scores, ranking, _ = rank_protocol(data, STANDARD, EvalConfig(block=options.block))
+    [(scores, ranking, _)] = rank_protocols(data, [STANDARD], EvalConfig(block=options.block))
     seconds = time.perf_counter() - start
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
     found = dict(zip(scores.valid.tolist(), scores.average_precision.tolist(), strict=True))

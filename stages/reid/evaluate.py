@@ -17,7 +17,7 @@ from stages.reid.embeddings import Embeddings
 from stages.reid.eval_config import EvalConfig, RerankConfig
 from stages.reid.metrics import RankingScores
 from stages.reid.protocols import protocols_for
-from stages.reid.ranking import rank_protocol, write_ranking
+from stages.reid.ranking import rank_protocols, write_ranking
 from stages.reid.report import figures, headline
 
 __all__ = ["EvalConfig", "RerankConfig", "embed_dataset", "pack", "run", "score"]
@@ -111,8 +111,8 @@ def score(embeddings: Embeddings, config: EvalConfig, folder: Path | None = None
         "protocols": {},
     }
     details, ranking = [], None
-    for protocol in protocols:
-        scores, found, size = rank_protocol(embeddings, protocol, config)
+    results = rank_protocols(embeddings, protocols, config)
+    for protocol, (scores, found, size) in zip(protocols, results, strict=True):
         if not scores.num_valid:
             raise KeyReIDError(
                 f"protocol {protocol.name}: none of {scores.num_queries} queries has a right answer from "

@@ -53,7 +53,12 @@ def protocols_for(queries_in_gallery: bool, names: tuple[str, ...] = ()) -> tupl
 
 
 def gallery_of(protocol: Protocol, query: np.ndarray, gallery: np.ndarray, persons: np.ndarray) -> np.ndarray:
-    """The gallery rows that a protocol ranks, in order.
+    """The gallery rows that a protocol ranks, in order; arguments as in `places_of`."""
+    return gallery[places_of(protocol, query, gallery, persons)]
+
+
+def places_of(protocol: Protocol, query: np.ndarray, gallery: np.ndarray, persons: np.ndarray) -> np.ndarray:
+    """Places in `gallery` of the rows that a protocol ranks, in order.
 
     query, gallery: int64 indices into the embedded tracklets. persons: int64 [N], of those tracklets.
     """
@@ -64,4 +69,4 @@ def gallery_of(protocol: Protocol, query: np.ndarray, gallery: np.ndarray, perso
         keep &= ~np.isin(gallery, query)
     if not keep.any():
         raise KeyReIDError(f"protocol {protocol.name}: no tracklet is left in the gallery; use another")
-    return gallery[keep]
+    return np.flatnonzero(keep)

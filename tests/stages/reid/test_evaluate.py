@@ -18,7 +18,7 @@ from stages.reid.embeddings import Embeddings
 from stages.reid.evaluate import EvalConfig, pack, run, score
 from stages.reid.metrics import score_ranking
 from stages.reid.protocols import PROTOCOLS, protocols_for
-from stages.reid.ranking import rank_protocol
+from stages.reid.ranking import rank_protocols
 from stages.reid.report import over_splits, score_table
 from stages.reid.topk import smallest
 
@@ -52,7 +52,8 @@ def embeddings(seed=0, parts=0, split=0, width=24, **change):
 @pytest.mark.parametrize("block", [1, 5, 1000])
 def test_block_wise_scores_equal_score_ranking_on_the_whole_matrix(protocol, block):
     data, rule = embeddings(), PROTOCOLS[protocol]
-    scores, _, size = rank_protocol(data, rule, EvalConfig(block=block))
+    others = [PROTOCOLS["official"], PROTOCOLS["queries-dropped"]]
+    scores, _, size = rank_protocols(data, [*others, rule], EvalConfig(block=block))[-1]
     keep = np.ones(len(data.names), bool)
     if protocol != "official":
         keep &= data.persons != -1
@@ -77,7 +78,7 @@ def test_block_wise_scores_equal_score_ranking_on_the_whole_matrix(protocol, blo
 def test_first_answers_leave_out_junk_and_the_same_camera_and_break_ties_by_index():
     data = embeddings()
     data.features[:] = 1  # all tied
-    _, ranking, _ = rank_protocol(data, PROTOCOLS["official"], EvalConfig(top_k=1000))
+    [(_, ranking, _)] = rank_protocols(data, [PROTOCOLS["official"]], EvalConfig(top_k=1000))
     for row, matches in zip(ranking.query, ranking.matches, strict=True):
         person, camera = data.persons[row], data.cameras[row]
         allowed = (data.persons[data.gallery] != -1) & ~(

@@ -1,0 +1,60 @@
+"""Does it help to count parts by how visible they are? On walkers, where occlusion is known.
+
+    python -m benchmarks.visible_parts --embeddings RUN/eval/embeddings.npz --data-root data/walkers
+
+Queries are divided into occluded and clear ones; the two distances are compared query by query.
+"""
+
+import argparse
+import json
+from pathlib import Path
+
+from stages.reid.compare import compare_queries
+from stages.reid.embeddings import Embeddings
+from stages.reid.eval_config import EvalConfig
+from stages.reid.protocols import PROTOCOLS
+from stages.reid.ranking import rank_protocols
+
+Scores = dict[str, tuple[float, float, int]]
+
+
+def per_query(embeddings: Embeddings, distance: str) -> Scores:
+    """Query name to (AP, INP, first rank) under queries-dropped."""
+    protocol = PROTOCOLS["queries-dropped"]
+    [(scores, _, _)] = rank_protocols(embeddings, [protocol], EvalConfig(distance=distance))
+    names = embeddings.names[embeddings.query[scores.valid]].tolist()
+    columns = (scores.average_precision, scores.inverse_penalty, scores.first_rank)
+    return dict(zip(names, zip(*(c.tolist() for c in columns), strict=True), strict=True))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--embeddings", type=Path, help="embeddings.npz of an evaluation on walkers")
+    parser.add_argument("--data-root", type=Path, default=Path("data/walkers"))
+    options = parser.parse_args()
+    if options.embeddings is None:
+        print("skipped: needs --embeddings RUN/eval/embeddings.npz and --data-root of walkers")
+        return
+    embeddings = Embeddings.load(options.embeddings)
+    hidden = set(json.loads((options.data_root / "walkers.json").read_text())["occluded_tracklets"])
+    euclidean, visible = (per_query(embeddings, d) for d in ("euclidean", "visible"))
+    occluded = {q for q in euclidean if q.partition("/")[2].rpartition("F")[0] in hidden}
+    print("queries          n  euclidean  visible    gain    95 % interval       p")
+    for label, chosen in (
+        ("occluded", occluded),
+        ("clear", euclidean.keys() - occluded),
+        ("all", euclidean.keys()),
+    ):
+        if not chosen:
+            continue
+        pair = ({"mAP": {q: scores[q] for q in chosen}} for scores in (euclidean, visible))
+        row = compare_queries(*pair)["mAP"]["scores"]["mAP"]
+        low, high = (100 * v for v in row["interval95"])
+        print(
+            f"{label:12s} {len(chosen):5d} {100 * row['a']:10.2f} {100 * row['b']:8.2f} "
+            f"{100 * row['difference']:+7.2f}  {low:+6.2f} .. {high:+6.2f}  {row['p']:.4f}"
+        )
+
+
+if __name__ == "__main__":
+    main()
