@@ -122,24 +122,33 @@ class HRNetEstimator:
         kind = torch.float16 if self.device.type == "cuda" else torch.bfloat16
         self.dtype = kind if half else torch.float32
         self.flip_test, self.test_cfg = flip_test, network.test_cfg
-        preprocessor = network.data_preprocessor
-        self.to_rgb = bool(getattr(preprocessor, "_channel_conversion", False))
-        self.mean = preprocessor.mean.view(1, 3, 1, 1).to(self.device)
-        self.std = preprocessor.std.view(1, 3, 1, 1).to(self.device)
+        mean, std = (v.flatten() for v in (network.data_preprocessor.mean, network.data_preprocessor.std))
+        if getattr(network.data_preprocessor, "_channel_conversion", False):
+            # Frames stay BGR as they are read: the first convolution takes its colours in that order instead.
+            stem = network.backbone.conv1
+            stem.weight = torch.nn.Parameter(stem.weight.flip(1), requires_grad=False)
+            mean, std = mean.flip(0), std.flip(0)
+        self.scale, self.shift = (1 / std).to(self.device), (-mean / std).to(self.device)
         self.layout = torch.channels_last if channels_last else torch.contiguous_format
         self.network = network.to(self.device, self.dtype, memory_format=self.layout)
         self._grids: dict[bytes, torch.Tensor] = {}
+        self._affines: dict[geometry.Size, np.ndarray] = {}
 
     def affine(self, frame: geometry.Size) -> np.ndarray:
         """Pixel of a frame (width, height) -> pixel of the input."""
-        return geometry.frame_to_input(frame, self.input_size, self.padding)
+        if frame not in self._affines:
+            if len(self._affines) >= 1000:
+                self._affines.clear()
+            self._affines[frame] = geometry.frame_to_input(frame, self.input_size, self.padding)
+        return self._affines[frame]
 
     def prepare(self, images: np.ndarray) -> torch.Tensor:
-        """Normalised network input [N,3,h,w] from BGR uint8 [N,h,w,3] of the input's size."""
-        pixels = torch.from_numpy(images).to(self.device, non_blocking=True).permute(0, 3, 1, 2)
-        if self.to_rgb:
-            pixels = pixels.flip(1)
-        inputs = (pixels.float() - self.mean) / self.std
+        """Normalised network input [N,3,h,w], BGR, from BGR uint8 [N,h,w,3] of the input's size."""
+        count, height, width, _ = images.shape
+        pixels = torch.from_numpy(images).to(self.device, non_blocking=True)
+        rows = pixels.view(count, height, width * 3).float()  # long rows: broadcasting over 3 values is slow
+        inputs = rows.mul_(self.scale.repeat(width)).add_(self.shift.repeat(width))
+        inputs = inputs.view(count, height, width, 3).permute(0, 3, 1, 2)
         return inputs.to(self.dtype).contiguous(memory_format=self.layout)
 
     @torch.inference_mode()

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 Size = tuple[int, int]  # width, height
+IDENTITY = np.array([[1.0, 0.0, 0.0], [0.0, 1.0, 0.0]])
 
 
 def frame_to_input(frame: Size, target: Size, padding: float = 1.0) -> np.ndarray:
@@ -50,7 +51,7 @@ def input_to_heatmap(scale_factor: np.ndarray) -> np.ndarray:
 
 def warp_frame(image: np.ndarray, affine: np.ndarray, target: Size) -> np.ndarray:
     """uint8 [H,W,3] drawn into an input of size `target`; zero outside the frame."""
-    if image.shape[1::-1] == target and np.allclose(affine, [[1, 0, 0], [0, 1, 0]]):
+    if image.shape[1::-1] == target and (affine == IDENTITY).all():
         return image
     return cv2.warpAffine(image, affine, target, flags=cv2.INTER_LINEAR)
 

@@ -84,7 +84,8 @@ class Harness:
         status = os.waitpid(pid, 0)[1]
         return status, int(counter.read_text()) if status == 0 else 0
 
-    def kill_forked(self, target: Path) -> None:
+    def kill_forked(self, target: Path) -> bool:
+        """True where the cache is finished, so that more kills would hit nothing."""
         if self.random.random() < 0.5:
             kill = self.random.randint(1, self.events)
         else:
@@ -94,7 +95,7 @@ class Harness:
                 time.sleep(delay)
                 os.kill(pid, signal.SIGKILL)
 
-        self._record(os.waitstatus_to_exitcode(self._run_child(target, kill)[0]), target)
+        return self._record(os.waitstatus_to_exitcode(self._run_child(target, kill)[0]), target)
 
     def kill_command(self, target: Path, workers: int) -> None:
         """The whole program, killed somewhere between its start and a little after its end."""
@@ -109,7 +110,8 @@ class Harness:
         process.kill()
         self._record(process.wait(), target)
 
-    def _record(self, code: int, target: Path) -> None:
+    def _record(self, code: int, target: Path) -> bool:
+        """Check what a run left; True where that is a finished cache."""
         if code not in (0, -signal.SIGKILL):
             raise AssertionError(f"a run ended with {code} in {target}")
         self.killed += code != 0
@@ -120,9 +122,10 @@ class Harness:
             known = ("not finished", "there is no pose cache")
             assert any(words in str(error) for words in known), str(error)
             assert code != 0, f"a run that ended well left {error}"
-            return
+            return False
         self.opened += 1
         assert np.array_equal(cache.read_heatmaps(self.frames.frames()), self.heat), target
+        return True
 
     def finish(self, target: Path) -> None:
         status = self._run_child(target, None)[0]
@@ -167,7 +170,8 @@ def main() -> None:
     while harness.killed < given.kills - given.commands:
         target = given.folder / f"series-{series}"
         for _ in range(SERIES):
-            harness.kill_forked(target)
+            if harness.kill_forked(target):
+                break
         harness.finish(target)
         shutil.rmtree(target)
         series += 1

@@ -1,0 +1,277 @@
+"""Stage one against the bare network, and against mmpose's own loop.
+
+    python benchmarks/extract.py                          # walkers and HRNet-W32, this machine's device
+    python benchmarks/extract.py --layouts                # also: which workers x threads is best here
+    python benchmarks/extract.py --memory                 # also: peak memory for 10x the frames
+
+Every side runs on the same frames and the same cores: one worker, pinned to as many cores as it has
+threads, which is its share of a machine whose cores are all at work. Sides take turns; medians are printed.
+Weights that are not at hand are replaced by random ones, which take the same time.
+"""
+
+import argparse
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+from rich.console import Console
+from rich.table import Table
+from safetensors.torch import save_file
+
+from cache.errors import KeyReIDError
+from cache.files import sha256_of
+from cache.lock import lock_folder
+from cache.manifest import Manifest
+from stages.datasets.tracklet import Dataset
+from stages.pose.config import EstimatorSpec, PoseConfig, load_spec
+from stages.pose.estimator import HRNetEstimator, build_network, model_config
+from stages.pose.extract import run
+from stages.pose.frames import check_frames
+from stages.pose.shard_task import ShardTask, load_estimator, run_shard
+from stages.pose.weights import find_weights, load_into
+
+MARS = 1_191_003
+
+
+def weights_of(spec: EstimatorSpec, folder: Path) -> tuple[Path, str]:
+    """The estimator's weights, or random ones of its shape."""
+    try:
+        return (find_weights(spec)[0], "its own weights")
+    except KeyReIDError:
+        torch.manual_seed(0)
+        state = build_network(spec, initialise=False).state_dict()
+        path = folder / f"{spec.name}.safetensors"
+        save_file({key: value.contiguous() for key, value in state.items()}, path)
+        return path, "random weights"
+
+
+def mmpose_loop(spec: EstimatorSpec, weights: Path, device: str):
+    """mmpose's own way: `inference_topdown` on one frame file after the other, without flip test."""
+    from mmengine import Config
+    from mmpose.apis import inference_topdown
+    from mmpose.datasets.datasets.utils import parse_pose_metainfo
+
+    network = build_network(spec, initialise=False)
+    load_into(network, weights)
+    network.test_cfg = {**(network.test_cfg or {}), "flip_test": False}
+    size = tuple(model_config(spec)["head"]["decoder"]["input_size"])
+    pipeline = [
+        {"type": "LoadImage"},
+        {"type": "GetBBoxCenterScale", "padding": spec.padding},
+        {"type": "TopdownAffine", "input_size": size},
+        {"type": "PackPoseInputs"},
+    ]
+    network.cfg = Config({"test_dataloader": {"dataset": {"pipeline": pipeline}}})
+    network.dataset_meta = parse_pose_metainfo({"from_file": "configs/_base_/datasets/coco.py"})
+    network.to(device).eval()
+    return lambda paths: [inference_topdown(network, str(path)) for path in paths]
+
+
+def make_task(
+    data: Dataset, frames: tuple[str, ...], spec: EstimatorSpec, weights: Path, folder: Path, settings: dict
+) -> ShardTask:
+    sources = check_frames(data.root, frames, range(len(frames)), 2, lambda _: None)
+    plan = Manifest(spec.name, sha256_of(weights), {"settings": settings}, ())
+    digests = sources.records["digest"]
+    device = "cpu" if settings["device"] == "cpu" else "cuda"
+    return ShardTask(
+        folder, 0, data.root, frames, digests, frozenset(), plan, spec, weights, settings, device, ""
+    )
+
+
+def rates(data: Dataset, name: str, given: argparse.Namespace, folder: Path) -> dict[str, float]:
+    """Frames per second of each side, medians over rounds."""
+    spec = load_spec(name)
+    weights, note = weights_of(spec, folder)
+    gpu = given.device != "cpu"
+    settings = {
+        "batch_size": given.batch_size or (128 if gpu else 32),
+        "threads": given.threads,
+        "half": gpu,
+        "padding": spec.padding,
+        "flip_test": False,
+        "device": given.device,
+        "layout": "channels_last",
+    }
+    amount = given.frames or (2048 if gpu else 64 if name.startswith("hrnet") else 512)
+    frames = (data.frames() * (amount // len(data.frames()) + 1))[:amount]
+    frames = tuple(frames)
+    torch.set_num_threads(given.threads)
+    task = make_task(data, frames, spec, weights, folder, settings)
+    key = (spec.model_dump_json(), weights, task.plan.weights_sha256)
+    estimator = load_estimator(*key, tuple(sorted(settings.items())), task.device)
+    width, height = estimator.input_size
+    images = np.random.default_rng(0).integers(0, 256, (settings["batch_size"], height, width, 3), np.uint8)
+    ready = estimator.prepare(images)
+    loop = mmpose_loop(spec, weights, task.device)
+    paths = [data.root / frame for frame in frames[: max(amount // 4, 16)]]
+    flipping = HRNetEstimator(spec, weights, flip_test=True, device=task.device, half=gpu)
+
+    def bare(network=estimator) -> int:
+        for _ in range(amount // settings["batch_size"]):
+            network.forward(ready)
+        if gpu:
+            torch.cuda.synchronize()
+        return amount // settings["batch_size"] * settings["batch_size"]
+
+    def extraction() -> int:
+        with lock_folder(folder) as token:
+            run_shard(ShardTask(**{**task.__dict__, "token": token}))
+        return len(frames)
+
+    def mmpose() -> int:
+        loop(paths)
+        return len(paths)
+
+    sides = {"bare": bare, "extraction": extraction, "mmpose": mmpose, "flip": lambda: bare(flipping)}
+    estimator.forward(ready)
+    loop(paths[:2])
+    seen: dict[str, list[float]] = {side: [] for side in sides}
+    for _ in range(given.rounds):
+        for side, function in sides.items():
+            began = time.perf_counter()
+            done = function()
+            seen[side].append(done / (time.perf_counter() - began))
+    pairs = [e / b for e, b in zip(seen["extraction"], seen["bare"], strict=True)]
+    against = [e / m for e, m in zip(seen["extraction"], seen["mmpose"], strict=True)]
+    medians = {side: statistics.median(values) for side, values in seen.items()}
+    return medians | {
+        "share of bare": statistics.median(pairs),
+        "times mmpose": statistics.median(against),
+        "note": note,
+        "batch": settings["batch_size"],
+    }
+
+
+def _worker_rate(name: str, weights: Path, threads: int, batch: int, seconds: float) -> float:
+    torch.set_num_threads(threads)
+    estimator = HRNetEstimator(load_spec(name), weights)
+    width, height = estimator.input_size
+    ready = estimator.prepare(np.zeros((batch, height, width, 3), np.uint8))
+    estimator.forward(ready)
+    began, done = time.perf_counter(), 0
+    while time.perf_counter() - began < seconds:
+        estimator.forward(ready)
+        done += batch
+    return done / (time.perf_counter() - began)
+
+
+def layouts(name: str, given: argparse.Namespace, folder: Path, console: Console) -> None:
+    """Bare forwards in all workers at once, for every way to divide the cores."""
+    import joblib
+
+    weights, _ = weights_of(load_spec(name), folder)
+    cores = len(os.sched_getaffinity(0))
+    table = Table("workers x threads", "frames/s", title=f"{name}: how to divide {cores} cores")
+    for threads in [n for n in (1, 2, 4, 8, 16, 32) if n <= cores]:
+        workers = cores // threads
+        with joblib.parallel_config(backend="loky", inner_max_num_threads=threads):
+            pool = joblib.Parallel(n_jobs=workers, batch_size=1)
+            job = joblib.delayed(_worker_rate)
+            found = pool(job(name, weights, threads, given.batch_size or 16, 6.0) for _ in range(workers))
+        joblib.externals.loky.get_reusable_executor().shutdown(wait=True)
+        table.add_row(f"{workers} x {threads}", f"{sum(found):.1f}")
+    console.print(table)
+
+
+def memory(given: argparse.Namespace, folder: Path, console: Console) -> None:
+    """Peak resident memory of a whole extraction of N and of 10 N frames, each in a fresh process."""
+    table = Table("frames", "peak memory", title="walkers, 1 worker")
+    for times in (1, 10):
+        command = [sys.executable, __file__, "--measure", str(times), "--data-root", str(given.data_root)]
+        peak = subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()
+        table.add_row(peak[0], f"{int(peak[1]) / 1024:.0f} MB")
+    console.print(table)
+
+
+def measure(times: int, root: Path) -> None:
+    """Extract the data set `times` times over, under new names; print frames and peak memory in KB."""
+    import resource
+
+    from stages.datasets import load_dataset
+    from stages.datasets.tracklet import Tracklet
+
+    data = load_dataset("walkers", root)
+    with tempfile.TemporaryDirectory() as work:
+        folder = Path(work)
+        copies = []
+        for number in range(times):
+            (folder / str(number)).symlink_to(root.resolve())
+            copies += [
+                Tracklet(tuple(f"{number}/{f}" for f in t.frames), t.person, t.camera, f"{number}/{t.name}")
+                for t in data.tracklets()
+            ]
+        many = Dataset("copies", folder, tuple(copies), (), ())
+        weights, _ = weights_of(load_spec("walkers"), folder)
+        run(many, PoseConfig(estimator="walkers", weights=weights, workers=1, threads=1), folder / "poses")
+        print(len(many.frames()), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+
+
+def walkers_data(folder: Path) -> Path:
+    from stages.datasets.walkers import make
+    from stages.datasets.walkers.config import WalkersConfig
+
+    return make.run(WalkersConfig(identities=8), folder / "walkers")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--estimators", nargs="+", default=["walkers", "hrnet-w32-256x192"])
+    parser.add_argument("--data-root", type=Path, help="walkers data; default: made for the occasion")
+    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--batch-size", type=int)
+    parser.add_argument("--frames", type=int, help="frames per round")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--layouts", action="store_true")
+    parser.add_argument("--memory", action="store_true")
+    parser.add_argument("--measure", type=int, help=argparse.SUPPRESS)
+    given = parser.parse_args()
+    if given.measure:
+        measure(given.measure, given.data_root)
+        return
+    console = Console(width=120)
+    with tempfile.TemporaryDirectory() as work:
+        from stages.datasets import load_dataset
+
+        folder = Path(work)
+        given.data_root = given.data_root or walkers_data(folder)
+        data = load_dataset("walkers", given.data_root)
+        all_cores = os.sched_getaffinity(0)
+        if given.device == "cpu":
+            os.sched_setaffinity(0, sorted(all_cores)[: given.threads])
+        table = Table(
+            "estimator", "bare forward", "extraction", "share", "mmpose loop", "times", "flip test", "note",
+            title=f"frames/s, {given.device}, {given.threads} thread(s) on as many cores",
+        )  # fmt: skip
+        for name in given.estimators:
+            found = rates(data, name, given, folder)
+            table.add_row(
+                name,
+                f"{found['bare']:.1f}",
+                f"{found['extraction']:.1f}",
+                f"{100 * found['share of bare']:.0f} %",
+                f"{found['mmpose']:.1f}",
+                f"{found['times mmpose']:.2f}x",
+                f"{found['flip']:.1f}",
+                f"batch {found['batch']}, {found['note']}",
+            )
+            hours = MARS / found["extraction"] / 3600
+            console.print(f"{name}: MARS ({MARS:,} frames) takes {hours:.0f} hours of one such worker")
+        console.print(table)
+        os.sched_setaffinity(0, all_cores)
+        if given.layouts:
+            for name in given.estimators:
+                layouts(name, given, folder, console)
+        if given.memory:
+            memory(given, folder, console)
+
+
+if __name__ == "__main__":
+    main()
