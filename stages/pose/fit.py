@@ -78,7 +78,7 @@ def _examples(pool: Pool, config: FitConfig, codec) -> Iterator[tuple[np.ndarray
             for i, row in enumerate(picked)
         ]
         frames, keypoints = (np.stack(part) for part in zip(*pairs, strict=True))
-        inputs, affine = _to_input(frames, codec)
+        inputs, affine = to_input(frames, codec)
         keypoints[..., :2] = geometry.apply(affine, keypoints[..., :2])
         return (inputs, *targets(codec, keypoints, config.hidden_weight))
 
@@ -91,14 +91,14 @@ def _examples(pool: Pool, config: FitConfig, codec) -> Iterator[tuple[np.ndarray
             yield batch
 
 
-def _to_input(frames: np.ndarray, codec) -> tuple[np.ndarray, np.ndarray]:
+def to_input(frames: np.ndarray, codec) -> tuple[np.ndarray, np.ndarray]:
     """Frames [N, H, W, 3] drawn into the network's input as stage one draws them, and the affine used."""
     size = tuple(int(n) for n in codec.input_size)
     affine = geometry.frame_to_input(frames.shape[2:0:-1], size)
     return np.stack([geometry.warp_frame(frame, affine, size) for frame in frames]), affine
 
 
-def _inputs(network: torch.nn.Module, frames: np.ndarray) -> torch.Tensor:
+def to_tensor(network: torch.nn.Module, frames: np.ndarray) -> torch.Tensor:
     """BGR uint8 [N, h, w, 3] of the input's size to what the network's own preprocessor settings ask for."""
     settings = network.data_preprocessor
     pixels = torch.from_numpy(frames).permute(0, 3, 1, 2).float()
@@ -114,9 +114,9 @@ def predict(network: torch.nn.Module, frames: np.ndarray) -> np.ndarray:
     network.eval()
     found = []
     for start in range(0, len(frames), 32):
-        inputs, affine = _to_input(frames[start : start + 32], network.head.decoder)
+        inputs, affine = to_input(frames[start : start + 32], network.head.decoder)
         back = geometry.invert(affine)
-        for maps in network.head.forward(network.extract_feat(_inputs(network, inputs))).numpy():
+        for maps in network.head.forward(network.extract_feat(to_tensor(network, inputs))).numpy():
             points, scores = network.head.decoder.decode(maps)
             found.append(np.concatenate([geometry.apply(back, points[0]), scores[0][:, None]], 1))
     return np.stack(found).astype(np.float32)
@@ -141,7 +141,7 @@ def fit(network: torch.nn.Module, pool: Pool, config: FitConfig, report: Report 
     schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, rate)
     losses, started = [], time.perf_counter()
     for step, (frames, heat, weights) in enumerate(_examples(pool, config, network.head.decoder), start=1):
-        made = network.head.forward(network.extract_feat(_inputs(network, frames)))
+        made = network.head.forward(network.extract_feat(to_tensor(network, frames)))
         loss = network.head.loss_module(made, torch.from_numpy(heat), torch.from_numpy(weights))
         optimiser.zero_grad(set_to_none=True)
         loss.backward()
@@ -165,17 +165,21 @@ def run(
     from safetensors.torch import save
 
     spec = load_spec(config.estimator)
+    threads = torch.get_num_threads()
     torch.set_num_threads(config.threads)
-    torch.manual_seed(config.seed)
-    network = build_network(spec)
-    say(f"drawing {config.frames} frames of walkers")
-    pool = make_pool(config.seed, config.frames, config.workers)
-    held_out = make_pool(config.seed + 1_000_000, config.held_out, config.workers)
-    say(f"training {sum(p.numel() for p in network.parameters()):,} parameters for {config.steps} steps")
-    started = time.perf_counter()
-    fit(network, pool, config, report)
-    seconds = time.perf_counter() - started
-    found = score(network, held_out)
+    try:
+        torch.manual_seed(config.seed)
+        network = build_network(spec)
+        say(f"drawing {config.frames} frames of walkers")
+        pool = make_pool(config.seed, config.frames, config.workers)
+        held_out = make_pool(config.seed + 1_000_000, config.held_out, config.workers)
+        say(f"training {sum(p.numel() for p in network.parameters()):,} parameters for {config.steps} steps")
+        started = time.perf_counter()
+        fit(network, pool, config, report)
+        seconds = time.perf_counter() - started
+        found = score(network, held_out)
+    finally:
+        torch.set_num_threads(threads)
 
     data = save({name: value.contiguous() for name, value in network.state_dict().items()})
     record = {
