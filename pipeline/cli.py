@@ -19,6 +19,7 @@ COMMANDS = {
     "train": "Stage two: train the dual-branch transformer on frames and cached poses.",
     "eval": "Stage two: embed the test set, rank it, score it, draw it.",
     "ablation": "Train and score variants of the network on walkers.",
+    "report": "Write one HTML page about an evaluated run.",
     "compare": "Test the difference between two evaluations, query by query.",
     "convert-weights": "Turn the released weights into a checkpoint of this program.",
     "model-info": "Print parameters and operations of the network, by part.",

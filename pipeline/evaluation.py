@@ -21,6 +21,8 @@ from stages.reid.loader import check_cache, test_loader
 from stages.reid.model import KeyReID
 from stages.reid.model.weights import load_model
 from stages.reid.report import over_splits, score_table
+from stages.report import build
+from stages.report.contents import keep_baselines
 
 
 def evaluate(
@@ -64,7 +66,11 @@ def evaluate(
             "untrained network": _headline(stage.score(embed(untrained, "embed untrained"), config)),
             "colour histograms": _headline(stage.score(_histograms(dataset), plain)),
         }
+    keep_baselines(folder, report.get("baselines"))
     report["pictures"] = [str(p) for p in illustrate(folder, dataset, cache, model, checkpoint.parent)]
+    run = checkpoint.parent if (checkpoint.parent / folders.CONFIG).is_file() else folder
+    page = (run if folder == run / "eval" else folder) / build.NAME
+    report["report"] = str(build.run(run, build.Source(dataset, cache), out=page, evaluation=folder))
     return report
 
 
@@ -93,6 +99,9 @@ def tell(reports: list[dict[str, Any]]) -> None:
         console.print("Pictures to look at:")
         for picture in pictures:
             console.print(f"  {picture}", soft_wrap=True, highlight=False)
+    for report in reports:
+        if "report" in report:
+            console.print(f"Report: {report['report']}", soft_wrap=True, highlight=False)
 
 
 def _headline(report: dict[str, Any]) -> dict[str, Any]:

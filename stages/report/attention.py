@@ -1,0 +1,101 @@
+"""What the network looked at: attention over frames and over patches, for a few tracklets."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from cache import PoseCache
+from stages.datasets.tracklet import Tracklet
+from stages.reid.loader import test_loader
+from stages.reid.model import KeyReID
+from stages.reid.part_maps import PartGroups, joints_to_parts
+
+
+@dataclass(frozen=True)
+class Look:
+    """What the network saw in the middle clips of a tracklet.
+
+    frames: those of the clips, in order. weights: float [n], temporal attention, summing to 1 in each
+    clip; None without a global branch. middle: position in frames of the one the maps are drawn on.
+    heat: float [K, 64, 32] in [0, 1], the parts of that frame. attention: float [K, rows, columns], share
+    of each patch in the attention of the clip with the middle frame, and class_row [K] what remains for the
+    class row; None where there is no local branch or its rows are not places of the body.
+    """
+
+    frames: tuple[str, ...]
+    weights: np.ndarray | None
+    middle: int
+    heat: np.ndarray
+    attention: np.ndarray | None
+    class_row: np.ndarray | None
+
+
+def middle_clips(tracklet: Tracklet, length: int, clips: int) -> Tracklet:
+    """The clips in the middle of a tracklet, cut where evaluation cuts them."""
+    number = -(-len(tracklet.frames) // length)
+    first = max(0, (number - clips) // 2) * length
+    return replace(tracklet, frames=tracklet.frames[first : first + clips * length])
+
+
+@torch.inference_mode()
+def look(
+    model: KeyReID,
+    root: Path,
+    tracklets: Sequence[Tracklet],
+    cache: PoseCache,
+    cameras: Sequence[int],
+    clips: int,
+    batch_size: int = 8,
+    camera: str = "given",
+) -> list[Look]:
+    """Run the network over the middle clips of each tracklet. cameras: those of its training, in order."""
+    config, length = model.config, model.config.clip_length
+    shown = [middle_clips(t, length, clips) for t in tracklets]
+    mean, std = model.pixel_mean, model.pixel_std
+    batches = test_loader(root, shown, cache, config, mean, std, batch_size, 0, cameras=cameras)
+    device = next(model.parameters()).device
+    placed = not config.global_only and config.guidance == "prior" and config.tcss_mode != "sequence"
+    weights: list[list[np.ndarray]] = [[] for _ in shown]
+    attention: list[list[np.ndarray]] = [[] for _ in shown]
+    model.eval()
+    for batch in batches:
+        known = batch["cameras"].to(device) if camera == "given" else None
+        out = model(batch["images"].to(device), batch["part_maps"].to(device), known)
+        for i, at in enumerate(batch["tracklet"].tolist()):
+            if out.frame_weights is not None:
+                weights[at].append(out.frame_weights[i].cpu().numpy())
+            if placed:
+                attention[at].append(out.part_attention[i].cpu().numpy())
+    groups = PartGroups.of(config.parts)
+    looks = []
+    for at, tracklet in enumerate(shown):
+        number = len(tracklet.frames)
+        middle = number // 2
+        heat = joints_to_parts(cache.read_heatmaps([tracklet.frames[middle]]), groups.joints[: groups.count])
+        rows = attention[at][middle // length] if placed else None
+        looks.append(
+            Look(
+                tracklet.frames,
+                # A last clip short of frames repeats its own; the repeats are not shown.
+                _of_frames(np.stack(weights[at]), number) if weights[at] else None,
+                middle,
+                heat[0] / np.float32(255),
+                None if rows is None else rows[:, 1:].reshape(len(rows), *model.grid),
+                None if rows is None else rows[:, 0],
+            )
+        )
+    return looks
+
+
+def _of_frames(weights: np.ndarray, number: int) -> np.ndarray:
+    """Attention of clips [C, T] as that of frames [number]; what went to a repeat is added to its frame."""
+    clips, length = weights.shape
+    found = np.zeros(number)
+    for clip in range(clips):
+        start = clip * length
+        have = min(length, number - start)
+        np.add.at(found, start + np.arange(length) % have, weights[clip])
+    return found

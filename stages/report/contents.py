@@ -1,0 +1,167 @@
+"""Reads back what training and evaluation have written."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from cache.errors import KeyReIDError
+from stages.reid.compare import QUERIES, read_queries
+from stages.reid.embeddings import Embeddings
+from stages.reid.eval_config import EvalConfig, RerankConfig
+from stages.reid.protocols import PROTOCOLS, Protocol
+
+BASELINES = "baselines.json"
+
+
+@dataclass(frozen=True)
+class Scored:
+    """One query under the headline protocol."""
+
+    name: str
+    average_precision: float
+    inverse_penalty: float
+    first_rank: int
+
+
+@dataclass(frozen=True)
+class Contents:
+    """An evaluated run.
+
+    scores: metrics.json. queries: every valid query of the headline protocol. ranking: by query name, its
+    first answers as {name, distance, right}. steps: records of training, empty where there was none here.
+    settings, environment, baselines: empty where the run has none.
+    """
+
+    run: Path
+    scores: dict[str, Any]
+    embeddings: Embeddings
+    queries: list[Scored]
+    ranking: dict[str, list[dict[str, Any]]]
+    steps: list[dict[str, Any]]
+    settings: dict[str, Any]
+    environment: dict[str, Any]
+    baselines: dict[str, dict[str, Any]]
+
+    @property
+    def protocol(self) -> Protocol:
+        """The headline protocol."""
+        return PROTOCOLS[self.scores["headline"]]
+
+    @property
+    def eval_config(self) -> EvalConfig:
+        """What decides the distances, as it was when the run was scored."""
+        rerank = self.scores.get("rerank")
+        return EvalConfig(
+            distance=self.scores["distance"],
+            rerank=RerankConfig(**rerank) if rerank else RerankConfig(),
+            camera=self.scores.get("camera") or "given",
+        )
+
+
+def evaluation_of(run: Path) -> Path:
+    """The folder of a run's evaluation: RUN/eval, or RUN itself. Raises KeyReIDError where there is none."""
+    for folder in (run / "eval", run):
+        if (folder / "metrics.json").is_file():
+            return folder
+    raise KeyReIDError(
+        f"{run}: no evaluation in it (eval/metrics.json is missing); run keyreid eval --run {run}"
+    )
+
+
+def read_contents(run: Path, evaluation: Path | None = None) -> Contents:
+    """Read an evaluated run. evaluation: the folder of its scores; default: RUN/eval, or RUN itself.
+
+    Raises KeyReIDError naming the file that is missing or not what it should be.
+    """
+    folder = evaluation or evaluation_of(run)
+    scores = _json(folder / "metrics.json", dict)
+    headline = scores.get("headline")
+    if headline not in PROTOCOLS or headline not in scores.get("protocols", {}) or "distance" not in scores:
+        raise KeyReIDError(
+            f"{folder / 'metrics.json'}: not the scores of an evaluation; run keyreid eval again"
+        )
+    queries = read_queries(folder / QUERIES).get(headline, {})
+    try:
+        ranking = {str(r["query"]): r["matches"] for r in _json(folder / "ranking.json", list)}
+    except (KeyError, TypeError) as error:
+        raise KeyReIDError(f"{folder / 'ranking.json'}: not ranking lists; run keyreid eval again") from error
+    missing = [name for name in queries if name not in ranking]
+    if missing or not queries:
+        what = f"query {missing[0]} of {QUERIES} is not in ranking.json" if missing else "no valid query"
+        raise KeyReIDError(f"{folder}: {what}; run keyreid eval again")
+    return Contents(
+        run=run,
+        scores=scores,
+        embeddings=Embeddings.load(folder / "embeddings.npz"),
+        queries=[Scored(name, *values) for name, values in queries.items()],
+        ranking=ranking,
+        steps=_lines(run / "metrics.jsonl"),
+        settings=_yaml(run / "config.yaml"),
+        environment=_optional(run / "environment.json"),
+        baselines=_optional(folder / BASELINES),
+    )
+
+
+def checkpoint_of(contents: Contents) -> Path:
+    """The weights that were evaluated, found beside the run where it has been moved."""
+    named = Path(str(contents.scores.get("checkpoint") or "model.safetensors"))
+    for path in (contents.run / named.name, named):
+        if path.is_file():
+            return path
+    raise KeyReIDError(
+        f"{named}: the evaluated weights are not there; put them back, or leave out pictures and "
+        "attention with --no-pictures"
+    )
+
+
+def keep_baselines(folder: Path, baselines: dict[str, Any] | None) -> None:
+    """Write the figures of the baselines beside the scores; None removes those of an earlier evaluation."""
+    path = folder / BASELINES
+    if baselines is None:
+        path.unlink(missing_ok=True)
+        return
+    temporary = path.with_name(path.name + ".tmp")
+    temporary.write_text(json.dumps(baselines, indent=1), encoding="utf-8")
+    temporary.replace(path)
+
+
+def _json(path: Path, kind: type) -> Any:
+    if not path.is_file():
+        raise KeyReIDError(f"{path}: missing; run keyreid eval again")
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (ValueError, OSError) as error:
+        raise KeyReIDError(f"{path}: not readable as JSON ({error}); run keyreid eval again") from error
+    if not isinstance(content, kind):
+        raise KeyReIDError(f"{path}: holds a {type(content).__name__}, expected a {kind.__name__}")
+    return content
+
+
+def _optional(path: Path) -> dict[str, Any]:
+    return _json(path, dict) if path.is_file() else {}
+
+
+def _lines(path: Path) -> list[dict[str, Any]]:
+    """Records of a .jsonl file; a line cut short by a crash is left out."""
+    records = []
+    for line in path.read_text(encoding="utf-8").splitlines() if path.is_file() else ():
+        try:
+            record = json.loads(line)
+        except ValueError:
+            continue
+        if isinstance(record, dict) and "step" in record:
+            records.append(record)
+    return records
+
+
+def _yaml(path: Path) -> dict[str, Any]:
+    if not path.is_file():
+        return {}
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise KeyReIDError(f"{path}: not readable as YAML: {' '.join(str(error).split())}") from error
+    return content if isinstance(content, dict) else {}

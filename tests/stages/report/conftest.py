@@ -1,0 +1,123 @@
+"""One small evaluated run, made by the real stages from an untrained network, and a browser."""
+
+import json
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from cache import PoseCache
+from cache.writer import write_cache
+from stages.datasets import load_dataset
+from stages.datasets.tracklet import Dataset
+from stages.reid import evaluate
+from stages.reid.evaluate import EvalConfig
+from stages.reid.loader import test_loader
+from stages.reid.model import KeyReID, ModelConfig
+from stages.reid.model.weights import save_model
+from stages.report import build
+from stages.report.cards import Source
+from tests.stages.report.browser import Page, find_browser, open_browser
+
+MODEL = ModelConfig(
+    backbone="vit_tiny_patch16_224",
+    backbone_args={"patch_size": 16, "depth": 2, "embed_dim": 32, "num_heads": 2},
+    image_size=(64, 32),
+)
+
+
+@dataclass
+class Evaluated:
+    """An evaluated run with what it was evaluated on, and its report."""
+
+    run: Path
+    dataset: Dataset
+    cache: PoseCache
+    report: Path
+
+    @property
+    def source(self) -> Source:
+        return Source(self.dataset, self.cache)
+
+
+def gaussian_heat(root: Path, frames: tuple[str, ...]) -> tuple[np.ndarray, np.ndarray]:
+    """Heat uint8 [F, 17, 64, 32] at the true keypoints that can be seen, and the keypoints."""
+    with np.load(root / "keypoints.npz") as made:
+        row = {str(frame): i for i, frame in enumerate(made["frames"])}
+        keypoints = made["keypoints"][[row[frame] for frame in frames]]
+    y, x = np.mgrid[0:64, 0:32]
+    centre = keypoints[..., :2, None, None] / 4 - 0.5
+    heat = np.exp(-((x - centre[:, :, 0]) ** 2 + (y - centre[:, :, 1]) ** 2) / 8)
+    seen = keypoints[..., 2] > 1.5
+    keypoints[..., 2] = seen
+    return np.rint(heat * seen[..., None, None] * 255).astype(np.uint8), keypoints
+
+
+def make_run(folder: Path, dataset: Dataset, cache: PoseCache, **changes) -> Path:
+    """A run folder as training and evaluation leave it, with an untrained network."""
+    torch.manual_seed(0)
+    model = KeyReID(MODEL.model_copy(update=changes), 4, len(dataset.cameras()))
+    save_model(model, folder / "model.safetensors", cameras=list(dataset.cameras()))
+    tests, mean, std = dataset.test_tracklets(), model.pixel_mean, model.pixel_std
+    batches = test_loader(
+        dataset.root, tests, cache, model.config, mean, std, 16, 0, cameras=dataset.cameras()
+    )
+    about = {"checkpoint": str(folder / "model.safetensors")}
+    config = EvalConfig(workers=0, bootstrap=50)
+    evaluate.run(model, batches, dataset, config, folder / "eval", **about)
+    rate = np.linspace(1e-3, 1e-5, 700)
+    lines = [
+        {
+            "kind": "train",
+            "step": i,
+            "epoch": i // 70,
+            "loss": 1000 * float(r),
+            "accuracy": i / 700,
+            "learning_rate": r,
+        }
+        for i, r in enumerate(rate, 1)
+    ]
+    lines.append({"kind": "validation", "step": 700, "epoch": 9, "mean_ap": 0.5, "rank_1": 0.25})
+    (folder / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines) + '{"step": 7')
+    (folder / "config.yaml").write_text("name: small\nmodel: {parts: 6}\ntrain: {loss: {margin: null}}\n")
+    versions = {"command": ["keyreid", "train"], "git": "abc", "versions": {"torch": "2.13.0"}}
+    (folder / "environment.json").write_text(json.dumps(versions))
+    return folder
+
+
+@pytest.fixture(scope="session")
+def walkers(walkers_tiny: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Dataset, PoseCache]:
+    dataset = load_dataset("walkers", walkers_tiny)
+    frames = dataset.frames()
+    heat, keypoints = gaussian_heat(walkers_tiny, frames)
+    folder = tmp_path_factory.mktemp("poses") / "walkers"
+    write_cache(folder, frames, heat, keypoints.astype(np.float32), np.tile([[256, 128]], (len(frames), 1)))
+    return dataset, PoseCache.open(folder)
+
+
+@pytest.fixture(scope="session")
+def evaluated(walkers, tmp_path_factory: pytest.TempPathFactory) -> Evaluated:
+    """Read only; `own_run` gives a copy to damage."""
+    dataset, cache = walkers
+    run = make_run(tmp_path_factory.mktemp("runs") / "20260101-small", dataset, cache)
+    return Evaluated(run, dataset, cache, build.run(run, Source(dataset, cache)))
+
+
+@pytest.fixture
+def own_run(evaluated: Evaluated, tmp_path: Path) -> Evaluated:
+    run = tmp_path / evaluated.run.name
+    shutil.copytree(evaluated.run, run)
+    return replace(evaluated, run=run, report=run / build.NAME)
+
+
+@pytest.fixture(scope="session")
+def page(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
+    binary = find_browser()
+    if binary is None:
+        pytest.skip("no Chromium here (apt-get install chromium): the page is not tried in a browser")
+    with open_browser(binary, tmp_path_factory.mktemp("profile")) as browser:
+        yield browser
