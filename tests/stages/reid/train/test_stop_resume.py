@@ -5,6 +5,7 @@ import random
 import signal
 import time
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -57,7 +58,11 @@ def test_a_signal_saves_and_ends_with_its_exit_code(once, tiny, tmp_path, number
     job = Job(tiny, tmp_path / "run", config)
     processes = start(job)
     wait_for_step(job.run_dir, 3, processes)
-    os.kill(processes[0].pid, number)
+    pid = processes[0].pid
+    workers = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    assert workers
+    for target in (*map(int, workers), pid):  # as a terminal does on Ctrl-C, and a batch system on cancel
+        os.kill(target, number)
     assert finish(processes) == [code]
     (state,) = (job.run_dir / "checkpoints").glob("state-*.pt")
     assert int(state.stem.split("-")[1]) == records(job.run_dir)[-1]["step"] < 20
