@@ -1,7 +1,7 @@
 """Ranking scores of re-identification: CMC, mAP and mINP, exact, without sorting the gallery.
 
-A query's scores depend only on the ranks of its right answers. The rank of one is 1 + the number of
-gallery items in front of it, so each row of distances is counted through, not sorted.
+A query's scores depend only on the ranks of its right answers, and the rank of one is 1 + the number of
+gallery items in front of it. So those are counted; only where they are few they are sorted.
 
 Formulas: CMC and mAP as in Zheng et al., "Scalable Person Re-identification", ICCV 2015; AP by the
 trapezoid rule as in the authors' evaluation code of MARS; mINP from Ye et al., "Deep Learning for Person
@@ -19,7 +19,7 @@ from cache.errors import KeyReIDError
 JUNK = -1
 AveragePrecision = Literal["rectangular", "trapezoid"]
 MIN_RANKS = 20
-_SORT_ABOVE = 128  # with more right answers than this, one sort is quicker than counting for each
+_SORT_BELOW = 100  # items in front, per right answer, up to which sorting them is quicker than counting
 
 
 class RankingInputError(KeyReIDError, ValueError):
@@ -95,18 +95,19 @@ def ranks_of(row: np.ndarray, right: np.ndarray, ignored: np.ndarray) -> np.ndar
 
     row: [G]. right, ignored: positions in it. The closer item comes first; of equals, the lower position.
     """
-    if len(right) > _SORT_ABOVE:
-        place = np.empty(len(row), np.int64)
-        place[np.argsort(row, kind="stable")] = np.arange(1, len(row) + 1)
-        ranks = place[right]
-        if len(ignored):
-            ranks -= (place[ignored][None] < ranks[:, None]).sum(1)
-        return np.sort(ranks)
     distances = row[right]
-    ranks = np.empty(len(right), np.int64)
-    for k, (position, distance) in enumerate(zip(right.tolist(), distances, strict=True)):
-        before = np.count_nonzero(row[:position] <= distance)
-        ranks[k] = before + np.count_nonzero(row[position + 1 :] < distance) + 1
+    near = row <= distances.max()  # nothing behind the last right answer matters
+    if np.count_nonzero(near) <= _SORT_BELOW * len(right):
+        in_order = np.sort(row[near])
+        ranks = np.searchsorted(in_order, distances, "left") + 1
+        ties = np.searchsorted(in_order, distances, "right") - ranks
+        for k in np.flatnonzero(ties):
+            ranks[k] += np.count_nonzero(row[: right[k]] == distances[k])
+    else:
+        ranks = np.empty(len(right), np.int64)
+        for k, (position, distance) in enumerate(zip(right.tolist(), distances, strict=True)):
+            before = np.count_nonzero(row[:position] <= distance)
+            ranks[k] = before + np.count_nonzero(row[position + 1 :] < distance) + 1
     if len(ignored):
         far, near = distances[:, None], row[ignored][None]
         ranks -= ((near < far) | ((near == far) & (ignored[None] < right[:, None]))).sum(1)
