@@ -2,19 +2,19 @@
 
 import stages.compat  # noqa: F401  isort: skip  (before timm)
 import difflib
+from typing import Any
 
 import timm
 import torch
-from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
 
 from cache.errors import KeyReIDError
-from stages.reid.model import vit_weights
+from stages.reid.model import vit_families, vit_weights
 from stages.reid.model.config import ModelConfig
 from stages.reid.model.drop_path import key_drop_paths
 
 
-def build_vit(config: ModelConfig) -> tuple[VisionTransformer, vit_weights.LoadReport | None]:
+def build_vit(config: ModelConfig) -> tuple[nn.Module, vit_weights.LoadReport | None]:
     """The whole ViT of the config, and what was loaded into it where vit_path names a file.
 
     Raises KeyReIDError for a name timm does not have, arguments it does not take, and a network that
@@ -48,11 +48,11 @@ def build_vit(config: ModelConfig) -> tuple[VisionTransformer, vit_weights.LoadR
 def check_vit(vit: nn.Module, config: ModelConfig) -> None:
     """Raise KeyReIDError unless the two branches can be put on this network."""
     name = config.backbone
-    if not isinstance(vit, VisionTransformer) or not vit.has_class_token:
+    if not vit_families.has_class_token(vit):
         raise KeyReIDError(f"backbone {name!r}: expected a ViT with a class token, e.g. vit_base_patch16_224")
     if len(vit.blocks) < 2:
         raise KeyReIDError(f"backbone {name!r} of depth {len(vit.blocks)}: expected at least 2 blocks")
-    if not isinstance(vit.patch_drop, nn.Identity):
+    if not isinstance(getattr(vit, "patch_drop", None), nn.Identity | None):
         raise KeyReIDError(f"backbone {name!r}: patch_drop_rate must be 0, heat needs every patch")
     for size, patch in zip(config.image_size, vit.patch_embed.patch_size, strict=True):
         if size % patch:
@@ -67,7 +67,7 @@ class Backbone(nn.Module):
     num_cameras: rows of the camera embedding; 0 for none.
     """
 
-    def __init__(self, vit: VisionTransformer, num_cameras: int, camera_scale: float):
+    def __init__(self, vit: nn.Module, num_cameras: int, camera_scale: float):
         super().__init__()
         self.vit = vit
         self.camera_scale = camera_scale
@@ -89,13 +89,15 @@ class Backbone(nn.Module):
         self.vit.attn_pool = None
         return block, norm
 
-    def forward(self, images: Tensor, cameras: Tensor | None) -> Tensor:
-        """Frames [F, 3, H, W] and their cameras, int64 [F] or None -> tokens [F, prefix + n, D]."""
-        vit = self.vit
-        tokens = vit._pos_embed(vit.patch_embed(images))
+    def forward(self, images: Tensor, cameras: Tensor | None) -> tuple[Tensor, dict[str, Any]]:
+        """Frames [F, 3, H, W] and their cameras, int64 [F] or None.
+
+        Returns tokens [F, prefix + n, D], and what the last block is to be given besides them.
+        """
+        tokens, arguments = vit_families.first_tokens(self.vit, images)
         if self.camera is not None:
             tokens = tokens + self.camera_scale * self.camera_rows(cameras, len(images))[:, None]
-        return vit.blocks(vit.norm_pre(tokens))
+        return vit_families.run_blocks(self.vit, tokens, arguments), arguments
 
     def camera_rows(self, cameras: Tensor | None, frames: int) -> Tensor:
         """Embedding of each frame's camera [F, D]; of an unknown one (-1 or None), the mean of all."""

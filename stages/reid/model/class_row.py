@@ -13,6 +13,8 @@ whenever K*(H/D + 1/R) < 1, which every ViT meets by far, so this is the only fo
 """
 
 import stages.compat  # noqa: F401  isort: skip  (before timm)
+from typing import Any
+
 import torch.nn.functional as F
 from timm.layers import Attention
 from timm.models.vision_transformer import Block
@@ -81,10 +83,10 @@ def finish(block: Block, class_row: Tensor, attended: Tensor) -> Tensor:
     return x + block.drop_path2(block.ls2(block.mlp(block.norm2(x))))
 
 
-def class_row(block: nn.Module, rows: Tensor) -> Tensor:
-    """Row 0 of block(rows): [B, R, D] -> [B, D]. Blocks of another kind run in full."""
+def class_row(block: nn.Module, rows: Tensor, **arguments: Any) -> Tensor:
+    """Row 0 of block(rows): [B, R, D] -> [B, D]. Blocks of another kind run in full, with `arguments`."""
     if not is_plain(block):
-        return block(rows)[:, 0]
+        return block(rows, **arguments)[:, 0]
     normalised = block.norm1(rows)
     attended, _ = attend(block.attn, normalised[:, 0], normalised)
     return finish(block, rows[:, :1], attended)[:, 0]

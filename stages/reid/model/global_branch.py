@@ -1,5 +1,7 @@
 """Global branch: the trunk's last block on every frame, then temporal attention over the clip."""
 
+from typing import Any
+
 from torch import Tensor, nn
 
 from stages.reid.model.attention_pool import TemporalAttention
@@ -15,7 +17,10 @@ class GlobalBranch(nn.Module):
         self.norm = norm
         self.pool = TemporalAttention(width, attention_width)
 
-    def forward(self, tokens: Tensor, clip_length: int) -> tuple[Tensor, Tensor, Tensor]:
-        """Tokens [B*T, R, D], class token first -> feature [B, D], scores [B, T], weights [B, T]."""
-        frames = self.norm(class_row(self.block, tokens))
+    def forward(self, tokens: Tensor, clip_length: int, **arguments: Any) -> tuple[Tensor, Tensor, Tensor]:
+        """Tokens [B*T, R, D], class token first -> feature [B, D], scores [B, T], weights [B, T].
+
+        arguments: what the block takes besides tokens, for backbones with relative positions.
+        """
+        frames = self.norm(class_row(self.block, tokens, **arguments))
         return self.pool(frames.unflatten(0, (-1, clip_length)))

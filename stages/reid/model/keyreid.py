@@ -14,6 +14,7 @@ from stages.reid.model.local_branch import LocalBranch
 from stages.reid.model.neck import Neck
 from stages.reid.model.part_weights import pool_to_grid
 from stages.reid.model.published import PublishedLocalBranch
+from stages.reid.model.vit_families import num_heads
 
 
 class ClipOutput(NamedTuple):
@@ -48,7 +49,7 @@ class KeyReID(nn.Module):
         vit, self.load_report = build_vit(config)
         self.pixel_mean = tuple(vit.pretrained_cfg["mean"])
         self.pixel_std = tuple(vit.pretrained_cfg["std"])
-        heads = vit.blocks[-1].attn.num_heads
+        heads = num_heads(vit)
         self.backbone = Backbone(vit, num_cameras, config.camera_scale)
         self.grid = self.backbone.grid
         width = self.backbone.width
@@ -92,12 +93,12 @@ class KeyReID(nn.Module):
         frames = images.shape[1]
         drawn = keys if self.training else None
         set_keys(self, frame_keys(drawn, frames))
-        tokens = self.backbone(
+        tokens, block_arguments = self.backbone(
             images.flatten(0, 1), None if cameras is None else cameras.repeat_interleave(frames)
         )
         out = dict.fromkeys(ClipOutput._fields)
         if self.global_branch is not None:
-            feature, scores, weights = self.global_branch(tokens, frames)
+            feature, scores, weights = self.global_branch(tokens, frames, **block_arguments)
             out["global_feature"], out["frame_scores"] = feature.float(), scores.float()
             out["frame_weights"] = weights.detach().float()
             out["global_logits"] = self.global_classifier(self.global_neck(feature)).float()

@@ -9,9 +9,10 @@ from pathlib import Path
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
-from timm.models.vision_transformer import VisionTransformer, checkpoint_filter_fn
+from torch import nn
 
 from cache.errors import KeyReIDError
+from stages.reid.model.vit_families import checkpoint_filter
 
 log = logging.getLogger(__name__)
 
@@ -52,7 +53,7 @@ def read_tensors(path: Path) -> dict:
     return state
 
 
-def load_vit(vit: VisionTransformer, path: Path, guidance: str = "prior") -> LoadReport:
+def load_vit(vit: nn.Module, path: Path, guidance: str = "prior") -> LoadReport:
     """Load a ViT file into a whole ViT, position and patch embedding resampled to its grid.
 
     Accepts the layouts that timm converts (its own, the original jx_vit, DeiT and DINOv2 ones),
@@ -62,7 +63,7 @@ def load_vit(vit: VisionTransformer, path: Path, guidance: str = "prior") -> Loa
     state = {name.removeprefix("module."): value for name, value in read_tensors(path).items()}
     bilinear = {"interpolation": "bilinear", "antialias": False} if guidance == "published" else {}
     try:
-        state = checkpoint_filter_fn(state, vit, **bilinear)
+        state = checkpoint_filter(vit)(state, vit, **bilinear)
     except (RuntimeError, AttributeError, TypeError, ValueError) as error:
         reason = str(error).strip().splitlines() or [type(error).__name__]
         raise KeyReIDError(f"weights {path}: cannot be read as a ViT's state dict ({reason[0]})") from error

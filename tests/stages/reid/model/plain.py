@@ -19,8 +19,8 @@ class PlainGlobalBranch(nn.Module):
         super().__init__()
         self.branch = branch
 
-    def forward(self, tokens: Tensor, clip_length: int) -> tuple[Tensor, Tensor, Tensor]:
-        frames = self.branch.norm(self.branch.block(tokens)[:, 0])
+    def forward(self, tokens: Tensor, clip_length: int, **arguments) -> tuple[Tensor, Tensor, Tensor]:
+        frames = self.branch.norm(self.branch.block(tokens, **arguments)[:, 0])
         return self.branch.pool(frames.unflatten(0, (-1, clip_length)))
 
 
