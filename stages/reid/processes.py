@@ -44,9 +44,8 @@ def start_processes(config: TrainConfig) -> Accelerator:
     accelerator = Accelerator(
         cpu=on_cpu,
         mixed_precision=PRECISION[config.precision],
-        gradient_accumulation_plugin=GradientAccumulationPlugin(
-            num_steps=config.optim.accumulate, sync_with_dataloader=False
-        ),
+        # the trainer accumulates by itself, so that groups of batches end where epochs do
+        gradient_accumulation_plugin=GradientAccumulationPlugin(num_steps=1, sync_with_dataloader=False),
         kwargs_handlers=[
             DistributedDataParallelKwargs(broadcast_buffers=False, gradient_as_bucket_view=True),
             InitProcessGroupKwargs(timeout=PATIENCE),

@@ -99,6 +99,7 @@ class Session:
         self.model = KeyReID(model, len(self.persons), len(self.cameras))
         self.position = Position()
         self.best: dict[str, Any] = {}
+        self.saved = 0  # step of the newest training state
 
     # the run, from start or checkpoint to end
 
@@ -139,7 +140,7 @@ class Session:
             waited = time.perf_counter() - mark
             epoch = self.position.epoch
             try:
-                result = self.trainer.step(batch, epoch, signals.received)
+                result = self.trainer.step(batch, epoch, self.position.batch, signals.received)
             except NotFiniteError as error:
                 raise self._not_finite(error) from None
             stop = stop or result.stop
@@ -180,7 +181,7 @@ class Session:
 
     def _due(self) -> bool:
         every = self.config.checkpoint.every_steps
-        return bool(every) and self.position.step % every == 0
+        return bool(every) and self.position.step - self.saved >= every
 
     def _end_of_epoch(self) -> None:
         epoch, config = self.position.epoch, self.config
@@ -199,7 +200,7 @@ class Session:
             "best": self.best,
             "identity": self.identity.as_dict(),
         }
-        path = None
+        self.saved, path = self.position.step, None
         if self.accelerator.is_main_process:
             path = self.checkpoints.save(self.position.step, state, {"epoch": self.position.epoch})
             self.checkpoints.prune(self.best.get("step"))
@@ -237,6 +238,7 @@ class Session:
                 f"({str(error).splitlines()[0]}); undo those that change the network or the optimiser"
             ) from None
         self.position, self.best = Position(**state["position"]), state["best"]
+        self.saved = self.position.step
 
     def _stop(self, number: int) -> None:
         path = self._save() or self.checkpoints.newest()
@@ -247,9 +249,9 @@ class Session:
         order, _ = self.sampler.epoch(self.position.epoch)
         members = [self.tracklets[i].name for i in order[self.position.batch]]
         last = self.checkpoints.newest()
-        parts = ", ".join(f"{k} {v:g}" for k, v in error.details.items() if k.endswith("loss"))
+        parts = ", ".join(f"{k} {v:g}" for k, v in error.details.items() if k != "accuracy")
         return KeyReIDError(
-            f"the loss is not finite at step {self.position.step + 1} ({parts}); "
+            f"loss or gradient is not finite at step {self.position.step + 1} ({parts}); "
             f"batch: {', '.join(members)}; last good checkpoint: {last or 'none'}; "
             "lower train.optim.lr or set train.optim.clip_norm, then resume with --allow-config-change"
         )

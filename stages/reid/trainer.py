@@ -1,6 +1,7 @@
 """One training step, and everything that a training state has to hold."""
 
 import random
+from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -23,10 +24,10 @@ from stages.reid.train_config import TrainConfig
 
 
 class NotFiniteError(Exception):
-    """The loss of a batch is NaN or infinite; `details` are its parts."""
+    """The loss of a batch or its gradient is NaN or infinite; `details` has the numbers."""
 
     def __init__(self, details: dict[str, float]) -> None:
-        super().__init__("loss is not finite")
+        super().__init__("loss or gradient is not finite")
         self.details = details
 
 
@@ -58,31 +59,35 @@ class Trainer:
         if config.compile:
             model.compile(backend=config.compile_backend)
         optimizer = build_optimizer(model, config.optim, scaled=config.precision == "fp16")
-        steps = config.epochs * batches_per_epoch // config.optim.accumulate
+        self.batches = batches_per_epoch
+        steps = config.epochs * -(-batches_per_epoch // config.optim.accumulate)
         self.schedule = Schedule(optimizer, config.schedule, config.epochs, steps)
         self.wrapped, self.optimizer = accelerator.prepare(self.objective, optimizer)
         self.centers = self.objective.center_parameters()
         self.center_optimizer = build_center_optimizer(self.centers, config.optim)
         self.updates = 0  # optimiser steps so far
 
-    def step(self, batch: dict[str, Tensor], epoch: int, stop: int) -> StepResult:
-        """Forward, backward and, unless gradients accumulate, an update.
+    def step(self, batch: dict[str, Tensor], epoch: int, index: int, stop: int) -> StepResult:
+        """Forward, backward and, after every `accumulate` batches and at an epoch's end, an update.
 
-        batch: on the device. stop: signal received by this process, or 0.
-
-        Raises NotFiniteError, in every process and before anything is updated, for a loss that is not finite.
+        batch: on the device. index: of the batch in its epoch. stop: signal received by this process, or 0.
+        Raises NotFiniteError, in every process and before anything is updated, for a loss or a gradient
+        that is not finite.
         """
+        group = self.config.optim.accumulate
+        start = index - index % group
+        size = min(group, self.batches - start)
+        updated = index == start + size - 1
         self.wrapped.train()
         self.schedule.set(epoch, self.updates)
-        with self.accelerator.accumulate(self.wrapped):
+        with nullcontext() if updated else self.accelerator.no_sync(self.wrapped):
             total, parts, output = self.wrapped(batch)
             details, stop = self._shared(parts, stop)
             if not np.isfinite(details["loss"]):
                 raise NotFiniteError(details)
-            self.accelerator.backward(total)
-            updated = self.accelerator.sync_gradients
-            if updated:
-                details["gradient_norm"] = self._update()
+            self.accelerator.backward(total / size)
+        if updated:
+            details["gradient_norm"] = self._update(details)
         return StepResult(details, output, updated, stop)
 
     def _shared(self, parts: dict[str, Tensor], stop: int) -> tuple[dict[str, float], int]:
@@ -98,13 +103,16 @@ class Trainer:
         numbers = values.tolist()
         return dict(zip(parts, numbers[:-1], strict=True)), int(numbers[-1])
 
-    def _update(self) -> float:
+    def _update(self, details: dict[str, float]) -> float:
+        """Change weights, centers and EMA. Returns the norm of the network's gradient before clipping."""
         accelerator, limit = self.accelerator, self.config.optim.clip_norm
         if accelerator.scaler is not None:
             # the centers' optimiser stays outside accelerate, which would update the scaler once for each
             for parameter in self.centers:
                 parameter.grad.div_(accelerator.scaler.get_scale())
-        norm = accelerator.clip_grad_norm_(self.model.parameters(), limit or float("inf"))
+        norm = float(accelerator.clip_grad_norm_(self.model.parameters(), limit or float("inf")))
+        if accelerator.scaler is None and not np.isfinite(norm):  # a scaler skips such a step, as it must
+            raise NotFiniteError({**details, "gradient_norm": norm})
         self.optimizer.step()
         if not accelerator.optimizer_step_was_skipped:
             self.center_optimizer.step()
@@ -113,7 +121,7 @@ class Trainer:
                 self.ema.update(self.model, step=self.updates)
         self.optimizer.zero_grad()
         self.center_optimizer.zero_grad()
-        return float(norm)
+        return norm
 
     def learning_rate(self) -> float:
         """The rate of weights that no factor changes."""

@@ -117,6 +117,9 @@ def test_a_loss_that_is_not_finite_stops_with_step_batch_and_last_good_checkpoin
     assert finish(start(job)) == [2]
     message = (job.run_dir / "error.txt").read_text()
     step = len(records(job.run_dir))
-    assert f"not finite at step {step + 1} " in message and message.count("C1T") + message.count("C2T") == 4
+    assert (
+        f"not finite at step {step + 1} (loss " in message
+        and message.count("C1T") + message.count("C2T") == 4
+    )
     assert f"state-{step:08d}.pt" in message
     assert not (job.run_dir / "model.safetensors").exists()

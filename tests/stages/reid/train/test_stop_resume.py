@@ -29,11 +29,11 @@ def weights(run_dir):
     return [(run_dir / f"{name}.safetensors").read_bytes() for name in ("model", "ema")]
 
 
-@pytest.mark.parametrize(("world", "workers"), [(1, 1), (1, 2), (2, 1)])
+@pytest.mark.parametrize(("world", "workers", "accumulate"), [(1, 1, 1), (1, 2, 3), (2, 1, 1)])
 def test_a_run_killed_at_random_steps_and_resumed_equals_one_never_stopped(
-    once, tiny, tmp_path, world, workers
+    once, tiny, tmp_path, world, workers, accumulate
 ):
-    config = {**SAVES, "loader": {"workers": workers}}
+    config = {**SAVES, "loader": {"workers": workers}, "optim": {"accumulate": accumulate}}
     model = {"drop_path": 0.2}
     whole = once(world=world, train=config, model=model)
     job = Job(tiny, tmp_path / "run", config, model, world=world)
