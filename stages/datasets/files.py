@@ -9,6 +9,7 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 
 from cache.errors import KeyReIDError
+from stages.datasets.matlab import read_numbers
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png")
 # A drive letter, a UNC share or a leading slash: absolute on some system.
@@ -95,21 +96,9 @@ def read_matrix(path: Path, key: str, columns: int | None = None) -> np.ndarray:
 
     columns: how many columns it must have; None: any vector, returned as int64 [n].
     """
-    from scipy.io import loadmat
-
-    try:
-        content = loadmat(path)
-    except OSError as error:
-        raise KeyReIDError(f"{path}: cannot be read: {error.strerror or error}") from error
-    except Exception as error:  # scipy raises over a dozen types on damaged files
-        kind = type(error).__name__
-        raise KeyReIDError(f"{path}: not a readable MATLAB file ({kind}); fetch it again") from error
-    if key not in content:
-        found = ", ".join(k for k in content if not k.startswith("__")) or "nothing"
-        raise KeyReIDError(f"{path}: has no matrix {key!r} but {found}; expected the data set's own file")
-    values = content[key]
-    if not isinstance(values, np.ndarray) or values.dtype.kind not in "iuf" or values.size == 0:
-        raise KeyReIDError(f"{path}: {key} is not a matrix of numbers; expected the data set's own file")
+    values = read_numbers(path, key)
+    if values.size == 0:
+        raise KeyReIDError(f"{path}: {key} is empty; expected the data set's own file")
     if values.dtype.kind == "f" and not (np.isfinite(values) & (values == np.round(values))).all():
         raise KeyReIDError(f"{path}: {key} holds numbers that are not whole; expected indices and labels")
     if np.abs(values.astype(np.float64)).max() > 2**53:
