@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from cache.chunks import CHUNK_BYTES, CHUNK_SHAPE, JOINTS, decode
+from cache.chunks import CHUNK_BYTES, CHUNK_SHAPE, JOINTS, unpack
 from cache.errors import AGAIN, KeyReIDError
 from cache.manifest import MANIFEST, PLAN, Manifest, load_manifest
 from cache.shard import read_rows, read_small
@@ -85,7 +85,7 @@ class PoseCache:
         for i, row in enumerate(rows):
             handle, size = self._handle(self._shard[row]), self._size[row]
             try:
-                flat[i] = np.frombuffer(decode(os.pread(handle, size, self._offset[row])), np.uint8)
+                flat[i] = np.frombuffer(unpack(os.pread(handle, size, self._offset[row])), np.uint8)
             except (ValueError, OSError) as error:
                 where = f"pose cache {self.folder}: heat of {frames[i]} in {self._file(row)}"
                 raise KeyReIDError(f"{where} is damaged ({error}); {AGAIN}") from error
