@@ -81,5 +81,5 @@ def load_vit(vit: nn.Module, path: Path, guidance: str = "prior") -> LoadReport:
         raise KeyReIDError(f"weights {path}: not one entry fits the backbone ({first}); is it the right ViT?")
     vit.load_state_dict({name: state[name] for name in loaded}, strict=False)
     report = LoadReport(path, loaded, sorted(own.keys() - set(loaded)), unused)
-    log.info("%s", report)
+    log.log(logging.WARNING if report.missing else logging.INFO, "%s", report)
     return report

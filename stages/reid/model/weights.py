@@ -58,11 +58,14 @@ def load_model(path: Path, config: ModelConfig | None = None) -> tuple[KeyReID, 
     found = _parse_config(described["config"], path)
     if config is not None:
         refuse_other_config(path, expected=config, found=found)
+    sizes = described["num_persons"], described["num_cameras"]
     with torch.device("meta"):
-        model = KeyReID(found, described["num_persons"], described["num_cameras"])
+        model = KeyReID(found, *sizes)
     wrong = entry_differences({name: _entry(value) for name, value in model.state_dict().items()}, stored)
     if wrong:
         raise KeyReIDError(f"checkpoint {path}: not the weights of its config: {listed(wrong)}")
+    if {name for name, _ in model.named_buffers()} - stored.keys():
+        model = KeyReID(found, *sizes)  # some backbones compute buffers that no file holds
     with safe_open(path, framework="pt") as file:
         # Owned copies: tensors of an open file are views of it.
         model.load_state_dict({name: file.get_tensor(name).clone() for name in stored}, assign=True)

@@ -1,5 +1,6 @@
 """Start weights from a file: what fits is loaded, the rest is listed, nothing at all is an error."""
 
+import stages.compat  # noqa: F401  isort: skip  (before timm)
 import pytest
 import timm
 import torch

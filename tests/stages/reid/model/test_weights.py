@@ -40,6 +40,14 @@ def test_a_saved_network_returns_the_same_features(saved):
     assert frozen == [name for name, p in model.named_parameters() if not p.requires_grad]
 
 
+@pytest.mark.parametrize("backbone", ["eva02_tiny_patch14_224", "beit_base_patch16_224"])
+def test_backbones_with_buffers_of_their_own_come_back_whole(tmp_path, backbone):
+    model = tiny_model(backbone=backbone)
+    loaded, _ = load_model(save_model(model, tmp_path / "model.safetensors"))
+    inputs = tiny_clips(model)
+    assert torch.equal(model.embed(*inputs), loaded.embed(*inputs))
+
+
 def test_nothing_half_written_is_left_behind(saved):
     _, path = saved
     assert sorted(p.name for p in path.parent.iterdir()) == ["model.json", "model.safetensors"]
