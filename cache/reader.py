@@ -15,6 +15,7 @@ from cache.shard import read_rows, read_small
 from cache.writer import shard_attributes
 
 OPEN_FILES = 128  # file handles kept per process; well under the usual limit of 1024
+INDEX = np.dtype([("offset", "<i8"), ("size", "<i4"), ("shard", "<i4"), ("row", "<i4")])
 SMALL_SHARDS = 16  # shards whose keypoints are kept in memory
 
 
@@ -35,11 +36,10 @@ class PoseCache:
     Reads use `pread`, which shares no file position. Nothing is locked and nothing is written.
     """
 
-    def __init__(self, folder: Path, info: Manifest, names: np.ndarray, places: np.ndarray):
+    def __init__(self, folder: Path, info: Manifest, names: np.ndarray, index: np.ndarray):
         self.folder, self.info = folder, info
-        self._order = np.argsort(names, kind="stable")
-        self._names = names[self._order]
-        self._shard, self._row, self._offset, self._size = places.T
+        order = np.argsort(names, kind="stable")
+        self._names, self._index = names[order], index[order]
         self._forget_handles()
 
     @classmethod
@@ -47,7 +47,7 @@ class PoseCache:
         """Open a finished cache. Raises KeyReIDError saying what is missing, damaged or foreign."""
         folder = Path(folder)
         info = load_manifest(_finished(folder))
-        names, places = [], []
+        names, index = [], []
         for number, entry in enumerate(info.shards):
             path = folder / entry.file
             try:
@@ -61,11 +61,13 @@ class PoseCache:
             except (ValueError, OSError) as error:
                 raise KeyReIDError(f"pose cache {folder}: {entry.file}: {error}; {AGAIN}") from error
             names.append(shard.frames)
-            rows = np.arange(entry.rows)
-            places.append(np.stack([np.full_like(rows, number), rows, shard.offsets, shard.sizes], axis=1))
+            part = np.empty(entry.rows, INDEX)
+            part["shard"], part["row"] = number, np.arange(entry.rows)
+            part["offset"], part["size"] = shard.offsets, shard.sizes
+            index.append(part)
         names.append(np.zeros(0, "S1"))
-        places.append(np.zeros((0, 4), np.int64))
-        return cls(folder, info, np.concatenate(names), np.concatenate(places))
+        index.append(np.empty(0, INDEX))
+        return cls(folder, info, np.concatenate(names), np.concatenate(index))
 
     def __len__(self) -> int:
         return len(self._names)
@@ -82,31 +84,30 @@ class PoseCache:
         rows = self._rows(frames)
         heat = np.empty((len(rows), *CHUNK_SHAPE), np.uint8)
         flat = heat.reshape(len(rows), CHUNK_BYTES)
-        for i, row in enumerate(rows):
-            handle, size = self._handle(self._shard[row]), self._size[row]
+        for i, (offset, size, shard, _) in enumerate(self._index[rows].tolist()):
             try:
-                flat[i] = np.frombuffer(unpack(os.pread(handle, size, self._offset[row])), np.uint8)
+                flat[i] = np.frombuffer(unpack(os.pread(self._handle(shard), size, offset)), np.uint8)
             except (ValueError, OSError) as error:
-                where = f"pose cache {self.folder}: heat of {frames[i]} in {self._file(row)}"
+                where = f"pose cache {self.folder}: heat of {frames[i]} in {self.info.shards[shard].file}"
                 raise KeyReIDError(f"{where} is damaged ({error}); {AGAIN}") from error
         return heat
 
     def read(self, frames: Sequence[str]) -> Poses:
         """Heat in [0, 1], keypoints in pixels and frame sizes of `frames`. Raises as `read_heatmaps` does."""
         heat = self.read_heatmaps(frames).astype(np.float32) / np.float32(255.0)
-        small = [(self._small_arrays(self._shard[row]), self._row[row]) for row in self._rows(frames)]
+        places = self._index[self._rows(frames)]
+        small = [(self._small_arrays(place["shard"]), place["row"]) for place in places]
         keypoints = np.array([arrays[0][at] for arrays, at in small], np.float32).reshape(-1, JOINTS, 3)
         sizes = np.array([arrays[1][at] for arrays, at in small], np.int32).reshape(-1, 2)
         return Poses(heat, keypoints, sizes)
 
     def frames(self) -> list[str]:
         """Every frame, in the order in which they were written."""
-        names = np.empty_like(self._names)
-        names[self._order] = self._names
-        return [name.decode() for name in names]
+        order = np.lexsort((self._index["row"], self._index["shard"]))
+        return [name.decode() for name in self._names[order]]
 
     def _find(self, frames: Sequence[str]) -> np.ndarray:
-        """Row of each frame, -1 where unknown; int64 [N]."""
+        """Place of each frame in the index, -1 where unknown; int64 [N]."""
         if not len(self._names) or not len(frames):
             return np.full(len(frames), -1)
         width = self._names.dtype.itemsize
@@ -114,7 +115,7 @@ class PoseCache:
         # Longer names cannot be in the index; comparing at its own width spares copying the index.
         short = wanted.astype(self._names.dtype)
         at = np.minimum(np.searchsorted(self._names, short), len(self._names) - 1)
-        return np.where((self._names[at] == short) & (wanted == short), self._order[at], -1)
+        return np.where((self._names[at] == short) & (wanted == short), at, -1)
 
     def _rows(self, frames: Sequence[str]) -> np.ndarray:
         rows = self._find(frames)
@@ -126,9 +127,6 @@ class PoseCache:
                 + "; was it made for another data set? run keyreid extract-poses"
             )
         return rows
-
-    def _file(self, row: int) -> str:
-        return self.info.shards[self._shard[row]].file
 
     def _handle(self, shard: int) -> int:
         if self._owner != os.getpid():

@@ -4,6 +4,8 @@
     keypoints   float32 [F, 17, 3]       x, y in pixels of the frame, score
     frame_size  int32   [F, 2]           height, width
     frames      bytes   [F]              POSIX path relative to the data root, UTF-8
+    places      int64   [F, 2]           position and bytes of each frame's chunk in this very file, as the
+                                         library's own index has them (which takes it milliseconds to list)
 
 Everything that is not heat is checksummed too: chunks by fletcher32, the library's own structures by the
 checksums of the 1.10 file format. Attributes are fixed-length strings, which live inside those structures
@@ -68,6 +70,7 @@ def build_shard(
             ("keypoints", keypoints.astype("<f4")),
             ("frame_size", frame_size.astype("<i4")),
             ("frames", names),
+            ("places", chunk_places(heat)),
         ):
             step = (min(rows, SMALL_CHUNK), *values.shape[1:])
             file.create_dataset(name, data=values, chunks=step, compression="gzip", fletcher32=True)
@@ -78,8 +81,27 @@ def build_shard(
         return file.id.get_file_image()
 
 
-def read_rows(path: Path | io.BytesIO) -> ShardRows:
-    """Open a shard and read its index. Raises ValueError (one line) where it is not a whole shard."""
+def chunk_places(heat: h5py.Dataset) -> np.ndarray:
+    """Position in the file and stored bytes of each frame's chunk, int64 [F, 2], from HDF5's own index.
+
+    Raises ValueError where a chunk was never written.
+    """
+    places = np.full((len(heat), 2), -1, np.int64)
+
+    def note(chunk) -> None:
+        places[chunk.chunk_offset[0]] = chunk.byte_offset, chunk.size
+
+    heat.id.chunk_iter(note)
+    if len(places) and places.min() < 0:
+        raise ValueError(f"heat of frame {int(places.min(axis=1).argmin())} is missing")
+    return places
+
+
+def read_rows(path: Path | io.BytesIO, thorough: bool = False) -> ShardRows:
+    """Open a shard and read its index. Raises ValueError (one line) where it is not a whole shard.
+
+    thorough: also compare where its chunks are with HDF5's own index.
+    """
     try:
         with h5py.File(path, "r") as file:
             if int(file.attrs.get("schema", -1)) != SCHEMA:
@@ -91,14 +113,11 @@ def read_rows(path: Path | io.BytesIO) -> ShardRows:
             shapes = [file[name].shape for name in ("heatmaps", "keypoints", "frame_size")]
             if shapes != [(rows, *CHUNK_SHAPE), (rows, JOINTS, 3), (rows, 2)]:
                 raise ValueError(f"shapes {shapes} do not fit {rows} frames")
-            places = np.full((rows, 2), -1, np.int64)
-
-            def note(chunk) -> None:
-                places[chunk.chunk_offset[0]] = chunk.byte_offset, chunk.size
-
-            heat.id.chunk_iter(note)
-            if rows and places.min() < 0:
-                raise ValueError(f"heat of frame {int(places.min(axis=1).argmin())} is missing")
+            places = file["places"][:]
+            if places.shape != (rows, 2):
+                raise ValueError(f"places {places.shape} do not fit {rows} frames")
+            if thorough and not np.array_equal(places, chunk_places(heat)):
+                raise ValueError("places are not where the library's index has them")
     except (OSError, KeyError, RuntimeError, TypeError, json.JSONDecodeError) as error:
         raise ValueError(f"not a whole shard: {str(error).splitlines()[0]}") from error
     return ShardRows(attributes, frames, places[:, 0].copy(), places[:, 1].astype(np.int32))

@@ -34,7 +34,7 @@ def check_shard(folder: Path, number: int, plan: Manifest) -> ShardEntry:
         raise ValueError(f"{len(data)} bytes, the manifest says {entry.bytes}")
     if entry.sha256 and digest != entry.sha256:
         raise ValueError(f"SHA-256 differs from the manifest's{_where(data)}")
-    shard = read_rows(io.BytesIO(data))
+    shard = read_rows(io.BytesIO(data), thorough=True)
     attributes = shard_attributes(plan, number)
     if shard.attributes != attributes:
         keys = [k for k in sorted(attributes) if shard.attributes.get(k) != attributes[k]]
@@ -65,7 +65,7 @@ def _check_arrays(data: bytes) -> None:
 def _where(data: bytes) -> str:
     """What a damaged shard's own checksums say, as far as they can tell."""
     try:
-        shard = read_rows(io.BytesIO(data))
+        shard = read_rows(io.BytesIO(data), thorough=True)
     except ValueError:
         return " (index or attributes are damaged)"
     for frame, offset, size in zip(shard.frames, shard.offsets, shard.sizes, strict=True):
