@@ -21,6 +21,7 @@ from stages.reid.ranking import rank_protocols, write_ranking
 from stages.reid.report import figures, headline
 
 __all__ = ["EvalConfig", "RerankConfig", "embed_dataset", "pack", "run", "score"]
+METRICS = "metrics.json"
 log = logging.getLogger(__name__)
 
 
@@ -32,7 +33,7 @@ def run(model, batches: Iterable, dataset: Dataset, config: EvalConfig, folder: 
     """
     folder.mkdir(parents=True, exist_ok=True)
     # Never the scores of an earlier run beside new embeddings.
-    (folder / "metrics.json").unlink(missing_ok=True)
+    (folder / METRICS).unlink(missing_ok=True)
     embeddings = embed_dataset(model, batches, dataset, config, **about)
     embeddings.save(folder / "embeddings.npz")
     score(embeddings, config, folder)
@@ -101,6 +102,8 @@ def score(embeddings: Embeddings, config: EvalConfig, folder: Path | None = None
     The first protocol is the headline: its ranking is written, its figures are in `line`.
     Raises KeyReIDError when no query has a right answer.
     """
+    if folder is not None:
+        (folder / METRICS).unlink(missing_ok=True)  # written last: it stands for the whole
     kept = bool(np.isin(embeddings.query, embeddings.gallery).any())
     protocols = protocols_for(kept, config.protocols)
     report = {
@@ -127,9 +130,9 @@ def score(embeddings: Embeddings, config: EvalConfig, folder: Path | None = None
         folder.mkdir(parents=True, exist_ok=True)
         write_queries(folder / QUERIES, details)
         write_ranking(folder / "ranking.json", embeddings, ranking)
-        temporary = folder / "metrics.json.tmp"
+        temporary = folder / f"{METRICS}.tmp"
         temporary.write_text(json.dumps(report, indent=1))
-        temporary.replace(folder / "metrics.json")
+        temporary.replace(folder / METRICS)
     return report
 
 

@@ -312,3 +312,10 @@ def test_reranking_is_an_option_of_scoring():
     )
     assert reranked["rerank"]["k1"] == 4 and plain["rerank"] is None
     assert reranked["protocols"]["official"]["mAP"] > plain["protocols"]["official"]["mAP"]
+
+
+def test_scores_of_before_do_not_stay_when_scoring_fails(tmp_path):
+    score(embeddings(), EvalConfig(), tmp_path)
+    with pytest.raises(KeyReIDError):
+        score(embeddings(), EvalConfig(distance="visible"), tmp_path)
+    assert not (tmp_path / "metrics.json").exists()
