@@ -61,7 +61,8 @@ class Embeddings:
             raise KeyReIDError(f"{where}: visibility has shape {shape}; expected {count, self.parts}")
         if self.parts and self.global_width + self.parts * self.part_width != self.features.shape[1]:
             raise KeyReIDError(
-                f"{where}: {self.features.shape[1]} columns, not {self.global_width} + {self.parts} equal parts"
+                f"{where}: {self.features.shape[1]} columns; expected {self.global_width} and "
+                f"{self.parts} parts of equal width"
             )
         for name in ("query", "gallery"):
             rows = getattr(self, name)
