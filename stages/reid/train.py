@@ -243,6 +243,8 @@ class Session:
     def _stop(self, number: int) -> None:
         path = self._save() or self.checkpoints.newest()
         log.info("stopped by signal %d after step %d; resume from %s", number, self.position.step, path)
+        if self.accelerator.is_main_process:
+            print(f"stopped after step {self.position.step}; resume: {self.folder}", file=sys.stderr)
         raise SystemExit(StopSignals.EXIT_CODES.get(number, 1))
 
     def _not_finite(self, error: NotFiniteError) -> KeyReIDError:
