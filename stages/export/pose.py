@@ -20,15 +20,12 @@ class Heatmaps(nn.Module):
     def __init__(self, estimator: HRNetEstimator):
         super().__init__()
         self.network = estimator.network
-        self.swap = not estimator.to_rgb  # the network was trained on BGR
-        self.register_buffer("mean", estimator.mean.clone(), persistent=False)
-        self.register_buffer("std", estimator.std.clone(), persistent=False)
+        self.register_buffer("scale", estimator.scale.view(3, 1, 1).clone(), persistent=False)
+        self.register_buffer("shift", estimator.shift.view(3, 1, 1).clone(), persistent=False)
 
     def forward(self, images: Tensor) -> Tensor:
-        pixels = images.permute(0, 3, 1, 2).float()
-        if self.swap:
-            pixels = pixels.flip(1)
-        return self.network.head.forward(self.network.extract_feat((pixels - self.mean) / self.std))
+        pixels = images.flip(-1).permute(0, 3, 1, 2).float()  # the estimator takes BGR
+        return self.network.head.forward(self.network.extract_feat(pixels * self.scale + self.shift))
 
 
 def export(config: PoseConfig, path: Path) -> float:
@@ -41,21 +38,29 @@ def export(config: PoseConfig, path: Path) -> float:
     spec = load_spec(config.estimator)
     weights, sha256 = find_weights(spec, config.weights)
     estimator = HRNetEstimator(spec, weights, padding=config.padding, channels_last=False)
-    width, height = estimator.input_size
-    scale = [float(value) for value in estimator.codec.scale_factor]
+    return write(estimator, {"estimator": spec.name, "weights_sha256": sha256}, path)
+
+
+def write(estimator: HRNetEstimator, names: dict[str, str], path: Path) -> float:
+    """`export` of a network in hand. names: estimator and weights_sha256, for the metadata."""
     metadata = {
         "what": "pose network of KeyRe-ID",
         "keyreid": importlib.metadata.version("keyreid"),
-        "estimator": spec.name,
-        "weights_sha256": sha256,
-        "input_size": [width, height],
+        **names,
+        "input_size": list(estimator.input_size),
         "padding": estimator.padding,
-        "heatmap_scale": scale,
+        "heatmap_scale": [float(value) for value in estimator.codec.scale_factor],
         "grid": [GRID_WIDTH, GRID_HEIGHT],
     }
-    draw = torch.Generator().manual_seed(0)
-    batches = [
+    example, *checks = samples(estimator, (2, 1, 3))
+    return write_onnx(Heatmaps(estimator), example, "heatmaps", "images", metadata, path, checks)
+
+
+def samples(estimator: HRNetEstimator, sizes: tuple[int, ...], seed: int = 0) -> list[dict[str, Tensor]]:
+    """Random inputs of several batch sizes."""
+    draw = torch.Generator().manual_seed(seed)
+    width, height = estimator.input_size
+    return [
         {"images": torch.randint(0, 256, (n, height, width, 3), dtype=torch.uint8, generator=draw)}
-        for n in (2, 1, 3)
+        for n in sizes
     ]
-    return write_onnx(Heatmaps(estimator), batches[0], "heatmaps", "images", metadata, path, batches[1:])

@@ -15,8 +15,8 @@ from cache.errors import KeyReIDError
 from cache.files import explain
 
 KINDS = ("flat", "ivf", "hnsw")
-_TRAINING = 256  # training vectors per centroid at most; FAISS would drop more
-_PROBED = 16  # cells read of 4 sqrt(N): measured in benchmarks/search.py
+_TRAINING = 64  # training vectors per centroid; FAISS asks for 39 or more
+_PROBED = 64  # cells read, of 4 sqrt(N): recall is measured by benchmarks/search.py
 _BEAM = 128  # HNSW candidates kept while searching, and while building
 
 

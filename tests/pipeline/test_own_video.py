@@ -117,7 +117,10 @@ def test_mistakes_are_one_line(own, tmp_path):
             "made for other tracklets",
         ),
         (("calibrate", own / "door.h5"), "tracker's ids"),
-        (("search", "--gallery", own / "yard.h5", "--query", "0001", "--threshold", "x"), "--threshold x"),
+        (
+            ("search", "--gallery", own / "yard.h5", "--query", "yard-0001", "--threshold", "x"),
+            "expected a distance",
+        ),
     ):  # fmt: skip
         with pytest.raises(KeyReIDError, match=message) as caught:
             call(*words)

@@ -76,7 +76,7 @@ def difference(model, path, sample) -> float:
 @pytest.mark.parametrize(
     "config",
     [
-        {"guidance": "published", "part_specific": True, "parts": 3},
+        {"guidance": "published", "parts": 3},
         {"global_only": True},
     ],
     ids=["published", "global"],
