@@ -1,8 +1,8 @@
 """Stage one against the bare network, and against mmpose's own loop.
 
-    python benchmarks/extract.py                          # walkers and HRNet-W32, this machine's device
-    python benchmarks/extract.py --layouts                # also: which workers x threads is best here
-    python benchmarks/extract.py --memory                 # also: peak memory for 10x the frames
+    python -m benchmarks.extract                          # walkers and HRNet-W32, this machine's device
+    python -m benchmarks.extract --layouts                # also: which workers x threads is best here
+    python -m benchmarks.extract --memory                 # also: peak memory for 10x the frames
 
 Every side runs on the same frames and the same cores: one worker, pinned to as many cores as it has
 threads, which is its share of a machine whose cores are all at work. Sides take turns; medians are printed.
@@ -184,7 +184,15 @@ def memory(given: argparse.Namespace, folder: Path, console: Console) -> None:
     """Peak resident memory of a whole extraction of N and of 10 N frames, each in a fresh process."""
     table = Table("frames", "peak memory", title="walkers, 1 worker")
     for times in (1, 10):
-        command = [sys.executable, __file__, "--measure", str(times), "--data-root", str(given.data_root)]
+        command = [
+            sys.executable,
+            "-m",
+            "benchmarks.extract",
+            "--measure",
+            str(times),
+            "--data-root",
+            str(given.data_root),
+        ]
         peak = subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()
         table.add_row(peak[0], f"{int(peak[1]) / 1024:.0f} MB")
     console.print(table)

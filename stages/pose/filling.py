@@ -8,6 +8,8 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cached_property
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
@@ -43,8 +45,11 @@ class Work:
 
     def rows(self, number: int) -> range:
         """Rows of the sources that belong to a shard."""
-        start = sum(len(run) for run in self.runs[:number])
-        return range(start, start + len(self.runs[number]))
+        return range(self._starts[number], self._starts[number + 1])
+
+    @cached_property
+    def _starts(self) -> list[int]:
+        return list(accumulate((len(run) for run in self.runs), initial=0))
 
 
 Describe = Callable[[Mapping[str, Any]], Recipe]
