@@ -21,7 +21,8 @@ def progress_bar(what: str, unit: str) -> Iterator[Callable[[int, int], None]]:
         TextColumn("{task.fields[speed]}"),
         TimeRemainingColumn(),
     )
-    bar = Progress(*columns, console=Console(stderr=True))
+    console = Console(stderr=True)
+    bar = Progress(*columns, console=console, disable=not console.is_terminal)
     task = bar.add_task(what, total=None, speed="")
 
     def report(done: int, total: int) -> None:

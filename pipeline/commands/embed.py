@@ -32,6 +32,9 @@ PATH = click.Path(path_type=Path)
 @click.option("--half", is_flag=True, help="Store features in half precision: half the size.")
 @click.option("--estimator", help="Pose network. Default: the one of the run.")
 @click.option("--pose-weights", type=PATH, help="Its weights file.")
+@click.option(
+    "--redo-poses", is_flag=True, help="Throw away a pose cache of other frames or another network."
+)
 @click.option("--workers", type=click.IntRange(0), help="Reading processes. Default: as in the run.")
 @click.option("--device", default="auto", show_default=True, help="cpu, cuda, cuda:1, ...")
 def command(
@@ -47,6 +50,7 @@ def command(
     half: bool,
     estimator: str | None,
     pose_weights: Path | None,
+    redo_poses: bool,
     workers: int | None,
     device: str,
 ) -> None:
@@ -69,7 +73,7 @@ def command(
     chosen = _subset(data, subset or ("all" if tracklets else "test"))
     embedder = Embedder(checkpoint, _pose(checkpoint, estimator, pose_weights), device)
     folder = cache or Path("poses") / (dataset or root.resolve().name)
-    poses = _poses(embedder, data, folder)
+    poses = _poses(embedder, data, folder, own=tracklets is not None, redo=redo_poses)
     gallery = embedder.gallery(data, chosen, poses, camera, workers)
     gallery.save(output, half)
     width = gallery.embeddings.features.shape[1]
@@ -105,31 +109,42 @@ def _pose(checkpoint: Path, estimator: str | None, weights: Path | None):
     return (pose or PoseConfig()).model_copy(update=changes)
 
 
-def _poses(embedder, data, folder: Path):
-    """The pose cache: opened where it is finished and holds the frames, else made by stage one."""
+def _poses(embedder, data, folder: Path, own: bool, redo: bool):
+    """The pose cache, made by stage one where there is none.
+
+    own: TRACKLETS, which a new import may have changed: stage one then compares the cache with the frames.
+    """
     from cache import PoseCache
     from cache.manifest import MANIFEST
     from stages.pose.config import load_spec
     from stages.pose.extract import run
 
-    if not (folder / MANIFEST).is_file():
-        if embedder.pose is None:
-            raise KeyReIDError(
-                f"{folder}: no pose cache, and no config.yaml beside the checkpoint names a pose network; "
-                "give --cache, or --estimator"
-            )
-        run(data, embedder.pose, folder)
+    config = embedder.pose
+    wanted = None if config is None else load_spec(config.estimator).name
+    ready = (folder / MANIFEST).is_file() and not redo
+    if not ready and config is None:
+        raise KeyReIDError(
+            f"{folder}: no pose cache, and no config.yaml beside the checkpoint names a pose network; "
+            "give --cache, or --estimator"
+        )
+    if not ready:
+        run(data, config.model_copy(update={"force": redo}), folder)
     poses = PoseCache.open(folder)
     missing = poses.missing(data.frames())
     if missing:
         raise KeyReIDError(
             f"pose cache {folder}: {len(missing)} frames are missing, the first is {missing[0]}: it was made "
-            "for other tracklets; name another folder with --cache"
+            "for other tracklets; name another folder with --cache, or use --redo-poses"
         )
-    wanted = None if embedder.pose is None else load_spec(embedder.pose.estimator).name
     if wanted is not None and poses.info.estimator != wanted:
         raise KeyReIDError(
             f"pose cache {folder}: made with {poses.info.estimator}, the run with {wanted}; name another "
-            f"folder with --cache, or say --estimator {poses.info.estimator}"
+            f"folder with --cache, use --redo-poses, or say --estimator {poses.info.estimator}"
         )
+    if ready and own and config is not None:
+        try:
+            run(data, config, folder)
+        except KeyReIDError as error:
+            raise KeyReIDError(f"{error}; keyreid embed does that with --redo-poses") from error
+        poses = PoseCache.open(folder)
     return poses

@@ -38,7 +38,8 @@ def run(
     """Cut the tracklets of `tracks` from `source` (video file or folder of images) into the new folder `out`.
 
     force: replace an `out` that this function made before. progress: called with crops written and in all.
-    `out` appears whole or not at all. Memory: one frame, and 36 bytes per box of the track file.
+    `out` appears whole or not at all. Memory: two frames, however long the video, and
+    at most a quarter of a kilobyte per box of the track file, read whole to know the length of each track.
     Raises KeyReIDError naming the file, and the line or frame, of the first thing that is wrong.
     """
     _check_out(out, force)

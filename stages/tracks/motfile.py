@@ -26,7 +26,7 @@ _GROUND_TRUTH = 9
 
 @dataclass
 class Boxes:
-    """One row per used box, in the order of the file; 36 bytes each, however long the video.
+    """One row per used box, in the order of the file; 36 bytes each.
 
     frame: int32. track: int64. box: int32 [N, 4], left, top, right, bottom in px, the last two not
     included, neither padded nor clipped. line: int64, 1-based. left_out: why rows were not used, how many.

@@ -1,6 +1,7 @@
 """From one's own video to a ranked answer, through the command line."""
 
 import json
+import shutil
 
 import cv2
 import numpy as np
@@ -9,6 +10,7 @@ from click.testing import CliRunner
 
 from cache.errors import KeyReIDError
 from pipeline.cli import keyreid
+from stages.reid.gallery import Gallery
 from tests.stages.pose import tiny
 from tests.stages.reid.own import write_run
 
@@ -80,6 +82,21 @@ def test_embedding_again_takes_the_poses_that_are_there(own):
         "--cache", own / "poses/door", "--half",
     )  # fmt: skip
     assert "3 tracklets" in out and (own / "poses/door/manifest.json").stat().st_mtime_ns == before
+
+
+def test_poses_of_frames_that_have_changed_are_not_used(own, tmp_path):
+    words = ["embed", tmp_path / "door", "--checkpoint", own / "run", "-o", tmp_path / "g.h5"]
+    words += ["--cache", tmp_path / "poses"]
+    shutil.copytree(own / "door", tmp_path / "door")
+    call(*words)
+    before = Gallery.load(tmp_path / "g.h5").embeddings.features
+    for frame in (tmp_path / "door/door-0001").rglob("*.jpg"):
+        cv2.imwrite(str(frame), np.full((256, 128, 3), 90, np.uint8))
+    with pytest.raises(KeyReIDError, match="--redo-poses"):
+        call(*words)
+    call(*words, "--redo-poses")
+    after = Gallery.load(tmp_path / "g.h5").embeddings.features
+    assert np.array_equal(before[1:], after[1:]) and not np.allclose(before[0], after[0])
 
 
 def test_calibration_on_a_labelled_set_serves_the_search(own, walkers_tiny, tmp_path):
