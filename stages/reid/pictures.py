@@ -56,7 +56,7 @@ def ranking_picture(path: Path, lists: Sequence[tuple[Match, Sequence[Match]]], 
             for spine in axis.spines.values():
                 spine.set(color=color, linewidth=4)
             sign = {True: "✓ ", False: "✗ "}.get(match.right, "")
-            mark = "query" if place == 0 else f"{place} {sign}{match.distance:.3g}"
+            mark = "query" if place == 0 else f"{place}: {sign}{match.distance:.3g}"
             axis.set_title(mark, fontsize=8, color=color)
             axis.set_xlabel(match.label, fontsize=7)
     _save(figure, path, title)
