@@ -19,13 +19,14 @@ import platform
 import statistics
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 
 from stages.reid.distances import distance_rows
 from stages.reid.embeddings import Embeddings
 from stages.reid.gallery import Gallery
-from stages.reid.index import build_index, import_faiss, search_index
+from stages.reid.index import build_index, import_faiss, ivf_cells, search_index
 from stages.reid.metrics import score_ranking
 from stages.reid.topk import smallest
 
@@ -35,8 +36,8 @@ BATCH = 256
 KINDS = ("flat", "ivf", "hnsw", "SQfp16", "PCA128,SQfp16", "IVF{cells},SQfp16", "PCA128,IVF{cells},PQ64x4fs")
 
 
-def embeddings_like(count: int, width: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
-    """Gallery float32 [count, width] and 512 queries of the same persons, made as the module says."""
+def embeddings_like(count: int, width: int, seed: int = 0) -> np.ndarray:
+    """Float32 [count + 512, width]: a gallery and 512 queries of its persons, made as the module says."""
     rng = np.random.default_rng(seed)
     directions = min(DIRECTIONS, width)
     spread = np.sqrt(1 / np.arange(1, directions + 1)).astype(np.float32)
@@ -51,19 +52,17 @@ def embeddings_like(count: int, width: int, seed: int = 0) -> tuple[np.ndarray, 
         own = np.stack(draws)[place]
         return (own + np.sqrt(0.5) * rng.standard_normal(own.shape, np.float32)) @ basis
 
-    features = np.empty((count, width), np.float32)
+    features = np.empty((count + 2 * BATCH, width), np.float32)
     for start in range(0, count, 16384):
         stop = min(start + 16384, count)
         features[start:stop] = block(np.arange(start, stop) // 4 % persons)
-    return features, block(rng.permutation(persons)[: 2 * BATCH])
+    features[count:] = block(rng.permutation(persons)[np.arange(2 * BATCH) % persons])
+    return features
 
 
-def exact_search(features: np.ndarray, queries: np.ndarray) -> Callable[[int, int], np.ndarray]:
+def exact_search(joined: np.ndarray, count: int) -> Callable[[int, int], np.ndarray]:
     """A function from a range of queries to the rows of their K nearest, by this project's exact search."""
-    joined = np.concatenate([features, queries])
-    values = Embeddings(joined, *[np.empty(0)] * 5)
-    distances = distance_rows(values, np.arange(len(joined)), "euclidean")
-    count = len(features)
+    distances = distance_rows(Embeddings(joined, *[np.empty(0)] * 5), np.arange(len(joined)), "euclidean")
 
     def search(start: int, stop: int) -> np.ndarray:
         block = distances(np.arange(count + start, count + stop))
@@ -91,24 +90,30 @@ def bytes_per_row(index) -> float:
     return faiss.downcast_index(storage).sa_code_size() + links + ids
 
 
+def available_gb() -> float:
+    """Memory that can be had without swapping."""
+    lines = dict(line.split(":") for line in Path("/proc/meminfo").read_text().splitlines())
+    return int(lines["MemAvailable"].split()[0]) * 1024 / 1e9
+
+
 def speed(count: int, width: int, rounds: int, seconds: float, skip: set[str]) -> None:
     """One table: every kind of index on `count` embeddings."""
-    need = 3.2 * count * width * 4 / 1e9
-    free = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 1e9
+    need, free = 2.3 * count * width * 4 / 1e9, available_gb()
     title = f"{count:,} embeddings, {width:,} wide"
     if need > free:
         print(f"\n{title}: left out, needs about {need:.0f} GB of memory, {free:.0f} GB are free")
         return
-    features, queries = embeddings_like(count, width)
-    exact = exact_search(features, queries)
+    joined = embeddings_like(count, width)
+    features, queries = joined[:count], joined[count:]
+    exact = exact_search(joined, count)
     truth = np.concatenate([exact(start, start + 64) for start in range(0, 2 * BATCH, 64)])
     print(f"\n{title} ({features.nbytes / 1e9:.2f} GB); queries/s one by one, and in blocks of {BATCH}")
     print(f"{'index':28} {'bytes/row':>9} {'build s':>8} {'recall@10':>9} {'one by one':>10} {'x exact':>8}"
           f" {'blocks':>8} {'x exact':>8}")  # fmt: skip
-    cells = max(1, min(round(4 * np.sqrt(count)), count // 40))
+    cells = ivf_cells(count)
     shown = False
     for kind in KINDS:
-        if kind in skip:
+        if kind in skip or ("PCA128" in kind and width <= 128):
             continue
         name = kind.format(cells=cells)
         began = time.perf_counter()

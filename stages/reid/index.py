@@ -16,7 +16,7 @@ from cache.files import explain
 
 KINDS = ("flat", "ivf", "hnsw")
 _TRAINING = 64  # training vectors per centroid; FAISS asks for 39 or more
-_PROBED = 64  # cells read, of 4 sqrt(N): recall is measured by benchmarks/search.py
+_PROBED = 64  # cells read, of 2 sqrt(N): recall is measured by benchmarks/search.py
 _BEAM = 128  # HNSW candidates kept while searching, and while building
 
 
@@ -34,8 +34,12 @@ def import_faiss():
 
 def factory(kind: str, count: int) -> str:
     """FAISS's own description of a kind, for a gallery of `count` rows."""
-    cells = max(1, min(round(4 * math.sqrt(count)), count // 40))
-    return {"flat": "Flat", "ivf": f"IVF{cells},Flat", "hnsw": "HNSW32,Flat"}.get(kind, kind)
+    return {"flat": "Flat", "ivf": f"IVF{ivf_cells(count)},Flat", "hnsw": "HNSW32,Flat"}.get(kind, kind)
+
+
+def ivf_cells(count: int) -> int:
+    """Cells for a gallery of `count` rows: training and filling take time in proportion to count x cells."""
+    return max(1, min(round(2 * math.sqrt(count)), count // 40))
 
 
 def build_index(features: np.ndarray, kind: str = "flat", seed: int = 0):
