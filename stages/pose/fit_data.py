@@ -35,7 +35,7 @@ def _film_place(seed: int, place: int) -> Pool:
         build = replace(
             draw_build(rng),
             girth=float(np.clip(rng.normal(1.1, 0.25), 0.75, 1.8)),
-            stride=float(rng.uniform(0.0, 0.48) if rng.random() < 0.6 else rng.uniform(0.0, 0.1)),
+            stride=float(rng.uniform(0.25, 0.5) if rng.random() < 0.7 else rng.uniform(0.0, 0.25)),
             cadence=float(rng.uniform(0.9, 2.2)),  # few frames, unlike each other
             elbow=float(rng.uniform(0.05, 1.2)),
             lean=float(rng.uniform(-0.05, 0.2)),
