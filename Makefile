@@ -22,7 +22,7 @@ REQUIREMENTS := $(wildcard requirements/*.txt)
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help setup demo synthesize doctor extract-poses train eval ablation test lint bench clean
+.PHONY: help setup demo synthesize doctor extract-poses train eval report ablation docs test lint bench clean
 
 help:  ## list the targets
 	@echo "usage: make TARGET [DATASET=walkers] [DATA=data/DATASET] [RUN=folder] [WORKERS=n] [NPROC=1] [ARGS='...']"
@@ -65,6 +65,17 @@ eval: setup  ## score a run (RUN, or the newest of DATASET)
 
 ablation: setup  ## train and score variants of the network on walkers
 	@$(KEYREID) ablation $(if $(WORKERS),--workers $(WORKERS)) $(ARGS)
+
+report: setup  ## write the HTML report of an evaluated run again (RUN, or the newest of DATASET)
+	@$(KEYREID) report $(if $(RUN),"$(RUN)") $(COMMON) $(ARGS)
+
+docs: $(VENV)/.docs  ## build the documentation in site/, checked for broken links
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet $(ARGS)
+	@echo "open site/index.html"
+
+$(VENV)/.docs: $(VENV)/.installed
+	@$(BIN)/python -m pip install -q --disable-pip-version-check -r requirements/docs.txt
+	@touch $@
 
 test: setup  ## run the tests (real data, where KEYREID_REAL_DATA names its folder)
 	@$(BIN)/python -m pytest $(ARGS)
