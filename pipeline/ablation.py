@@ -22,7 +22,6 @@ from stages.config import StrictModel
 
 PROTOCOL = "queries-kept"  # rectangular AP with the queries in the gallery
 RESULT = "result.json"
-SETS = ("all", "clean", "occluded")
 SCORES = ("mAP", "rank1")
 
 
@@ -136,7 +135,10 @@ def _train_and_score(job: Job, root: Path, cache_folder: Path, threads: int) -> 
 
 
 def query_halves(root: Path, names: np.ndarray, query: np.ndarray) -> dict[str, np.ndarray]:
-    """Rows of all queries, of those without an occluder, and of those with one (walkers.json names them)."""
+    """Rows of all queries, of those without an occluder, and of those with one (walkers.json names them).
+
+    A half without a query is left out.
+    """
     path = root / "walkers.json"
     try:
         occluded = set(json.loads(path.read_text())["occluded_tracklets"])
@@ -145,8 +147,9 @@ def query_halves(root: Path, names: np.ndarray, query: np.ndarray) -> dict[str, 
             f"{path}: cannot tell which tracklets are occluded ({error}); ablation needs walkers, made by "
             "keyreid synthesize"
         ) from None
-    hidden = np.array([str(names[row]) in occluded for row in query])
-    return {"all": query, "clean": query[~hidden], "occluded": query[hidden]}
+    hidden = np.array([str(names[row]) in occluded for row in query], bool)
+    halves = {"all": query, "clean": query[~hidden], "occluded": query[hidden]}
+    return {name: rows for name, rows in halves.items() if len(rows)}
 
 
 def summary(results: Sequence[Mapping]) -> dict[str, dict[str, tuple[float, float]]]:
@@ -156,7 +159,7 @@ def summary(results: Sequence[Mapping]) -> dict[str, dict[str, tuple[float, floa
     for variant in variants:
         mine = [result for result in results if result["variant"] == variant]
         table[variant] = {}
-        for part in SETS:
+        for part in mine[0]["scores"]:
             for score in SCORES:
                 values = 100 * np.array([result["scores"][part][score] for result in mine])
                 spread = float(values.std(ddof=1)) if len(values) > 1 else 0.0
@@ -180,6 +183,8 @@ def plot(table: Mapping[str, Mapping[str, tuple[float, float]]], path: Path, tit
     axis = figure.subplots()
     places = np.arange(len(table))[::-1]
     for offset, part, color, marker in ((0.14, "clean", "#2166ac", "o"), (-0.14, "occluded", "#b2182b", "s")):
+        if any(f"{part} mAP" not in row for row in table.values()):
+            continue
         cells = [row[f"{part} mAP"] for row in table.values()]
         means, spreads = np.array(cells).T
         axis.errorbar(means, places + offset, xerr=spreads, fmt=marker, color=color, capsize=3, label=part)

@@ -109,7 +109,9 @@ def _check_sources(
 ) -> Sources:
     """What every frame is now. Frames that an earlier run checked and nobody touched are not read again."""
     threads = max(cores(), 2)
-    known = before.parts["frames"] if before is not None else {}
+    known = before.parts.get("frames") if before is not None else None
+    if not isinstance(known, Mapping):  # no cache yet, or one that stage one did not make
+        known = {}
     records = None
     if known.get("names") == planning.frames_digest(frames):
         records = load_records(folder / SOURCES, len(frames))
