@@ -6,8 +6,10 @@ larger for testing; persons int64 [B]; cameras int64 [B], -1 unknown; erased flo
 keys int64 [B]; for testing also tracklet int64 [B].
 """
 
+import os
 import re
 import signal
+import threading
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -185,10 +187,27 @@ class Batches:
         return len(self.loader)
 
     def __iter__(self) -> Iterator[Batch]:
-        for batch in self.loader:
-            if "problem" in batch:
-                raise KeyReIDError(batch["problem"])
-            yield self.loader.dataset.finish(batch, self.device)
+        batches = iter(self.loader)
+        try:
+            while (batch := self._next(batches)) is not None:
+                if "problem" in batch:
+                    raise KeyReIDError(batch["problem"])
+                yield self.loader.dataset.finish(batch, self.device)
+        finally:
+            del batches  # ends the workers now, not when the last traceback is forgotten
+
+    @staticmethod
+    def _next(batches: Iterator[Batch]) -> Batch | None:
+        try:
+            return next(batches, None)
+        except RuntimeError as error:
+            if "DataLoader worker" not in str(error):
+                raise
+            reason = str(error).splitlines()[0]
+        raise KeyReIDError(
+            f"a reading process ended by itself ({reason}); it was killed, or memory ran out: "
+            "lower train.loader.workers"
+        )
 
 
 def _whole(batch: Batch) -> Batch:
@@ -196,10 +215,21 @@ def _whole(batch: Batch) -> Batch:
 
 
 def _start_worker(_: int) -> None:
-    """Workers leave signals to the main process, which tells them when to end."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    """Workers leave Ctrl-C and SIGTERM to the main process, and obey its own SIGTERM alone.
+
+    A terminal or a batch system signals the whole group of processes, and the main process still needs
+    its workers, to finish the step.
+    """
     cv2.setNumThreads(0)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+    threading.Thread(target=_obey_parent, args=(os.getppid(),), daemon=True).start()
+
+
+def _obey_parent(parent: int) -> None:
+    while signal.sigwaitinfo({signal.SIGTERM}).si_pid != parent:
+        pass
+    os._exit(0)
 
 
 def _batches(

@@ -5,7 +5,8 @@ import logging
 import shutil
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import closing, nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from stages.reid.checkpoint import CheckpointFolder
 from stages.reid.data.reader import FrameIndex
 from stages.reid.data.sampler import BatchStream, IdentitySampler
 from stages.reid.loader import (
+    Batch,
     TrainingClips,
     camera_index,
     check_cache,
@@ -72,6 +74,9 @@ def run(
     """
     accelerator = start_processes(train)
     try:
+        if resume and not callable(run_dir) and CheckpointFolder(Path(run_dir) / CHECKPOINTS, 1).states():
+            # the weights come from the checkpoint, so the file that training started from may be gone
+            model = model.model_copy(update={"pretrained": False, "vit_path": None})
         session = Session(train, model, dataset, cache, accelerator)
         folder = run_folder(accelerator, run_dir)
         return session.run(folder, resume, allow_config_change, show_progress)
@@ -115,14 +120,8 @@ class Session:
         show = main and (sys.stderr.isatty() if show_progress is None else show_progress)
         total = self.config.epochs * self.sampler.batches
         self.monitor = Monitor(folder, total, self.position.step, show) if main else None
-        try:
-            if self.monitor:
-                self.monitor.__enter__()
-            with StopSignals() as signals:
-                self._train(signals)
-        finally:
-            if self.monitor:
-                self.monitor.__exit__()
+        with self.monitor or nullcontext(), StopSignals() as signals:
+            self._train(signals)
         self._finish()
         return folder
 
@@ -135,8 +134,12 @@ class Session:
             self.accelerator.num_processes,
         )
         loader = training_loader(self._training_clips(), stream, self.config.loader, self.accelerator.device)
+        with closing(iter(loader)) as batches:  # an error ends the workers, too
+            self._steps(batches, signals)
+
+    def _steps(self, batches: Iterator[Batch], signals: StopSignals) -> None:
         stop, mark = 0, time.perf_counter()
-        for batch in loader:
+        for batch in batches:
             waited = time.perf_counter() - mark
             epoch = self.position.epoch
             try:

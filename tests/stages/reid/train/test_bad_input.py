@@ -111,9 +111,12 @@ def test_another_number_of_classes_or_another_network_is_never_resumed(stopped):
 
 
 def test_a_loss_that_is_not_finite_stops_with_step_batch_and_last_good_checkpoint(tiny, tmp_path):
-    job = Job(
-        tiny, tmp_path / "run", {"optim": {"name": "sgd", "lr": 1e18}, "checkpoint": {"every_steps": 1}}
-    )
+    config = {
+        "optim": {"name": "sgd", "lr": 1e18},
+        "checkpoint": {"every_steps": 1},
+        "loader": {"workers": 2},
+    }
+    job = Job(tiny, tmp_path / "run", config)
     assert finish(start(job)) == [2]
     message = (job.run_dir / "error.txt").read_text()
     step = len(records(job.run_dir))

@@ -170,6 +170,16 @@ def test_frames_that_break_during_training_are_one_line_that_names_one(data, tmp
     assert "\n" not in str(caught.value)
 
 
+def test_a_worker_that_is_killed_is_an_error_and_not_a_hang(data):
+    stream = [[(i % 20, i)] * 8 for i in range(500)]
+    batches = iter(training_loader(clips_of(data), stream, LoaderConfig(workers=1)))
+    next(batches)
+    (worker,) = multiprocessing.active_children()
+    worker.kill()
+    with pytest.raises(KeyReIDError, match=r"reading process ended.*train.loader.workers"):
+        list(batches)
+
+
 def test_a_cache_without_some_frames_is_an_error_that_names_one(data, tmp_path):
     ds, cache = data
     few = list(ds.train[0].frames)
