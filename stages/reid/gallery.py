@@ -58,6 +58,14 @@ class Gallery:
         """SHA-256 of the weights that made the features."""
         return self.about["checkpoint"]["sha256"]
 
+    def check_header(self) -> None:
+        """Raises KeyError, TypeError or ValueError where the header lacks what a search asks for."""
+        about = self.about
+        texts = [about[name] for name in ("camera", "distance", "dataset")]
+        texts += [about["checkpoint"]["path"], self.checkpoint, about["poses"]["weights_sha256"]]
+        if not all(isinstance(text, str) for text in texts) or not isinstance(about["labelled"], bool):
+            raise ValueError("the header has values of another type")
+
     def save(self, path: Path, half: bool = False) -> Path:
         """Write the file whole or not at all. half: features as float16, half the size."""
         values = self.embeddings
@@ -128,11 +136,10 @@ class Gallery:
                 **arrays,
             )
             gallery = cls(embeddings, texts["camera_names"], frames, Path(header["root"]))
-            if not (
-                isinstance(gallery.checkpoint, str) and len(gallery.camera_names) == len(frames) == len(rows)
-            ):
+            gallery.check_header()
+            if not (len(gallery.camera_names) == len(frames) == len(rows) and all(frames)):
                 raise ValueError("rows disagree")
-        except (OSError, KeyError, ValueError, TypeError, AttributeError, RuntimeError) as error:
+        except (OSError, KeyError, ValueError, TypeError, AttributeError, RuntimeError, MemoryError) as error:
             kind = type(error).__name__
             raise KeyReIDError(
                 f"{path}: not a gallery, or damaged ({kind}); make it with keyreid embed"

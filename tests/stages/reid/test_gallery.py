@@ -1,5 +1,6 @@
 """Gallery files: whole round trips, damage named, files of different networks kept apart."""
 
+import json
 from dataclasses import replace
 
 import h5py
@@ -48,6 +49,10 @@ def test_features_beyond_half_precision_are_refused(tmp_path):
         lambda path: change(path, lambda f: f.__delitem__("names")),
         lambda path: change(path, lambda f: f.attrs.__setitem__("header", "{}")),
         lambda path: change(path, lambda f: f.attrs.__setitem__("header", "[")),
+        lambda path: change(path, lambda f: rewrite(f, "poses", {})),
+        lambda path: change(path, lambda f: rewrite(f, "checkpoint", {"sha256": 3, "path": "x"})),
+        lambda path: change(path, lambda f: rewrite(f, "labelled", "yes")),
+        lambda path: change(path, lambda f: f["offsets"].__setitem__(3, f["offsets"][4])),
         lambda path: change(path, lambda f: f["features"].__setitem__((0, 0), np.nan)),
         lambda path: change(path, lambda f: (f.__delitem__("offsets"), f.__setitem__("offsets", [0, 1]))),
         lambda path: change(path, lambda f: (f.__delitem__("persons"), f.__setitem__("persons", [1]))),
@@ -58,6 +63,10 @@ def test_a_damaged_gallery_is_named(tmp_path, damage):
     damage(path)
     with pytest.raises(KeyReIDError, match=r"g\.h5"):
         Gallery.load(path)
+
+
+def rewrite(file, name, value):
+    file.attrs["header"] = json.dumps(json.loads(file.attrs["header"]) | {name: value})
 
 
 def change(path, edit):
