@@ -49,7 +49,7 @@ def test_the_same_seed_gives_the_same_weights_with_0_1_and_2_workers_and_from_me
             {},
             {"train": {"loader": {"workers": 1}}},
             {"train": {"loader": {"workers": 2, "prefetch": 3}}},
-            {"train": {"loader": {"workers": 1, "memory_mb": 100}}},
+            {"train": {"loader": {"workers": 1, "memory_mb": 100, "start": "forkserver"}}},
         )
     ]
     assert weights[0] == weights[1] == weights[2] == weights[3]
@@ -142,6 +142,14 @@ def test_validation_holds_identities_out_and_chooses_among_last_and_ema(once):
     assert json.loads((folder / "best.json").read_text())["extra"]["validation"]["mean_ap"] == pytest.approx(
         best
     )
+
+
+def test_two_processes_validate_and_choose_as_one_does(once):
+    config = {"validation": {"share": 0.4, "every_epochs": 1}, "checkpoint": {"choose": "validation"}}
+    one, two = (once(world=world, train=config) for world in (1, 2))
+    best = [json.loads((folder / "best.json").read_text())["extra"]["validation"] for folder in (one, two)]
+    assert best[0]["step"] == best[1]["step"]
+    assert best[0]["mean_ap"] == pytest.approx(best[1]["mean_ap"], abs=1e-6)
 
 
 def test_centers_of_both_branches_are_trained(once):
