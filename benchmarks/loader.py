@@ -27,11 +27,12 @@ from PIL import Image
 from cache import PoseCache
 from cache.writer import write_cache
 from stages.reid.data import augment
+from stages.reid.data.clip_batches import TrainingClips
 from stages.reid.data.clips import training_clips
 from stages.reid.data.keyed import sample_keys, uniform
 from stages.reid.data.reader import FrameIndex
 from stages.reid.data.sampler import BatchStream, IdentitySampler
-from stages.reid.loader import TrainingClips, disk_reader, training_loader
+from stages.reid.loader import disk_reader, training_loader
 from stages.reid.model import ModelConfig
 from stages.reid.part_maps import PartGroups, joints_to_parts
 from stages.reid.train_config import AugmentConfig, LoaderConfig, SamplerConfig

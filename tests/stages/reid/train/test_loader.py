@@ -12,16 +12,10 @@ import torch
 from cache import PoseCache
 from cache.errors import KeyReIDError
 from cache.writer import write_cache
+from stages.reid.data.clip_batches import TrainingClips, camera_index
 from stages.reid.data.reader import DiskReader, FrameIndex, MemoryReader
 from stages.reid.data.sampler import BatchStream, IdentitySampler
-from stages.reid.loader import (
-    TrainingClips,
-    camera_index,
-    disk_reader,
-    map_grid,
-    test_loader,
-    training_loader,
-)
+from stages.reid.loader import disk_reader, map_grid, test_loader, training_loader
 from stages.reid.model import KeyReID, ModelConfig
 from stages.reid.part_maps import PartGroups, joints_to_parts
 from stages.reid.train_config import AugmentConfig, LoaderConfig, SamplerConfig
@@ -168,16 +162,6 @@ def test_frames_that_break_during_training_are_one_line_that_names_one(data, tmp
     with pytest.raises(KeyReIDError, match=r"\dC\dT\d+F\d+.jpg.*cut short") as caught:
         batches_of((replace(ds, root=tmp_path), cache), workers=workers)
     assert "\n" not in str(caught.value)
-
-
-def test_a_worker_that_is_killed_is_an_error_and_not_a_hang(data):
-    stream = [[(i % 20, i)] * 8 for i in range(500)]
-    batches = iter(training_loader(clips_of(data), stream, LoaderConfig(workers=1)))
-    next(batches)
-    (worker,) = multiprocessing.active_children()
-    worker.kill()
-    with pytest.raises(KeyReIDError, match=r"reading process ended.*train.loader.workers"):
-        list(batches)
 
 
 def test_a_cache_without_some_frames_is_an_error_that_names_one(data, tmp_path):

@@ -25,6 +25,10 @@ def wait_for_step(run_dir, step, processes):
     raise AssertionError(f"the run ended before step {step}")
 
 
+def workers_of(pid):
+    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
 def weights(run_dir):
     return [(run_dir / f"{name}.safetensors").read_bytes() for name in ("model", "ema")]
 
@@ -58,10 +62,9 @@ def test_a_signal_saves_and_ends_with_its_exit_code(once, tiny, tmp_path, number
     job = Job(tiny, tmp_path / "run", config)
     processes = start(job)
     wait_for_step(job.run_dir, 3, processes)
-    pid = processes[0].pid
-    workers = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    workers = workers_of(processes[0].pid)
     assert workers
-    for target in (*map(int, workers), pid):  # as a terminal does on Ctrl-C, and a batch system on cancel
+    for target in (*workers, processes[0].pid):  # as a terminal does on Ctrl-C, and a batch system on cancel
         os.kill(target, number)
     assert finish(processes) == [code]
     (state,) = (job.run_dir / "checkpoints").glob("state-*.pt")
@@ -76,3 +79,14 @@ def test_a_signal_to_one_process_stops_all(tiny, tmp_path):
     os.kill(processes[1].pid, signal.SIGTERM)
     assert finish(processes) == [143, 143]
     assert CheckpointFolder(job.run_dir / "checkpoints", 2).newest() is not None
+
+
+def test_a_killed_worker_ends_the_run_with_one_line(tiny, tmp_path):
+    job = Job(tiny, tmp_path / "run", {"epochs": 500, "loader": {"workers": 1}})
+    processes = start(job)
+    wait_for_step(job.run_dir, 2, processes)
+    os.kill(workers_of(processes[0].pid)[0], signal.SIGKILL)
+    assert finish(processes) == [2]
+    message = (job.run_dir / "error.txt").read_text()
+    assert "reading process ended by itself" in message and "train.loader.workers" in message
+    assert "\n" not in message

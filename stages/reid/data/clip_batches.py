@@ -1,0 +1,163 @@
+"""Batches of clips as workers make them: read, moved, not yet normalised."""
+
+import re
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch.utils.data import Dataset
+
+from cache.errors import KeyReIDError
+from stages.reid.data import augment
+from stages.reid.data.clips import consecutive_clips, training_clips
+from stages.reid.data.keyed import uniform
+from stages.reid.data.reader import MAP_SIZE, FrameIndex, FrameReader
+from stages.reid.model.config import ModelConfig
+from stages.reid.part_maps import PartGroups
+from stages.reid.train_config import AugmentConfig
+
+Batch = dict[str, Any]
+_CLIP_SALT = 0
+
+
+def patch_grid(model: ModelConfig) -> tuple[int, int]:
+    """Patches of a frame, down and across."""
+    named = re.search(r"patch(\d+)", model.backbone)
+    patch = model.backbone_args.get("patch_size", int(named.group(1)) if named else 16)
+    sides = (patch, patch) if isinstance(patch, int) else tuple(patch)
+    return tuple(max(1, side // p) for side, p in zip(model.image_size, sides, strict=True))
+
+
+def map_grid(model: ModelConfig) -> tuple[int, int]:
+    """Grid on which part maps are moved: at least that of the cache, a multiple of the patch grid."""
+    return tuple(g * -(-least // g) for g, least in zip(patch_grid(model), MAP_SIZE, strict=True))
+
+
+def camera_index(cameras: Sequence[int | None], known: Sequence[int]) -> np.ndarray:
+    """Position of each camera in `known`, int64, -1 for one that is not there."""
+    place = {camera: i for i, camera in enumerate(known)}
+    return np.array([place.get(camera, -1) for camera in cameras], dtype=np.int64)
+
+
+class Clips(Dataset):
+    """What training and test clips share: reading, geometry, the layout of a batch."""
+
+    def __init__(
+        self, reader: FrameReader, model: ModelConfig, mean: Sequence[float], std: Sequence[float]
+    ) -> None:
+        self.reader, self.frames = reader, model.clip_length
+        self.size, self.grid = tuple(model.image_size), map_grid(model)
+        self.groups = PartGroups.of(model.parts)
+        self.published = model.guidance == "published"
+        self.mean, self.std = tuple(mean), tuple(std)
+        self.fill, self.pool = (0.0, 0.0, 0.0), (1, 1)
+
+    def assemble(self, rows: np.ndarray, draws: augment.Draws) -> Batch:
+        """pixels, rectangles, part_maps and erased of clips; rows: int [B, T] of the reader's index."""
+        frames, maps = self.reader.read(rows.ravel())
+        pixels = augment.move_frames(frames, draws)
+        heat, shown = augment.move_maps(maps, draws, self.size, self.groups.flip, self.grid, self.pool)
+        if self.published:
+            heat = augment.published_range(heat, shown)
+        erased = (draws.erased[:, 2] > 0).astype(np.float32)
+        return {
+            "pixels": torch.from_numpy(pixels.reshape(*rows.shape, *pixels.shape[1:])),
+            "rectangles": torch.from_numpy(draws.erased.reshape(*rows.shape, 4)),
+            "part_maps": torch.from_numpy(heat.reshape(*rows.shape, *heat.shape[1:])),
+            "erased": torch.from_numpy(erased.reshape(rows.shape)),
+        }
+
+    def finish(self, batch: Batch, device: torch.device | str = "cpu") -> Batch:
+        """What is left to do outside of the workers: move to the device, then bytes to normalised images.
+
+        Workers hand on bytes, a quarter of what floats would be.
+        """
+        rectangles = batch.pop("rectangles").flatten(0, 1).numpy()
+        batch = {name: value.to(device, non_blocking=True) for name, value in batch.items()}
+        pixels = batch.pop("pixels")
+        return {"images": augment.normalise(pixels, rectangles, self.mean, self.std, self.fill), **batch}
+
+    def batch(self, samples: list) -> Batch:
+        raise TypeError("use a subclass")
+
+    def __getitems__(self, samples: list) -> Batch:
+        """A whole batch at once. A mistake in the data comes back as {"problem": message}: a worker's
+        exception would reach the main process as a page of traceback."""
+        try:
+            return self.batch(samples)
+        except KeyReIDError as error:
+            return {"problem": str(error)}
+
+
+class TrainingClips(Clips):
+    """One random clip of each tracklet asked for, augmented; samples are (tracklet, key)."""
+
+    def __init__(
+        self,
+        reader: FrameReader,
+        index: FrameIndex,
+        persons: np.ndarray,
+        cameras: np.ndarray,
+        model: ModelConfig,
+        config: AugmentConfig,
+        mean: Sequence[float],
+        std: Sequence[float],
+    ) -> None:
+        """persons: training labels int64 of each tracklet. cameras: int64, -1 unknown."""
+        super().__init__(reader, model, mean, std)
+        self.config, self.fill = config, config.erase_fill
+        # the network pools to its patch grid; done here, workers have a fraction of the work
+        self.pool = tuple(g // p for g, p in zip(self.grid, patch_grid(model), strict=True))
+        self.starts, self.lengths = index.starts, index.lengths
+        self.persons, self.cameras = persons, cameras
+
+    def batch(self, samples: list[tuple[int, int]]) -> Batch:
+        tracklets, keys = np.array(samples, dtype=np.int64).T
+        draws = uniform(keys, _CLIP_SALT, self.frames)
+        rows = self.starts[tracklets, None] + training_clips(self.lengths[tracklets], draws)
+        geometry = augment.draw(keys, self.frames, self.config, self.size)
+        return {
+            **self.assemble(rows, geometry),
+            "persons": torch.from_numpy(self.persons[tracklets]),
+            "cameras": torch.from_numpy(self.cameras[tracklets]),
+            "keys": torch.from_numpy(keys.copy()),
+        }
+
+
+class TestClips(Clips):
+    """Every clip of every tracklet, as it is; samples are clip numbers."""
+
+    __test__ = False  # not a test case, whatever its name
+
+    def __init__(
+        self,
+        reader: FrameReader,
+        index: FrameIndex,
+        persons: np.ndarray,
+        cameras: np.ndarray,
+        model: ModelConfig,
+        mean: Sequence[float],
+        std: Sequence[float],
+        stride: int | None = None,
+        cap: int | None = None,
+    ) -> None:
+        super().__init__(reader, model, mean, std)
+        clips = [consecutive_clips(int(n), model.clip_length, stride, cap) for n in index.lengths]
+        counts = [len(c) for c in clips]
+        self.tracklets = np.repeat(np.arange(len(clips)), counts)
+        self.rows = np.concatenate([start + c for start, c in zip(index.starts, clips, strict=True)])
+        self.persons, self.cameras = persons, cameras
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def batch(self, samples: list[int]) -> Batch:
+        rows, tracklets = self.rows[samples], self.tracklets[samples]
+        return {
+            **self.assemble(rows, augment.identity(rows.size)),
+            "persons": torch.from_numpy(self.persons[tracklets]),
+            "cameras": torch.from_numpy(self.cameras[tracklets]),
+            "keys": torch.zeros(len(rows), dtype=torch.int64),
+            "tracklet": torch.from_numpy(tracklets),
+        }
