@@ -5,10 +5,12 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from pipeline.ablation import AblationConfig
 from pipeline.config import Recipe
 from stages.datasets.walkers.config import WalkersConfig
 from stages.pose.config import EstimatorSpec
 from stages.report.config import ReportConfig
+from stages.tracks.config import CutConfig
 
 HEAD = """# Configuration reference
 
@@ -20,6 +22,8 @@ command line, by its dotted key: `--set train.epochs=3`. This page is made from 
 OTHERS = (
     ("Pose networks", "`configs/pose/NAME.yaml`, chosen by `pose.estimator`.", EstimatorSpec),
     ("Walkers", "The options of `keyreid synthesize`, with dashes for underscores.", WalkersConfig),
+    ("Tracks", "The options of `keyreid import-mot`, with dashes for underscores.", CutConfig),
+    ("Ablation", "`configs/ablation.yaml`, or another file given to `keyreid ablation`.", AblationConfig),
     ("Report", "How much a report shows (`stages.report.build.run`).", ReportConfig),
 )
 BOUNDS = {"minimum": "≥ {}", "exclusiveMinimum": "> {}", "maximum": "≤ {}", "exclusiveMaximum": "< {}"}

@@ -1,0 +1,237 @@
+"""The fenced blocks of Markdown files, and how each kind is executed.
+
+A comment `<!-- needs: WHAT -->` before a block says that it needs something that is not here: its
+commands are parsed, options and values included, and not run. A block tagged `text`, or not at all, is no
+command.
+"""
+
+import os
+import re
+import shlex
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar
+
+import click
+import yaml
+
+from pipeline.cli import keyreid
+from pipeline.config import CONFIGS, Recipe
+from pipeline.recipe_file import check
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+KINDS = ("bash", "python", "yaml", "text", "")
+FENCE = re.compile(r"^( *)(`{3,}|~{3,})(.*)$")
+NEEDS = re.compile(r"<!-- needs: (.+?) -->")
+ASSIGNMENT = re.compile(r"[A-Z_]+=")
+SUBSTITUTION = re.compile(r"\$\([^()]*\)")
+TOOLS = ("keyreid", "make")
+NOT_REPEATED = (
+    "source .venv/bin/activate",
+    "make test",
+    "make lint",
+    "make docs",
+)  # they run, or this is them
+ONCE = ("make demo",)  # what several documents begin with; the working folder is made by it
+
+# Small enough for seconds, whatever a command says: appended to it.
+TINY = [
+    word
+    for value in (
+        "model.backbone_args={patch_size: 16, depth: 2, embed_dim: 32, num_heads: 2}",
+        "model.image_size=[64, 32]",
+        "train.epochs=1",
+        "train.sampler.identities=2",
+        "train.sampler.tracklets=2",
+        "train.schedule.warmup_epochs=0",
+    )
+    for word in ("--set", value)
+]
+ABLATION = {
+    "recipe": "walkers",
+    "seeds": [1],
+    "set": TINY[1::2],
+    "variants": {"a": [], "b": ["model.kps=false"]},
+}
+SMALL = {
+    "train": [*TINY, "--epochs", "1"],
+    "demo": TINY,
+    "ablation": ["--config", "small-ablation.yaml", "--workers", "1"],
+}
+# Defaults of `synthesize`, for commands that call it themselves.
+WALKERS = {
+    "identities": 4,
+    "cameras": 2,
+    "tracklets": 2,
+    "min_frames": 4,
+    "max_frames": 5,
+    "distractors": 2,
+    "junk": 2,
+    "workers": 1,
+}
+
+
+@dataclass(frozen=True)
+class Block:
+    """A fenced block. line: that of its first row, from 1. needs: what is not here, or ""."""
+
+    file: Path
+    line: int
+    kind: str
+    text: str
+    needs: str
+
+    @property
+    def place(self) -> str:
+        return f"{self.file.relative_to(ROOT)}, line {self.line}"
+
+
+def read_blocks(path: Path) -> list[Block]:
+    """All fenced blocks of a Markdown file, in order. Raises AssertionError for one that never ends."""
+    blocks: list[Block] = []
+    opened: tuple[int, str, str, str] | None = None
+    inside: list[str] = []
+    before = ""
+    for number, row in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+        found = FENCE.match(row)
+        if opened is None and found:
+            needs = NEEDS.fullmatch(before.strip())
+            opened = (number, found[2], found[3].strip(), needs[1] if needs else "")
+        elif opened is not None and found and found[2].startswith(opened[1]) and not found[3].strip():
+            blocks.append(Block(path, opened[0] + 1, opened[2].split(" ")[0], "\n".join(inside), opened[3]))
+            opened, inside, before = None, [], ""
+        elif opened is not None:
+            inside.append(row)
+        elif row.strip():
+            before = row
+    assert opened is None, f"{path}: the block that begins in line {opened[0]} never ends"
+    return blocks
+
+
+def commands(text: str) -> list[str]:
+    """The logical lines of a shell block: continued ones joined, comments and empty ones left out."""
+    joined = re.sub(r"\s*\\\n\s*", " ", text)
+    return [line.strip() for line in joined.splitlines() if line.strip() and not line.strip().startswith("#")]
+
+
+def parse_words(words: list[str]) -> None:
+    """Check a `keyreid` command as click does, without running it. Raises click.ClickException."""
+    command, context = keyreid, click.Context(keyreid, info_name="keyreid")
+    words = words[1:]
+    while isinstance(command, click.Group):
+        name = next((w for w in words if not w.startswith("-")), None)
+        if name is None:
+            return
+        assert name in command.list_commands(context), f"{name} is no command"
+        command, words = command.get_command(context, name), words[words.index(name) + 1 :]
+        if {"-h", "--help"} & set(words):
+            return
+        context = (
+            command.make_context(name, list(words), parent=context)
+            if not hasattr(command, "commands")
+            else click.Context(command, info_name=name, parent=context)
+        )
+
+
+def keyreid_lines(words: list[str]) -> list[list[str]]:
+    """The `keyreid` commands that a `make` command stands for; empty for targets that call none."""
+    call = ["make", "--no-print-directory", "-n", "-C", str(ROOT), "VENV=/nowhere", *words[1:]]
+    told = subprocess.run(call, capture_output=True, text=True, check=False)
+    assert told.returncode == 0, told.stderr
+    marks = ("/nowhere/bin/keyreid ", "-m pipeline ")
+    found = []
+    for line in told.stdout.splitlines():
+        for mark in marks:
+            if mark in line:
+                found.append(["keyreid", *shlex.split(line.split(mark, 1)[1])])
+    return found
+
+
+def check_marked(block: Block) -> int:
+    """Parse the commands of a block that cannot run here; the number of commands."""
+    done = subprocess.run(["bash", "-n"], input=block.text, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, f"{block.place}: {done.stderr}"
+    number = 0
+    for line in commands(block.text):
+        words = shlex.split(SUBSTITUTION.sub("", line), comments=True)
+        if words and words[0] in TOOLS:
+            for call in keyreid_lines(words) if words[0] == "make" else [words]:
+                parse_words(call)
+            number += 1
+    return number
+
+
+class Runner:
+    """Executes blocks in one working folder, in this process: torch is imported once.
+
+    Names set by a shell block hold in later blocks of the same file, as for a reader at one terminal.
+    """
+
+    done: ClassVar[set[tuple[Path, str]]] = set()
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.settings: list[str] = []
+        self.names: dict = {"__name__": "docs"}
+
+    def run(self, block: Block) -> None:
+        """Execute a block. Raises whatever goes wrong in it."""
+        before = Path.cwd()
+        os.chdir(self.folder)
+        try:
+            if block.kind == "python":
+                exec(compile(block.text, block.place, "exec"), self.names)
+            elif block.kind == "yaml":
+                check_recipe(block)
+            elif block.kind == "bash":
+                for line in commands(block.text):
+                    self.line(line, block)
+        finally:
+            os.chdir(before)
+
+    def line(self, line: str, block: Block) -> None:
+        """One shell command. The shell expands its words; the program itself runs here."""
+        tool = line.split()[0]
+        if any(line.startswith(known) for known in NOT_REPEATED) or (self.folder, line) in self.done:
+            return
+        if line in ONCE:
+            self.done.add((self.folder, line))
+        if ASSIGNMENT.match(tool):
+            self.settings.append(line)
+        elif tool in TOOLS:
+            words = self.expand(line)
+            for call in keyreid_lines(words) if tool == "make" else [words]:
+                self.keyreid(call)
+        elif tool == "python":
+            environment = os.environ | {"PYTHONPATH": str(ROOT)}
+            subprocess.run([sys.executable, *self.expand(line)[1:]], check=True, env=environment)
+        else:
+            raise AssertionError(
+                f"{block.place}: no way to run {line!r} here; mark the block with what it needs"
+            )
+
+    def expand(self, line: str) -> list[str]:
+        """The words of a command after expansion by bash, with the names set so far."""
+        tool = line.split()[0]
+        script = [*self.settings, f'{tool}() {{ printf "%s\\0" {tool} "$@"; }}', line]
+        told = subprocess.run(
+            ["bash", "-euc", "\n".join(script)], capture_output=True, text=True, check=False
+        )
+        assert told.returncode == 0, f"{line}: {told.stderr}"
+        return told.stdout.split("\0")[:-1]
+
+    def keyreid(self, words: list[str]) -> None:
+        """Run a `keyreid` command, made small."""
+        words = [*words[1:], *SMALL.get(words[1], [])]
+        try:
+            keyreid.main(words, prog_name="keyreid", standalone_mode=False)
+        except SystemExit as stop:
+            assert not stop.code, f"keyreid {shlex.join(words)}: exit code {stop.code}"
+
+
+def check_recipe(block: Block) -> None:
+    """A yaml block is a recipe, or sections of one: valid over the recipe of walkers."""
+    base = yaml.safe_load((CONFIGS / "walkers.yaml").read_text(encoding="utf-8"))
+    check(Recipe, base | yaml.safe_load(block.text), block.place)

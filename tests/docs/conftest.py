@@ -1,0 +1,47 @@
+"""One working folder for all documents: walkers, their poses, a trained run, and a video with its tracks."""
+
+from pathlib import Path
+
+import cv2
+import pytest
+import yaml
+
+from tests.docs.blocks import ABLATION, ROOT, WALKERS, Block, Runner
+
+FPS = 10
+
+
+@pytest.fixture(scope="session")
+def work(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What a reader has after the quick start, made small."""
+    from pipeline.commands import synthesize
+
+    for parameter in synthesize.command.params:
+        if parameter.name in WALKERS:
+            parameter.default = WALKERS[parameter.name]
+    folder = tmp_path_factory.mktemp("docs")
+    for name in ("configs", "examples", "benchmarks"):
+        (folder / name).symlink_to(ROOT / name)
+    (folder / "small-ablation.yaml").write_text(yaml.safe_dump(ABLATION))
+    Runner(folder).run(Block(ROOT / "README.md", 1, "bash", "make demo", ""))
+    for camera in ("door", "yard"):
+        film(folder, camera)
+    return folder
+
+
+def film(folder: Path, camera: str) -> None:
+    """A video in which two walkers stand side by side, and its tracks as any tracker writes them."""
+    people = sorted((folder / "data/walkers/bbox_test").iterdir())[-2:]
+    number = {"door": 1, "yard": 2}[camera]
+    clips = [sorted(person.glob(f"*C{number}T0001F*.jpg"))[:4] for person in people]
+    video = cv2.VideoWriter(str(folder / f"{camera}.mp4"), cv2.VideoWriter_fourcc(*"mp4v"), FPS, (320, 256))
+    rows = []
+    for frame in range(8):
+        canvas = cv2.imread(str(clips[0][0]))[:1, :1].repeat(256, 0).repeat(320, 1)
+        for track, clip in enumerate(clips):
+            left = 10 + 160 * track
+            canvas[:, left : left + 128] = cv2.imread(str(clip[frame % len(clip)]))
+            rows.append(f"{frame + 1},{track + 1},{left},0,128,256,0.9,1,1")
+        video.write(canvas)
+    video.release()
+    (folder / f"{camera}.txt").write_text("\n".join(rows) + "\n")
