@@ -14,6 +14,7 @@ from cache.errors import KeyReIDError
 from cache.manifest import COCO_JOINTS
 from stages.pose import geometry
 from stages.pose.config import EstimatorSpec
+from stages.pose.decoding import decode
 from stages.pose.weights import load_into
 
 GRID = (GRID_WIDTH, GRID_HEIGHT)
@@ -194,8 +195,7 @@ class HRNetEstimator:
     def keypoints(self, maps: np.ndarray, affines: Sequence[np.ndarray]) -> np.ndarray:
         """x, y in pixels of the frame and score, float32 [N,17,3], from the network's maps [N,17,h,w]."""
         found = np.empty((len(maps), JOINTS, 3), np.float32)
-        for i, (heat, affine) in enumerate(zip(maps, affines, strict=True)):
-            points, scores = self.codec.decode(heat)
-            found[i, :, :2] = geometry.apply(geometry.invert(affine), points[0])
-            found[i, :, 2] = scores[0]
+        points, found[..., 2] = decode(self.codec, maps)
+        back = np.array([geometry.invert(affine) for affine in affines])
+        found[..., :2] = np.einsum("nij,nkj->nki", back[:, :, :2], points) + back[:, None, :, 2]
         return found

@@ -118,7 +118,7 @@ def _read(task: ShardTask, estimator, rows: range) -> tuple[np.ndarray, list[np.
 
 def _pack(estimator, heat, maps, affines, sizes) -> tuple[list[bytes], np.ndarray, np.ndarray]:
     """Chunks, keypoints [N,17,3] and frame sizes [N,2] (height, width) of a batch."""
-    chunks = [encode(frame) for frame in quantise(heat)]
+    chunks = [encode(quantise(frame)) for frame in heat]
     return chunks, estimator.keypoints(maps, affines), np.array(sizes, np.int32)[:, ::-1]
 
 

@@ -1,5 +1,6 @@
 """A joint's heat lies where the joint is in the frame, whatever the network's input was."""
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -48,6 +49,13 @@ def test_a_frame_of_the_inputs_size_is_left_alone():
     assert np.allclose(affine, [[1, 0, 0], [0, 1, 0]])
     image = np.random.default_rng(0).integers(0, 255, (256, 128, 3), np.uint8)
     assert geometry.warp_frame(image, affine, (128, 256)) is image
+
+
+def test_a_frame_of_the_inputs_proportions_is_resized_as_it_would_be_warped():
+    image = np.random.default_rng(0).integers(0, 255, (256, 128, 3), np.uint8)
+    affine = geometry.frame_to_input((128, 256), (64, 128))
+    warped = cv2.warpAffine(image, affine, (64, 128), flags=cv2.INTER_LINEAR)
+    assert np.abs(geometry.warp_frame(image, affine, (64, 128)).astype(int) - warped).max() <= 1
 
 
 @pytest.mark.parametrize("frame", [(128, 256), (100, 100), (300, 120), (64, 128)])
