@@ -84,9 +84,9 @@ def by_heat(embeddings: Embeddings, names: list[str]) -> Groups | None:
         return None
     row = {str(name): i for i, name in enumerate(embeddings.names)}
     values = {name: float(embeddings.visibility[row[name]].mean()) for name in names}
-    cuts = np.unique(np.quantile(list(values.values()), [0.25, 0.5, 0.75]).round(4))
-    edges = [0.0, *cuts.tolist(), 1.0]
-    titles = [f"heat {a:.2f} to {b:.2f}" for a, b in itertools.pairwise(edges)]
+    cuts = np.unique(np.quantile(list(values.values()), [0.25, 0.5, 0.75]).round(3))
+    edges = [min(values.values()), *cuts.tolist(), max(values.values())]
+    titles = [f"heat {a:.3f} to {b:.3f}" for a, b in itertools.pairwise(edges)]
     group = {name: int(np.searchsorted(cuts, value, side="left")) for name, value in values.items()}
     return Groups("heat", titles, group, values)
 
