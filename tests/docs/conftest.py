@@ -1,5 +1,6 @@
 """One working folder for all documents: walkers, their poses, a trained run, and a video with its tracks."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import cv2
@@ -11,22 +12,27 @@ from tests.docs.blocks import ABLATION, ROOT, WALKERS, Block, Runner
 FPS = 10
 
 
-@pytest.fixture(scope="session")
-def work(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What a reader has after the quick start, made small."""
+@pytest.fixture(scope="package")
+def work(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """What a reader has after the quick start, made small; `synthesize` has small defaults until the end."""
     from pipeline.commands import synthesize
 
-    for parameter in synthesize.command.params:
-        if parameter.name in WALKERS:
-            parameter.default = WALKERS[parameter.name]
+    shrunk = [p for p in synthesize.command.params if p.name in WALKERS]
+    before = [p.default for p in shrunk]
+    for parameter in shrunk:
+        parameter.default = WALKERS[parameter.name]
     folder = tmp_path_factory.mktemp("docs")
     for name in ("configs", "examples", "benchmarks"):
         (folder / name).symlink_to(ROOT / name)
     (folder / "small-ablation.yaml").write_text(yaml.safe_dump(ABLATION))
-    Runner(folder).run(Block(ROOT / "README.md", 1, "bash", "make demo", ""))
-    for camera in ("door", "yard"):
-        film(folder, camera)
-    return folder
+    try:
+        Runner(folder).run(Block(ROOT / "README.md", 1, "bash", "make demo", ""))
+        for camera in ("door", "yard"):
+            film(folder, camera)
+        yield folder
+    finally:
+        for parameter, default in zip(shrunk, before, strict=True):
+            parameter.default = default
 
 
 def film(folder: Path, camera: str) -> None:
