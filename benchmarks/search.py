@@ -33,7 +33,15 @@ from stages.reid.topk import smallest
 K = 10
 DIRECTIONS = 512
 BATCH = 256
-KINDS = ("flat", "ivf", "hnsw", "SQfp16", "PCA128,SQfp16", "IVF{cells},SQfp16", "PCA128,IVF{cells},PQ64x4fs")
+KINDS = (  # the quickest to build first
+    "flat",
+    "SQfp16",
+    "PCA128,SQfp16",
+    "PCA128,IVF{cells},PQ64x4fs",
+    "ivf",
+    "IVF{cells},SQfp16",
+    "hnsw",
+)
 
 
 def embeddings_like(count: int, width: int, seed: int = 0) -> np.ndarray:
