@@ -112,7 +112,12 @@ class CheckpointFolder:
             ) from error
 
     def prune(self, best_step: int | None = None) -> None:
-        """Remove all but the newest `keep` states and the best. Broken ones count for nothing."""
+        """Remove all but the newest `keep` states and the best. Broken ones count for nothing.
+
+        What a kill left half-written goes, too: no other process writes here.
+        """
+        for part in self.folder.glob("state-*.tmp"):
+            part.unlink(missing_ok=True)
         complete = [path for path in self.states() if self.problem(path, thorough=False) is None]
         kept = {*complete[: self.keep], self.folder / f"state-{best_step or 0:08d}.pt"}
         for path in self.states() if complete else ():

@@ -1,6 +1,8 @@
 """Trains the tiny network of these tests in a process of its own, which tests may kill."""
 
 import os
+import resource
+import signal
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -36,6 +38,7 @@ class Job:
     rank: int = 0
     world: int = 1
     port: int = 0
+    largest_file: int = 0  # bytes; what would be larger meets a full disk
 
 
 def merged(base: dict[str, Any], more: dict[str, Any]) -> dict[str, Any]:
@@ -77,6 +80,9 @@ def run_job(job: Job) -> None:
     from stages.reid.train_config import TrainConfig
 
     torch.set_num_threads(1)
+    if job.largest_file:
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (job.largest_file, job.largest_file))
     job.run_dir.mkdir(parents=True, exist_ok=True)
     logging.basicConfig(filename=job.run_dir / f"log-{job.rank}.txt", level=logging.INFO)
     try:

@@ -71,8 +71,10 @@ def test_broken_states_do_not_push_good_ones_out(tmp_path):
     folder = CheckpointFolder(tmp_path, keep=1)
     good, broken = folder.save(1, state(), {}), folder.save(2, state(), {})
     cut(broken)
+    (tmp_path / "state-00000003.pt.tmp").write_bytes(b"cut off by a kill")
     folder.prune()
     assert folder.newest() == good
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["state-00000001.json", "state-00000001.pt"]
 
 
 def test_a_full_disk_keeps_the_previous_state_and_leaves_nothing_half_written(tmp_path, caplog):

@@ -81,6 +81,23 @@ def test_a_signal_to_one_process_stops_all(tiny, tmp_path):
     assert CheckpointFolder(job.run_dir / "checkpoints", 2).newest() is not None
 
 
+def test_training_goes_on_where_the_disk_is_full_and_the_previous_checkpoint_stays(once, tiny, tmp_path):
+    """States have over 1 MB here, networks under 0.5 MB."""
+    config = {"epochs": 4, "checkpoint": {"every_epochs": 1, "keep": 5}}
+    job = Job(tiny, tmp_path / "run", config)
+    processes = start(job)
+    wait_for_step(job.run_dir, 6, processes)
+    processes[0].kill()
+    finish(processes)
+    before = {p.name: p.read_bytes() for p in (job.run_dir / "checkpoints").iterdir() if p.suffix != ".tmp"}
+    assert before
+    train(replace(job, resume=True, largest_file=1_000_000))
+    after = {p.name: p.read_bytes() for p in (job.run_dir / "checkpoints").iterdir()}
+    assert after == before
+    assert "could not be written" in (job.run_dir / "log-0.txt").read_text()
+    assert weights(job.run_dir) == weights(once(train=config))
+
+
 def test_a_killed_worker_ends_the_run_with_one_line(tiny, tmp_path):
     job = Job(tiny, tmp_path / "run", {"epochs": 500, "loader": {"workers": 1}})
     processes = start(job)
