@@ -26,7 +26,7 @@ def run(dataset: Dataset, config: PoseConfig, folder: Path) -> Path:
     """
     spec = load_spec(config.estimator)
     weights, sha256 = find_weights(spec, config.weights)
-    device = _device(config.device)
+    device = config.device if config.scheduler and config.device != "auto" else _device(config.device)
 
     def describe(known: Mapping[str, Any]) -> planning.Recipe:
         chosen = planning.settings(config, spec, device, known)
@@ -73,6 +73,7 @@ def _tasks(template: ShardTask, work: Work) -> Iterable[ShardTask]:
 
 
 def _device(wanted: str) -> str:
+    """The device to use here; a cluster's own devices can only be named, not tried from here."""
     if wanted == "cpu":
         return wanted
     import torch

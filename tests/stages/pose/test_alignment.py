@@ -43,10 +43,16 @@ def reshaped(root, target, frames, truth, form: str):
     return np.array(found)
 
 
-@pytest.mark.parametrize("flip_test", [False, True], ids=["plain", "flip test"])
 @pytest.mark.parametrize(
-    ("form", "padding", "factor"),
-    [("as it is", 1.0, 1), ("as it is", 1.25, 1), ("cut", 1.0, 1), ("wide", 1.0, 1), ("large", 1.1, 1.75)],
+    ("form", "padding", "factor", "flip_test"),
+    [
+        ("as it is", 1.0, 1, False),
+        ("as it is", 1.25, 1, True),
+        ("cut", 1.0, 1, False),
+        ("wide", 1.0, 1, False),
+        ("wide", 1.1, 1, True),
+        ("large", 1.1, 1.75, False),
+    ],
 )
 def test_heat_peaks_within_4_pixels_of_the_joint(walkers_tiny, form, padding, factor, flip_test, tmp_path):
     data = load_dataset("walkers", walkers_tiny)
