@@ -16,6 +16,11 @@ import click
 @click.option(
     "--estimator", help="Name of configs/pose/NAME.yaml, or path of such a file.  [default: walkers]"
 )
+@click.option(
+    "--start",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    help="Weights to go on from, made by this command.",
+)
 @click.option("--seed", type=click.IntRange(0), help="Of walkers, weights and augmentation.  [default: 1000]")
 @click.option("--steps", type=click.IntRange(1), help="Optimiser steps.  [default: 2400]")
 @click.option("--frames", type=click.IntRange(48), help="Frames of walkers for training.  [default: 9600]")

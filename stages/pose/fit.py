@@ -21,6 +21,7 @@ from stages.pose.config import load_spec
 from stages.pose.estimator import build_network, model_config
 from stages.pose.fit_data import Pool, augment, make_pool
 from stages.pose.pck import PCK, pck
+from stages.pose.weights import load_into
 
 # As mmpose weighs COCO's joints: the ends of the limbs are harder to find.
 JOINT_WEIGHTS = np.array([1, 1, 1, 1, 1, 1, 1, 1.2, 1.2, 1.5, 1.5, 1, 1, 1.2, 1.2, 1.5, 1.5])
@@ -34,6 +35,7 @@ class FitConfig(StrictModel):
     seed: int = Field(1000, ge=0, lt=2**31, description="Of walkers, weights and augmentation.")
     frames: int = Field(9600, ge=48, description="Frames of walkers drawn for training.")
     held_out: int = Field(480, ge=48, description="Frames of other walkers to score on.")
+    start: Path | None = Field(None, description="Weights to go on from; None: drawn from the seed.")
     steps: int = Field(2400, ge=1, description="Optimiser steps.")
     batch_size: int = Field(32, ge=2, description="Frames per step.")
     learning_rate: float = Field(2e-3, gt=0, description="Peak of AdamW's rate; cosine to 0 after warm-up.")
@@ -173,6 +175,17 @@ def _half(value: torch.Tensor) -> torch.Tensor:
     return value.half() if value.is_floating_point() else value
 
 
+def _record_of(weights: Path | None) -> dict | None:
+    """What is known of the weights that a run went on from: command, seed, score, SHA-256."""
+    if weights is None:
+        return None
+    digest = hashlib.sha256(weights.read_bytes()).hexdigest()
+    record = weights.with_suffix(".json")
+    known = json.loads(record.read_text()) if record.is_file() else {}
+    kept = ("command", "look", "seconds_of_training", "pck_0.05_held_out", "started_from")
+    return {**{name: known[name] for name in kept if name in known}, "weights_sha256": digest}
+
+
 def run(
     config: FitConfig, folder: Path, report: Report | None = None, say: Callable[[str], None] = lambda _: None
 ) -> Path:
@@ -188,6 +201,8 @@ def run(
     try:
         torch.manual_seed(config.seed)
         network = build_network(spec)
+        if config.start is not None:
+            load_into(network, config.start)
         say(f"drawing {config.frames} frames of walkers")
         pool = make_pool(config.seed, config.frames, config.workers)
         held_out = make_pool(config.seed + 1_000_000, config.held_out, config.workers)
@@ -212,7 +227,8 @@ def run(
         "command": command_line(config),
         "estimator": spec.name,
         "model": model_config(spec),
-        "config": config.model_dump(),
+        "config": config.model_dump(mode="json"),
+        "started_from": _record_of(config.start),
         "look": LOOK,
         "torch": torch.__version__,
         "seconds_of_training": round(seconds),

@@ -11,8 +11,8 @@ from stages.pose import fit
 from stages.pose.config import load_spec
 from stages.pose.estimator import HRNetEstimator, build_network
 from stages.pose.fit_data import MIRROR, augment, make_pool
-from stages.pose.pck import measure, pck
-from stages.pose.weights import find_weights
+from stages.pose.pck import pck
+from stages.pose.weights import find_weights, read_state_dict
 
 TINY = fit.FitConfig(frames=48, held_out=48, steps=10, batch_size=8, warmup=5, workers=1, threads=1)
 
@@ -134,3 +134,15 @@ def test_the_shipped_weights_are_small_and_their_record_belongs_to_them():
     assert record["weights_sha256"] == digest
     assert digest.startswith(spec.weights.sha256) and len(spec.weights.sha256) >= 8
     assert record["command"].startswith("keyreid fit-pose")
+
+
+def test_going_on_from_weights_begins_with_them_and_records_where_they_came_from(tmp_path):
+    first = fit.run(TINY.model_copy(update={"steps": 2}), tmp_path / "first")
+    config = TINY.model_copy(update={"steps": 1, "start": first, "learning_rate": 1e-9})
+    second = fit.run(config, tmp_path / "second")
+    before, after = read_state_dict(first), read_state_dict(second)
+    assert torch.allclose(before["head.final_layer.weight"], after["head.final_layer.weight"], atol=1e-6)
+    record = json.loads(second.with_suffix(".json").read_text())
+    known = json.loads(first.with_suffix(".json").read_text())
+    assert record["started_from"]["weights_sha256"] == known["weights_sha256"]
+    assert record["started_from"]["command"] == known["command"]
