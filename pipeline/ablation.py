@@ -51,7 +51,8 @@ def read_config(path: Path | None) -> AblationConfig:
 
 
 def plan(config: AblationConfig, cache: PoseCache, root: Path, out: Path) -> list[Job]:
-    """All jobs, every recipe checked before the first one runs."""
+    """All jobs, every recipe and the data set's occluders checked before the first one runs."""
+    _occluded(root)
     jobs = []
     for number, (variant, overrides) in enumerate(config.variants.items()):
         for seed in config.seeds:
@@ -113,6 +114,8 @@ def _train_and_score(job: Job, root: Path, cache_folder: Path, threads: int) -> 
         model.pixel_std,
         recipe.eval.batch_size,
         0,
+        clip_stride=recipe.eval.clip_stride,
+        clip_cap=recipe.eval.clip_cap,
         cameras=extra["cameras"],
     )
     embeddings = evaluate.embed_dataset(model, batches, dataset, recipe.eval)
@@ -139,17 +142,21 @@ def query_halves(root: Path, names: np.ndarray, query: np.ndarray) -> dict[str, 
 
     A half without a query is left out.
     """
+    occluded = _occluded(root)
+    hidden = np.array([str(names[row]) in occluded for row in query], bool)
+    halves = {"all": query, "clean": query[~hidden], "occluded": query[hidden]}
+    return {name: rows for name, rows in halves.items() if len(rows)}
+
+
+def _occluded(root: Path) -> set[str]:
     path = root / "walkers.json"
     try:
-        occluded = set(json.loads(path.read_text())["occluded_tracklets"])
-    except (OSError, ValueError, KeyError) as error:
+        return set(json.loads(path.read_text())["occluded_tracklets"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
         raise KeyReIDError(
             f"{path}: cannot tell which tracklets are occluded ({error}); ablation needs walkers, made by "
             "keyreid synthesize"
         ) from None
-    hidden = np.array([str(names[row]) in occluded for row in query], bool)
-    halves = {"all": query, "clean": query[~hidden], "occluded": query[hidden]}
-    return {name: rows for name, rows in halves.items() if len(rows)}
 
 
 def summary(results: Sequence[Mapping]) -> dict[str, dict[str, tuple[float, float]]]:

@@ -1,6 +1,8 @@
 """What `keyreid eval` does: one checkpoint on one data set, its baselines, tables and pictures."""
 
-from collections.abc import Iterable, Iterator, Sized
+import json
+import logging
+from collections.abc import Iterable, Iterator, Mapping, Sized
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +10,7 @@ import torch
 from rich.console import Console
 
 from cache import PoseCache
+from cache.files import make_folder, write_whole
 from pipeline import runs as folders
 from pipeline.options import Inputs
 from pipeline.progress import progress_bar
@@ -15,26 +18,39 @@ from stages.datasets.tracklet import Dataset
 from stages.reid import evaluate as stage
 from stages.reid.baselines import stripe_histograms
 from stages.reid.embeddings import Embeddings
-from stages.reid.evaluate import EvalConfig
 from stages.reid.illustrate import illustrate
 from stages.reid.loader import check_cache, test_loader
 from stages.reid.model import KeyReID
 from stages.reid.model.weights import load_model
+from stages.reid.provenance import check_test, known_cameras
 from stages.reid.report import over_splits, score_table
 from stages.report import build
 from stages.report.contents import keep_baselines
 
+log = logging.getLogger(__name__)
+
 
 def evaluate(
-    checkpoint: Path, inputs: Inputs, dataset: Dataset, folder: Path | None, baselines: bool, runs: Path
+    checkpoint: Path,
+    inputs: Inputs,
+    dataset: Dataset,
+    folder: Path | None,
+    runs: Path,
+    *,
+    baselines: bool = False,
+    other_poses: bool = False,
 ) -> dict[str, Any]:
     """Evaluate a checkpoint; write everything to folder (default: a new run) and return the report."""
     cache = PoseCache.open(inputs.cache)
     check_cache(cache, [f for t in dataset.test_tracklets() for f in t.frames])
     model, extra = load_model(checkpoint)
+    check_test(extra, dataset, cache, other_poses)
     model.to("cuda" if torch.cuda.is_available() else "cpu")
-    cameras = extra.get("cameras") or list(dataset.cameras())
+    cameras = known_cameras(extra, dataset, model.num_cameras)
+    if not cameras:
+        log.warning("%s knows no camera of %s: all count as unknown", checkpoint, dataset.name)
     folder = folder or folders.new_run(inputs, runs)
+    make_folder(folder)
     config = inputs.recipe.eval
 
     def embed(network: KeyReID, what: str) -> Embeddings:
@@ -55,7 +71,6 @@ def evaluate(
         return stage.embed_dataset(network, _shown(batches, what), dataset, config, **about)
 
     embeddings = embed(model, "embed")
-    folder.mkdir(parents=True, exist_ok=True)
     embeddings.save(folder / "embeddings.npz")
     report = stage.score(embeddings, config, folder)
     if baselines:
@@ -74,13 +89,24 @@ def evaluate(
     return report
 
 
-def score_file(path: Path, config: EvalConfig, folder: Path) -> dict[str, Any]:
-    """Score saved embeddings again; writes metrics.json, queries.csv and ranking.json to folder."""
+def score_file(path: Path, inputs: Inputs, changes: Mapping[str, Any], folder: Path) -> dict[str, Any]:
+    """Score saved embeddings again; writes metrics.json, queries.csv and ranking.json to folder.
+
+    Those of a run are scored as its own config says, but for what the command line gives.
+    """
+    run = path.parent.parent
+    if (run / folders.CONFIG).is_file():
+        inputs = folders.inputs_of(run, inputs)
+    config = inputs.changed(changes).recipe.eval
+    make_folder(folder)
     return stage.score(Embeddings.load(path), config, folder)
 
 
-def tell(reports: list[dict[str, Any]]) -> None:
-    """Print tables, the line of each report, their mean, and where the pictures are."""
+def tell(reports: list[dict[str, Any]], out: Path | None = None) -> None:
+    """Print tables, the line of each report, their mean, and where the pictures are.
+
+    out: where the mean and deviation over several reports are kept, as splits.json.
+    """
     console = Console()
     for report in reports:
         if "baselines" in report:
@@ -92,6 +118,9 @@ def tell(reports: list[dict[str, Any]]) -> None:
         console.print(report["line"], soft_wrap=True, highlight=False)
     if len(reports) > 1:
         mean = over_splits(reports)
+        if out is not None:
+            make_folder(out)
+            write_whole(out / "splits.json", json.dumps(mean, indent=1).encode())
         console.print(score_table(mean["protocols"], title=f"Mean of {len(reports)}"))
         console.print(mean["line"], soft_wrap=True, highlight=False)
     pictures = [picture for report in reports for picture in report.get("pictures", ())]

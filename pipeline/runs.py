@@ -14,6 +14,7 @@ from typing import Any
 import yaml
 
 from cache.errors import KeyReIDError
+from cache.files import write_whole
 from pipeline.config import load_recipe
 from pipeline.options import Inputs
 
@@ -70,9 +71,6 @@ def new_run(inputs: Inputs, runs: Path = RUNS) -> Path:
     recipe = inputs.recipe
     parent = runs / recipe.dataset.name
     stem = f"{datetime.now():%Y%m%d-%H%M%S}-{recipe.name}"
-    content = recipe.model_dump(mode="json")
-    content["dataset"]["root"] = str(inputs.root.absolute())
-    content["cache"] = str(inputs.cache.absolute())
     about = {"command": sys.argv, "git": git_revision(), "versions": versions()}
     try:
         parent.mkdir(parents=True, exist_ok=True)
@@ -83,12 +81,20 @@ def new_run(inputs: Inputs, runs: Path = RUNS) -> Path:
                 break
             except FileExistsError:
                 continue
-        (folder / CONFIG).write_text(yaml.safe_dump(content, sort_keys=False))
+        keep_config(folder, inputs)
         (folder / "environment.json").write_text(json.dumps(about, indent=2))
     except OSError as error:
         raise KeyReIDError(f"{parent}: cannot make a run folder: {error}; name another with --runs") from None
     log_to(folder)
     return folder
+
+
+def keep_config(folder: Path, inputs: Inputs) -> None:
+    """Write the resolved recipe of a run, paths absolute, in place of what was there."""
+    content = inputs.recipe.model_dump(mode="json")
+    content["dataset"]["root"] = str(inputs.root.absolute())
+    content["cache"] = str(inputs.cache.absolute())
+    write_whole(folder / CONFIG, yaml.safe_dump(content, sort_keys=False).encode())
 
 
 def newest_run(dataset: str, runs: Path = RUNS) -> Path:
@@ -97,15 +103,15 @@ def newest_run(dataset: str, runs: Path = RUNS) -> Path:
 
 
 def unfinished_run(dataset: str, runs: Path = RUNS) -> Path:
-    """The newest run of a data set that holds checkpoints to resume from."""
-    return _newest(dataset, runs, "checkpoints", "resumable")
+    """The newest run of a data set that was stopped and holds checkpoints to resume from."""
+    return _newest(dataset, runs, "checkpoints", "stopped", without="model.safetensors")
 
 
-def _newest(dataset: str, runs: Path, holds: str, kind: str) -> Path:
+def _newest(dataset: str, runs: Path, holds: str, kind: str, without: str | None = None) -> Path:
     parent = runs / dataset
     folders = sorted(parent.iterdir(), reverse=True) if parent.is_dir() else []
     for folder in folders:
-        if (folder / holds).exists():
+        if (folder / holds).exists() and not (without and (folder / without).exists()):
             return folder
     why = f"{len(folders)} others are there" if folders else "there are none at all"
     raise KeyReIDError(
@@ -140,6 +146,9 @@ def log_to(folder: Path) -> None:
     root = logging.getLogger()
     root.setLevel(logging.INFO)
     logging.getLogger("matplotlib").setLevel(logging.WARNING)
+    for handler in [h for h in root.handlers if isinstance(h, logging.FileHandler)]:
+        root.removeHandler(handler)  # of the run before, where one command works on several
+        handler.close()
     if is_main_process():
         handler = logging.FileHandler(folder / "log.txt")
         handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))

@@ -33,7 +33,10 @@ WEIGHTS = ("model", "ema", "last", "best")
 )
 @click.option("--bootstrap", type=click.IntRange(0), help="Resamples for 95 % intervals, e.g. 1000.")
 @click.option("--workers", type=click.IntRange(0), help="Reading processes; does not change the result.")
-@click.option("--out", type=click.Path(path_type=Path), help="Where to write. Default: RUN/eval.")
+@click.option("--allow-other-poses", is_flag=True, help="Although the network was trained with other poses.")
+@click.option(
+    "--out", type=click.Path(path_type=Path), help="Default: RUN/eval; rescored/ beside --embeddings."
+)
 @click.option(
     "--runs", type=click.Path(path_type=Path), default=Path("runs"), show_default=True, help="All runs."
 )
@@ -48,6 +51,7 @@ def command(
     distance: str | None,
     bootstrap: int | None,
     workers: int | None,
+    allow_other_poses: bool,
     out: Path | None,
     runs: Path,
 ) -> None:
@@ -65,17 +69,22 @@ def command(
         "eval.bootstrap": bootstrap,
         "eval.workers": workers,
     }
+    if sum(map(bool, (runs_given, checkpoint, embeddings))) > 1:
+        raise click.UsageError("give one of --run, --checkpoint and --embeddings")
+    extras = {"baselines": baselines, "other_poses": allow_other_poses}
     if embeddings:
-        config = inputs.changed(changes).recipe.eval
-        reports = [evaluation.score_file(path, config, out or path.parent) for path in embeddings]
+        reports = []
+        for number, path in enumerate(embeddings):
+            target = out / f"{number:02d}" if out and len(embeddings) > 1 else out or path.parent / "rescored"
+            reports.append(evaluation.score_file(path, inputs, changes, target))
     elif checkpoint is not None:
         jobs = inputs.changed(changes)
-        reports = [evaluation.evaluate(checkpoint, jobs, load_inputs(jobs), out, baselines, runs)]
+        reports = [evaluation.evaluate(checkpoint, jobs, load_inputs(jobs), out, runs, **extras)]
     else:
         reports = []
         for run in runs_given or (folders.newest_run(inputs.recipe.dataset.name, runs),):
             jobs = folders.inputs_of(run, inputs).changed(changes)
             target = out / run.name if out and len(runs_given) > 1 else out or run / "eval"
             file = run / f"{weights}.safetensors"
-            reports.append(evaluation.evaluate(file, jobs, load_inputs(jobs), target, baselines, runs))
-    evaluation.tell(reports)
+            reports.append(evaluation.evaluate(file, jobs, load_inputs(jobs), target, runs, **extras))
+    evaluation.tell(reports, out or (runs_given[-1] if runs_given else None))

@@ -92,9 +92,11 @@ def over_splits(reports: Sequence[Mapping]) -> dict:
     if not reports:
         raise KeyReIDError("no division was evaluated; expected at least one")
     first = reports[0]
-    for key in ("dataset", "headline", "distance"):
+    for key in ("dataset", "headline", "distance", "rerank", "camera"):
         if any(r.get(key) != first.get(key) for r in reports):
             raise KeyReIDError(f"the divisions differ in {key}; expected evaluations made in the same way")
+    if any(set(r["protocols"]) != set(first["protocols"]) for r in reports):
+        raise KeyReIDError("the divisions differ in protocols; expected evaluations made in the same way")
     combined = {k: first.get(k) for k in ("dataset", "distance", "rerank", "camera", "headline")}
     combined |= {
         "split": f"mean of {len(reports)} ({', '.join(str(r.get('split')) for r in reports)})",

@@ -47,7 +47,8 @@ def cross_camera_scores(model: KeyReID, batches: Iterable, tracklets: Sequence[T
     squares = np.square(features).sum(axis=1)
     distances = np.maximum(squares[:, None] + squares[None] - 2 * features @ features.T, 0)
     persons = [t.person for t in tracklets]
-    cameras = [t.camera for t in tracklets]
-    np.fill_diagonal(distances, np.inf)  # a tracklet of an unknown camera is no answer to itself
+    # a label of its own for each unknown camera: a tracklet is no answer to itself
+    unknown = 1 + max((t.camera for t in tracklets if t.camera is not None), default=0)
+    cameras = [unknown + row if t.camera is None else t.camera for row, t in enumerate(tracklets)]
     scores = score_ranking(distances, persons, persons, cameras, cameras)
     return {"mean_ap": float(scores.mean_ap), "rank_1": float(scores.cmc[0])}

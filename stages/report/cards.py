@@ -10,6 +10,7 @@ from cache import PoseCache
 from cache.errors import KeyReIDError
 from stages.datasets.tracklet import Dataset, Tracklet
 from stages.reid.embeddings import Embeddings
+from stages.reid.provenance import known_cameras
 from stages.report.attention import Look, look
 from stages.report.config import ReportConfig
 from stages.report.contents import Contents, Scored, checkpoint_of
@@ -116,7 +117,7 @@ def _looks(
     from stages.reid.model.weights import load_model
 
     model, extra = load_model(checkpoint_of(contents))
-    cameras = extra.get("cameras") or list(source.dataset.cameras())
+    cameras = known_cameras(extra, source.dataset, model.num_cameras)
     looks = look(
         model,
         source.dataset.root,

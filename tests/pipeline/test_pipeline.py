@@ -1,6 +1,7 @@
 """The main job: data set, poses, training, ranked answer, through the commands."""
 
 import json
+import shutil
 from pathlib import Path
 
 import cv2
@@ -90,3 +91,41 @@ def test_env_prints_what_a_bug_report_needs(keyreid, flag):
     assert result.code == 0
     for word in ("python", "torch", "mmpose", "cores", "git"):
         assert word in result.out
+
+
+def test_rescoring_uses_the_config_of_the_run_and_its_own_folder(trained: Trained, keyreid, tmp_path):
+    run = Path(shutil.copytree(trained.run, tmp_path / "walkers" / trained.run.name))
+    assert keyreid("eval", "--run", run, "--set", "eval.distance=cosine").code == 0
+    config = yaml.safe_load((run / "config.yaml").read_text())
+    config["eval"]["distance"] = "cosine"
+    (run / "config.yaml").write_text(yaml.safe_dump(config))
+    before = (run / "eval/metrics.json").read_text()
+    assert keyreid("eval", "--embeddings", run / "eval/embeddings.npz").code == 0
+    again = json.loads((run / "eval/rescored/metrics.json").read_text())
+    assert again["distance"] == "cosine" and again["protocols"] == json.loads(before)["protocols"]
+    assert (run / "eval/metrics.json").read_text() == before
+
+
+def test_several_embeddings_keep_their_results_apart_and_their_mean(trained: Trained, keyreid, tmp_path):
+    assert keyreid("eval", "--run", trained.run, "--out", tmp_path / "a").code == 0
+    file = tmp_path / "a/embeddings.npz"
+    result = keyreid("eval", "--embeddings", file, "--embeddings", file, "--out", tmp_path / "b")
+    assert result.code == 0, result.err
+    assert (tmp_path / "b/00/metrics.json").is_file() and (tmp_path / "b/01/metrics.json").is_file()
+    mean = json.loads((tmp_path / "b/splits.json").read_text())
+    assert mean["protocols"]["official"]["deviation"]["mAP"] == 0
+    assert keyreid("eval", "--embeddings", file, "--run", trained.run).code == 2
+
+
+def test_resume_without_a_name_takes_a_stopped_run_and_keeps_an_allowed_change(
+    trained: Trained, keyreid, tmp_path
+):
+    runs = tmp_path / "runs"
+    finished = Path(shutil.copytree(trained.run, runs / "walkers/20990101-finished"))
+    stopped = Path(shutil.copytree(trained.run, runs / "walkers/20980101-stopped"))
+    (stopped / "model.safetensors").unlink()
+    result = keyreid("train", "--resume", "--runs", runs, "--epochs", 3, "--allow-config-change")
+    assert result.code == 0 and str(stopped) in result.out, result
+    assert yaml.safe_load((stopped / "config.yaml").read_text())["train"]["epochs"] == 3
+    assert keyreid("train", "--resume", stopped, "--runs", runs).code == 0, "its own config is the new one"
+    assert yaml.safe_load((finished / "config.yaml").read_text())["train"]["epochs"] == 2

@@ -21,7 +21,7 @@ def test_eval_of_several_divisions_prints_mean_and_deviation(tmp_path):
     result = CliRunner().invoke(evaluate, options)
     assert result.exit_code == 0, result.output
     for split in range(3):
-        report = json.loads((tmp_path / str(split) / "metrics.json").read_text())
+        report = json.loads((tmp_path / str(split) / "rescored/metrics.json").read_text())
         assert report["split"] == split
         scores.append(report["protocols"]["official"]["mAP"])
     assert "mean of 3 (0, 1, 2)" in result.output and "±" in result.output

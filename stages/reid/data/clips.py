@@ -25,11 +25,11 @@ def consecutive_clips(
     """Every clip of a tracklet for testing: int64 [C, frames], positions in the tracklet.
 
     Clips start every `stride` frames (default: `frames`, so they touch and do not overlap) and
-    together reach the last frame. A last clip that runs out of frames repeats its own from the
-    start. cap: at most so many clips, the first ones.
+    together reach the last frame (a stride above `frames` leaves out what lies between). A last clip
+    that runs out of frames repeats its own from the start. cap: at most so many clips, the first ones.
     """
     stride = stride or frames
-    count = 1 + max(0, -(-(length - frames) // stride))
+    count = min(1 + max(0, -(-(length - frames) // stride)), -(-length // stride))
     starts = np.arange(count if cap is None else min(count, cap), dtype=np.int64) * stride
     available = np.minimum(length - starts, frames)
     return starts[:, None] + np.arange(frames)[None] % available[:, None]

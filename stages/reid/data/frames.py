@@ -8,6 +8,8 @@ import numpy as np
 
 from cache.errors import KeyReIDError
 
+# Stored pixels, as stage one reads them: an orientation in the EXIF data would turn frames but not heat.
+FLAGS = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
 _REDUCED = {2: cv2.IMREAD_REDUCED_COLOR_2, 4: cv2.IMREAD_REDUCED_COLOR_4, 8: cv2.IMREAD_REDUCED_COLOR_8}
 # start-of-frame markers of JPEG: all of C0..CF but DHT (C4), JPG (C8) and DAC (CC)
 _FRAME_MARKERS = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
@@ -60,13 +62,13 @@ def decode(path: Path | str, size: tuple[int, int]) -> np.ndarray:
         raise KeyReIDError(
             f"{path}: cannot be read ({error.strerror}); check the data set with keyreid doctor"
         ) from None
-    flags, stored = cv2.IMREAD_COLOR, jpeg_size(data)
+    flags, stored = FLAGS, jpeg_size(data)
     if stored is not None:
         if b"\xff\xd9" not in data[-1024:]:
             raise KeyReIDError(
                 f"{path}: the JPEG is cut short ({len(data)} bytes, no end mark); copy it again"
             )
-        flags = _REDUCED.get(reduction(stored, size), flags)
+        flags |= _REDUCED.get(reduction(stored, size), 0)
     image = cv2.imdecode(np.frombuffer(data, dtype=np.uint8), flags) if data else None
     if image is None:
         what = "is empty" if not data else f"is not an image that OpenCV reads ({len(data)} bytes)"
