@@ -12,6 +12,7 @@ import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
 
 import cv2
@@ -47,12 +48,29 @@ class Batches:
     def __iter__(self) -> Iterator[Batch]:
         batches = iter(self.loader)
         try:
-            for batch in batches:
+            while (batch := self._next(batches)) is not None:
                 if "problem" in batch:
                     raise KeyReIDError(batch["problem"])
                 yield self.loader.dataset.finish(batch, self.device)
         finally:
             del batches  # ends the workers now, not when the last traceback is forgotten
+
+    def _next(self, batches: Iterator[Batch]) -> Batch | None:
+        try:
+            return next(batches, None)
+        except (OSError, EOFError, UnpicklingError) as error:  # a worker died while handing over a batch
+            if not self.loader.num_workers:
+                raise
+            problem = _ended(error)
+        raise problem
+
+
+def _ended(error: Exception) -> KeyReIDError:
+    reason = (str(error).splitlines() or [type(error).__name__])[0]
+    return KeyReIDError(
+        f"a reading process ended by itself ({reason}); it was killed, or memory ran out: "
+        "lower train.loader.workers or eval.workers"
+    )
 
 
 @contextmanager
@@ -63,11 +81,7 @@ def naming_killed_workers() -> Iterator[None]:
     except RuntimeError as error:
         if "DataLoader worker" not in str(error):
             raise
-        reason = str(error).splitlines()[0]
-        raise KeyReIDError(
-            f"a reading process ended by itself ({reason}); it was killed, or memory ran out: "
-            "lower train.loader.workers or eval.workers"
-        ) from None
+        raise _ended(error) from None
 
 
 def _whole(batch: Batch) -> Batch:

@@ -1,8 +1,11 @@
 """What a training run tells: progress bar, metrics.jsonl, TensorBoard. Main process only."""
 
 import json
+import logging
 import resource
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +18,7 @@ from torch.utils.tensorboard import SummaryWriter
 
 from stages.reid.model.keyreid import ClipOutput
 
+log = logging.getLogger(__name__)
 METRICS = "metrics.jsonl"
 
 
@@ -22,7 +26,7 @@ class Monitor:
     """Records of every step, as a context manager. `show`: draw a progress bar on the terminal."""
 
     def __init__(self, run_dir: Path, total_steps: int, start_step: int, show: bool) -> None:
-        self.path = run_dir / METRICS
+        self.path, self.failed = run_dir / METRICS, False
         _cut_after(self.path, start_step)
         self.file = self.path.open("a", encoding="utf-8")
         self.board = SummaryWriter(
@@ -47,8 +51,9 @@ class Monitor:
 
     def __exit__(self, *_: Any) -> None:
         self.progress.stop()
-        self.file.close()
-        self.board.close()
+        with self._recording():
+            self.file.close()
+            self.board.close()
 
     def step(self, record: dict[str, Any], epochs: int) -> None:
         """Show a step's record; it has step, epoch, losses, accuracy, learning_rate, clips_per_second."""
@@ -69,29 +74,42 @@ class Monitor:
             f"lr {record['learning_rate']:.0e} {record['clips_per_second']:.0f} clips/s"
         )
 
+    @contextmanager
+    def _recording(self) -> Iterator[None]:
+        """A full disk costs records, with one warning, and not the run."""
+        try:
+            yield
+        except OSError as error:
+            if not self.failed:
+                log.warning("%s and TensorBoard cannot be written (%s); training goes on", self.path, error)
+            self.failed = True
+
     def rates(self, rates: dict[str, float], step: int) -> None:
         """Learning rate of every group of parameters to TensorBoard."""
-        for name, rate in rates.items():
-            self.board.add_scalar(f"learning_rate/{name}", rate, step)
+        with self._recording():
+            for name, rate in rates.items():
+                self.board.add_scalar(f"learning_rate/{name}", rate, step)
 
     def pictures(self, batch: dict[str, Tensor], out: ClipOutput, image_range: tuple, step: int) -> None:
         """Histograms of the features before the necks, and the first clip with its part maps, to TensorBoard.
 
         image_range: (mean, std) of the batch's images.
         """
-        for name, features in (("global", out.global_feature), ("parts", out.part_features)):
-            if features is not None:
-                self.board.add_histogram(f"embedding/{name}", features.detach().float().cpu(), step)
-        picture = part_map_grid(batch["images"][0].cpu(), batch["part_maps"][0].cpu(), *image_range)
-        self.board.add_image("part_maps", picture, step, dataformats="HWC")
+        with self._recording():
+            for name, features in (("global", out.global_feature), ("parts", out.part_features)):
+                if features is not None:
+                    self.board.add_histogram(f"embedding/{name}", features.detach().float().cpu(), step)
+            picture = part_map_grid(batch["images"][0].cpu(), batch["part_maps"][0].cpu(), *image_range)
+            self.board.add_image("part_maps", picture, step, dataformats="HWC")
 
     def write(self, record: dict[str, Any]) -> None:
         """Append a record to metrics.jsonl and its numbers to TensorBoard."""
-        self.file.write(json.dumps(record) + "\n")
-        self.file.flush()
-        for name, value in record.items():
-            if name not in ("step", "epoch", "kind") and isinstance(value, int | float):
-                self.board.add_scalar(f"{record['kind']}/{name}", value, record["step"])
+        with self._recording():
+            self.file.write(json.dumps(record) + "\n")
+            self.file.flush()
+            for name, value in record.items():
+                if name not in ("step", "epoch", "kind") and isinstance(value, int | float):
+                    self.board.add_scalar(f"{record['kind']}/{name}", value, record["step"])
 
 
 def attention_statistics(out: ClipOutput) -> dict[str, float]:
