@@ -77,14 +77,20 @@ $(VENV)/.docs: $(VENV)/.installed
 	@$(BIN)/python -m pip install -q --disable-pip-version-check -r requirements/docs.txt
 	@touch $@
 
-test: setup  ## run the tests (real data, where KEYREID_REAL_DATA names its folder)
+# Tests try the optional parts too: documentation, search in large galleries, ONNX export, Dask.
+$(VENV)/.extras: $(VENV)/.docs
+	@$(BIN)/python -m pip install -q --disable-pip-version-check -r requirements/search.txt -r requirements/export.txt -r requirements/cluster.txt
+	@touch $@
+
+test: $(VENV)/.extras  ## run the tests (real data, where KEYREID_REAL_DATA names its folder)
 	@$(BIN)/python -m pytest $(ARGS)
 
 lint: setup  ## check the style
 	@$(BIN)/ruff check . $(ARGS)
 
 bench: setup  ## run the benchmarks
-	@set -e; for script in benchmarks/*.py; do echo "== $$script"; $(BIN)/python $$script $(ARGS); done
+	@set -e; for name in $(filter-out __init__,$(basename $(notdir $(wildcard benchmarks/*.py)))); do \
+		echo "== benchmarks.$$name"; $(BIN)/python -m benchmarks.$$name $(ARGS) || echo "benchmarks.$$name: see its --help"; done
 
 clean:  ## remove what set-up and tests made, never data, poses or runs
 	rm -rf build dist *.egg-info .pytest_cache .ruff_cache .hypothesis
