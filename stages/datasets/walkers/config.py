@@ -8,7 +8,7 @@ from pydantic import Field, model_validator
 from stages.config import StrictModel
 
 # Raise when a change of the code changes a single pixel: data sets of older looks are then made anew.
-LOOK = 2
+LOOK = 3
 
 
 class WalkersConfig(StrictModel):

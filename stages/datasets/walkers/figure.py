@@ -223,10 +223,10 @@ def draw(
     depths = [(points[p.ends[0]][2] + points[p.ends[1]][2]) / 2 - p.near * middle[3] for p in parts]
     for index in sorted(range(len(parts)), key=depths.__getitem__, reverse=True):
         limb = parts[index]
-        behind = min(max((depths[index] - middle[2]) / (0.25 * middle[3]), 0.0), 1.0)
+        behind = min(max((depths[index] - middle[2]) / (0.12 * middle[3]), 0.0), 1.0)
         canvas.capsule(
             (points[limb.ends[0]], points[limb.ends[1]]), limb.radii, OWNERS[limb.owner], limb.paint,
-            limb.bulge, limb.thickness, limb.cap, dim=1 - 0.2 * float(behind),
+            limb.bulge, limb.thickness, limb.cap, dim=1 - 0.38 * float(behind),
         )  # fmt: skip
 
 
