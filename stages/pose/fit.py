@@ -24,7 +24,7 @@ from stages.pose.pck import PCK, pck
 from stages.pose.weights import load_into
 
 # The ends of the limbs are harder to find; of the ankles, it is hard to learn which is the left one.
-JOINT_WEIGHTS = np.array([1, 1, 1, 1, 1, 1, 1, 1.2, 1.2, 1.5, 1.5, 1, 1, 1.5, 1.5, 3, 3])
+JOINT_WEIGHTS = np.array([1, 1, 1, 1, 1, 1, 1, 1.2, 1.2, 1.5, 1.5, 1, 1, 1.5, 1.5, 2.5, 2.5])
 CHECKS = 6  # times that a run is scored on the held-out walkers on its way
 
 

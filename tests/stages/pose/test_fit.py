@@ -11,7 +11,7 @@ from stages.pose import fit
 from stages.pose.config import load_spec
 from stages.pose.estimator import HRNetEstimator, build_network
 from stages.pose.fit_data import MIRROR, augment, make_pool
-from stages.pose.pck import pck
+from stages.pose.pck import measure, pck
 from stages.pose.weights import find_weights, read_state_dict
 
 TINY = fit.FitConfig(frames=48, held_out=48, steps=10, batch_size=8, warmup=5, workers=1, threads=1)
@@ -146,3 +146,16 @@ def test_going_on_from_weights_begins_with_them_and_records_where_they_came_from
     known = json.loads(first.with_suffix(".json").read_text())
     assert record["started_from"]["weights_sha256"] == known["weights_sha256"]
     assert record["started_from"]["command"] == known["command"]
+
+
+def test_the_shipped_weights_find_95_of_100_visible_joints_of_other_walkers(tmp_path):
+    from stages.datasets.walkers import make
+    from stages.datasets.walkers.config import WalkersConfig
+
+    config = WalkersConfig(
+        seed=4711, identities=16, tracklets=1, min_frames=3, max_frames=4, distractors=0, junk=0
+    )
+    network = shipped()
+    found = measure(lambda frames: fit.predict(network, frames), make.run(config, tmp_path / "held-out"))
+    assert found.frames >= 180
+    assert found.share >= 0.95
