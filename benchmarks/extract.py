@@ -185,7 +185,7 @@ def layouts(name: str, given: argparse.Namespace, folder: Path, console: Console
             pool = joblib.Parallel(n_jobs=workers, batch_size=1)
             job = joblib.delayed(_worker_rate)
             found = pool(job(name, weights, threads, given.batch_size or 16, 6.0) for _ in range(workers))
-        joblib.externals.loky.get_reusable_executor().shutdown(wait=True)
+        joblib.externals.loky.get_reusable_executor().shutdown(wait=True, kill_workers=True)
         table.add_row(f"{workers} x {threads}", f"{sum(found):.1f}")
     console.print(table)
 
