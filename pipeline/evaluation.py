@@ -19,7 +19,7 @@ from stages.reid import evaluate as stage
 from stages.reid.baselines import stripe_histograms
 from stages.reid.embeddings import Embeddings
 from stages.reid.illustrate import illustrate
-from stages.reid.loader import check_cache, test_loader
+from stages.reid.loader import check_cache, naming_killed_workers, test_loader
 from stages.reid.model import KeyReID
 from stages.reid.model.weights import load_model
 from stages.reid.provenance import check_test, known_cameras
@@ -70,7 +70,8 @@ def evaluate(
         about = {"checkpoint": str(checkpoint) if network is model else None, "poses": cache.info.fingerprint}
         return stage.embed_dataset(network, _shown(batches, what), dataset, config, **about)
 
-    embeddings = embed(model, "embed")
+    with naming_killed_workers():
+        embeddings = embed(model, "embed")
     embeddings.save(folder / "embeddings.npz")
     report = stage.score(embeddings, config, folder)
     if baselines:

@@ -87,8 +87,7 @@ def part_map_picture(
 
 def curve_picture(path: Path, metrics: Path, title: str) -> None:
     """Loss and accuracy by step, and learning rate, from a run's metrics.jsonl."""
-    rows = [json.loads(line) for line in metrics.read_text().splitlines() if line.strip()]
-    rows = [row for row in rows if "loss" in row and "step" in row]
+    rows = [row for row in map(_record, metrics.read_text().splitlines()) if "loss" in row and "step" in row]
     if not rows:
         raise KeyReIDError(f"{metrics}: no training steps in it, so no curve to draw")
     steps = [row["step"] for row in rows]
@@ -113,6 +112,15 @@ def curve_picture(path: Path, metrics: Path, title: str) -> None:
     )
     rate.set_ylabel("learning rate (dashed)")
     _save(figure, path, title)
+
+
+def _record(line: str) -> dict:
+    """A line of the log; {} for one torn by a kill or a full disk."""
+    try:
+        found = json.loads(line)
+    except ValueError:
+        return {}
+    return found if isinstance(found, dict) else {}
 
 
 def _save(figure: Figure, path: Path, title: str) -> None:

@@ -33,6 +33,7 @@ def save_model(model: KeyReID, path: Path, **extra: Any) -> Path:
     metadata = {"format": "pt", "keyreid": json.dumps(description, sort_keys=True)}
     temporary = path.with_name(path.name + ".tmp")
     save_file(tensors, temporary, metadata=metadata)
+    temporary.chmod(0o644)  # safetensors writes it for its owner alone
     _replace(temporary, path)
     text = json.dumps({"format": FORMAT, **description, "extra": extra}, indent=2)
     temporary = path.with_name(path.stem + ".json.tmp")
