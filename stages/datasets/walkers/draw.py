@@ -59,9 +59,12 @@ class Canvas:
         (x0, y0, z0, m0), (x1, y1, z1, m1) = (e.tolist() for e in ends)
         scale = (m0 + m1) / 2
         r0, r1, extra = radii[0] * m0, radii[1] * m1, bulge * scale
-        reach = max(r0, r1) + extra + 1
-        left, right = int(max(0, min(x0, x1) - reach)), int(min(self.width, max(x0, x1) + reach + 2))
-        top, bottom = int(max(0, min(y0, y1) - reach)), int(min(self.height, max(y0, y1) + reach + 2))
+        widest = max(r0, r1)
+        reach0, reach1 = (widest, widest) if cap < 1 else (r0, r1)  # ends longer than round reach farther
+        reach0, reach1 = reach0 + extra + 1, reach1 + extra + 1
+        left, right = int(max(0, min(x0 - reach0, x1 - reach1))), int(max(x0 + reach0, x1 + reach1) + 2)
+        top, bottom = int(max(0, min(y0 - reach0, y1 - reach1))), int(max(y0 + reach0, y1 + reach1) + 2)
+        right, bottom = min(self.width, right), min(self.height, bottom)
         if left >= right or top >= bottom:
             return
         box = (slice(top, bottom), slice(left, right))

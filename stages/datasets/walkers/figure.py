@@ -36,6 +36,14 @@ SLACK = {
 }  # fmt: skip
 
 
+def _seen_on(joint: str) -> tuple[str, frozenset[int], float]:
+    side, _, kind = joint.rpartition("_")
+    return joint, frozenset(OWNERS[name.format(side)] for name in JOINT_OWNERS[kind]), SLACK[kind]
+
+
+SEEN_ON = tuple(_seen_on(joint) for joint in COCO)
+
+
 @dataclass(frozen=True)
 class Limb:
     """One capsule of the figure, before it is placed in a frame."""
@@ -233,13 +241,11 @@ def draw(
 def visibility(canvas: Canvas, points: dict[str, np.ndarray]) -> np.ndarray:
     """COCO's flags [17]: 0 outside the frame, 1 hidden behind something, 2 visible."""
     flags = np.zeros(len(COCO), np.int64)
-    for index, joint in enumerate(COCO):
-        x, y, z, scale = points[joint]
-        column, row = int(np.floor(x + 0.5)), int(np.floor(y + 0.5))
+    for index, (joint, owners, slack) in enumerate(SEEN_ON):
+        x, y, z, scale = points[joint].tolist()
+        column, row = math.floor(x + 0.5), math.floor(y + 0.5)
         if not (0 <= column < canvas.width and 0 <= row < canvas.height):
             continue
-        side, _, kind = joint.rpartition("_")
-        owners = {OWNERS[o.format(side)] for o in JOINT_OWNERS[kind]}
-        seen = canvas.owner[row, column] in owners and z - canvas.depth[row, column] < SLACK[kind] * scale
+        seen = int(canvas.owner[row, column]) in owners and z - canvas.depth[row, column] < slack * scale
         flags[index] = 2 if seen else 1
     return flags
