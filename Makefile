@@ -19,6 +19,8 @@ COMMON = --dataset $(DATASET) --data-root "$(DATA)"
 KEYREID := $(BIN)/keyreid
 LAUNCH = $(if $(filter-out 1,$(NPROC)),$(BIN)/torchrun --standalone --nproc-per-node $(NPROC) -m pipeline,$(KEYREID))
 REQUIREMENTS := $(wildcard requirements/*.txt)
+# optional packages must not move the pinned ones (numpy above all)
+PINS := -c requirements/torch.txt -c requirements/base.txt
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
@@ -74,12 +76,12 @@ docs: $(VENV)/.docs  ## build the documentation in site/, checked for broken lin
 	@echo "open site/index.html"
 
 $(VENV)/.docs: $(VENV)/.installed
-	@$(BIN)/python -m pip install -q --disable-pip-version-check -r requirements/docs.txt
+	@$(BIN)/python -m pip install -q --disable-pip-version-check $(PINS) -r requirements/docs.txt
 	@touch $@
 
 # Tests try the optional parts too: documentation, search in large galleries, ONNX export, Dask.
 $(VENV)/.extras: $(VENV)/.docs
-	@$(BIN)/python -m pip install -q --disable-pip-version-check -r requirements/search.txt -r requirements/export.txt -r requirements/cluster.txt
+	@$(BIN)/python -m pip install -q --disable-pip-version-check $(PINS) -r requirements/search.txt -r requirements/export.txt -r requirements/cluster.txt
 	@touch $@
 
 test: $(VENV)/.extras  ## run the tests (real data, where KEYREID_REAL_DATA names its folder)
