@@ -98,15 +98,18 @@ def curve_picture(path: Path, metrics: Path, title: str) -> None:
         left.plot(
             steps, [row.get(key, np.nan) for row in rows], label=key, linewidth=2 if key == "loss" else 1
         )
-    left.set(xlabel="step", ylabel="loss")
+    left.set(xlabel="step", ylabel="loss, before its weight", yscale="log")
     left.legend(fontsize=7)
-    for key in ("accuracy",):
-        right.plot(steps, [row.get(key, np.nan) for row in rows], label=key, color=RIGHT)
-    right.set(xlabel="step", ylabel="accuracy on training clips", ylim=(0, 1.02))
+    accuracy = np.array([row.get("accuracy", np.nan) for row in rows])
+    window = min(25, len(accuracy))
+    mean = np.convolve(accuracy, np.ones(window) / window, mode="valid")
+    right.plot(steps, accuracy, color=RIGHT, alpha=0.2)
+    right.plot(steps[window - 1 :], mean, color=RIGHT)
+    right.set(xlabel="step", ylabel=f"accuracy on training clips, mean of {window}", ylim=(0, 1.02))
     rate = right.twinx()
     rate.plot(
         steps,
-        [row.get("learning_rate", row.get("lr", np.nan)) for row in rows],
+        [row.get("learning_rate", np.nan) for row in rows],
         color="#999999",
         linestyle="--",
     )
