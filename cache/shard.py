@@ -22,7 +22,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 
-from cache.chunks import CHUNK_SHAPE, JOINTS, encode
+from cache.chunks import CHUNK_SHAPE, JOINTS
 from cache.errors import AGAIN, KeyReIDError
 
 SCHEMA = 1
@@ -139,8 +139,3 @@ def shard_name(number: int) -> str:
 def frames_digest(frames: Sequence[str]) -> str:
     """SHA-256 over the frame names of a shard, in order."""
     return hashlib.sha256("\n".join(frames).encode()).hexdigest()
-
-
-def encode_all(heatmaps: np.ndarray) -> Iterable[bytes]:
-    """`encode` of each frame of uint8 [F, 17, 64, 32]."""
-    return (encode(heat) for heat in heatmaps)

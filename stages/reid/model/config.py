@@ -87,6 +87,8 @@ class ModelConfig(StrictModel):
             raise ValueError("global_only and local_only are both true: no branch is left; set one to false")
         if self.global_only and self.part_specific:
             raise ValueError("part_specific is true but global_only drops the local branch; set one to false")
+        if self.guidance == "published" and self.tcss_shift != 5:
+            raise ValueError(f"tcss_shift is {self.tcss_shift}, guidance published shifts by 5; leave it at 5")
         if self.guidance == "published" and self.tcss == "time":
             raise ValueError("tcss time does not go with guidance published; use tcss sequence or off")
         return self

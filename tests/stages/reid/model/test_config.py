@@ -14,6 +14,7 @@ from tests.stages.reid.model.tiny import SIZES, tiny_config
         ({"global_only": True, "local_only": True}, "global_only and local_only"),
         ({"global_only": True, "part_specific": True}, "part_specific"),
         ({"guidance": "published", "tcss": "time"}, "tcss time"),
+        ({"guidance": "published", "tcss_shift": 3}, "tcss_shift"),
         ({"parts": 5}, "3, 4, 6"),
         ({"parts": {"tail": ["coccyx"]}}, "coccyx"),
         ({"clip_length": 0}, "clip_length"),
