@@ -88,7 +88,7 @@ class ModelConfig(StrictModel):
         if self.global_only and self.part_specific:
             raise ValueError("part_specific is true but global_only drops the local branch; set one to false")
         if self.guidance == "published" and self.tcss_shift != 5:
-            raise ValueError(f"tcss_shift is {self.tcss_shift}, guidance published shifts by 5; leave it at 5")
+            raise ValueError(f"tcss_shift is {self.tcss_shift}, but guidance published shifts by 5: leave it")
         if self.guidance == "published" and self.tcss == "time":
             raise ValueError("tcss time does not go with guidance published; use tcss sequence or off")
         return self
