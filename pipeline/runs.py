@@ -1,6 +1,5 @@
 """Run folders: `runs/<dataset>/<time>-<name>/`, what goes into each, and which one is the newest."""
 
-import importlib.metadata
 import json
 import logging
 import os
@@ -17,6 +16,7 @@ from cache.errors import KeyReIDError
 from cache.files import write_whole
 from pipeline.config import load_recipe
 from pipeline.options import Inputs
+from stages.versions import versions_of
 
 RUNS = Path("runs")
 CONFIG = "config.yaml"
@@ -42,13 +42,7 @@ PACKAGES = (
 
 def versions() -> dict[str, str]:
     """Versions of Python and of every package that can change a result."""
-    found = {"python": platform.python_version(), "platform": platform.platform()}
-    for package in PACKAGES:
-        try:
-            found[package] = importlib.metadata.version(package)
-        except importlib.metadata.PackageNotFoundError:
-            found[package] = "not installed"
-    return found
+    return {"platform": platform.platform(), **versions_of(PACKAGES)}
 
 
 def git_revision() -> str:

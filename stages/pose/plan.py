@@ -1,8 +1,6 @@
 """What a run of stage one is going to make, before it makes anything."""
 
 import hashlib
-import importlib.metadata
-import platform
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,19 +14,14 @@ from cache.manifest import MANIFEST, PLAN, Manifest, ShardEntry, fingerprint, lo
 from cache.shard import SCHEMA, frames_digest, shard_name
 from stages.datasets.tracklet import Dataset
 from stages.pose.config import EstimatorSpec, PoseConfig
+from stages.versions import versions_of
 
 PACKAGES = ("torch", "mmpose", "mmengine", "numpy", "opencv-python-headless", "h5py", "keyreid")
 
 
 def packages() -> dict[str, str]:
     """Versions that can change a cache's content."""
-    found = {"python": platform.python_version()}
-    for package in PACKAGES:
-        try:
-            found[package] = importlib.metadata.version(package)
-        except importlib.metadata.PackageNotFoundError:
-            found[package] = "not installed"
-    return found
+    return versions_of(PACKAGES)
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 
 from stages.reid.model.parts import JOINTS, Grouping, grouping, mirrored
-from stages.reid.model.published_maps import gaussians
+from stages.reid.model.published_maps import drawn_map
 
 
 @dataclass(frozen=True)
@@ -49,9 +49,6 @@ def joints_to_parts(heatmaps: np.ndarray, joints: tuple[np.ndarray, ...]) -> np.
     return out
 
 
-PUBLISHED_SIZE = (256, 128)  # of the released part maps, pixels
-
-
 def gaussian_maps(
     keypoints: np.ndarray, frame_size: np.ndarray, joints: tuple[np.ndarray, ...], grid: tuple[int, int]
 ) -> np.ndarray:
@@ -65,11 +62,6 @@ def gaussian_maps(
     out = np.zeros((len(keypoints), len(joints), *grid), dtype=np.uint8)
     for n, (points, (height, width)) in enumerate(zip(keypoints, frame_size, strict=True)):
         for k, rows in enumerate(joints):
-            drawn = gaussians(points[rows], int(height), int(width))
-            if drawn.shape != PUBLISHED_SIZE:
-                drawn = cv2.resize(drawn, PUBLISHED_SIZE[::-1], interpolation=cv2.INTER_LINEAR)
-            low, high = drawn.min(), drawn.max()
-            if high > low:
-                scaled = (drawn - low) / (high - low)
-                out[n, k] = np.round(cv2.resize(scaled, grid[::-1], interpolation=cv2.INTER_AREA) * 255)
+            drawn = drawn_map(points[rows], int(height), int(width))
+            out[n, k] = np.round(cv2.resize(drawn, grid[::-1], interpolation=cv2.INTER_AREA) * 255)
     return out

@@ -90,9 +90,7 @@ def rank_protocols(
 
     k1, k2, weight = config.rerank.k1, config.rerank.k2, config.rerank.weight
     for ranker in rankers:
-        rows = reranked_rows(
-            embeddings, query, ranker.gallery, config.distance, k1, k2, weight, config.block
-        )
+        rows = reranked_rows(embeddings, query, ranker.gallery, config.distance, k1, k2, weight, config.block)
         ranker.whole = True  # the rows below hold this protocol's gallery only
         for first, block in distance_blocks(rows, query, config.block):
             ranker.add(first, block)

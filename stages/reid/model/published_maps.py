@@ -10,39 +10,22 @@ nothing: its maps are -1 throughout. Nobody knows which of the two the released 
 import cv2
 import numpy as np
 
-from stages.reid.model.parts import Grouping, part_joints
-
 MIN_SCORE = np.float32(0.1)  # as the cache holds scores, so that 0.1 itself is not above it
 RADIUS_DIVISOR = 11  # radius of a Gaussian: int(frame width / 11) pixels
-NO_HEAT = -1.0
+SIZE = (256, 128)  # height and width of the maps, pixels
 
 
-def published_part_maps(
-    keypoints: np.ndarray,
-    frame_size: np.ndarray,
-    parts: Grouping = 6,
-    size: tuple[int, int] = (256, 128),
-    empty: bool = False,
-) -> np.ndarray:
-    """Part maps of frames: float32 [N, K, *size] in [-1, 1].
+def drawn_map(points: np.ndarray, height: int, width: int) -> np.ndarray:
+    """The map of one part in a frame: float32 [*SIZE] in [0, 1]; what the network gets is twice that less 1.
 
-    keypoints  [N, 17, 3], x and y in pixels of the frame, and the score.
-    frame_size [N, 2], height and width in pixels. size: height and width of the maps.
-    empty: what the released script writes, -1 everywhere.
+    points: the part's joints [J, 3], x and y in pixels of the frame, and the score. height, width: of the
+    frame, in pixels. A part without a joint that is sure enough has 0 everywhere.
     """
-    members = part_joints(parts)
-    maps = np.full((len(keypoints), len(members), *size), NO_HEAT, dtype=np.float32)
-    if empty:
-        return maps
-    for frame, (points, (height, width)) in enumerate(zip(keypoints, frame_size, strict=True)):
-        for part, joints in enumerate(members):
-            drawn = gaussians(points[joints], int(height), int(width))
-            if drawn.shape != tuple(size):
-                drawn = cv2.resize(drawn, (size[1], size[0]), interpolation=cv2.INTER_LINEAR)
-            low, high = drawn.min(), drawn.max()
-            if high > low:
-                maps[frame, part] = (drawn - low) / (high - low) * 2 - 1
-    return maps
+    drawn = gaussians(points, height, width)
+    if drawn.shape != SIZE:
+        drawn = cv2.resize(drawn, SIZE[::-1], interpolation=cv2.INTER_LINEAR)
+    low, high = drawn.min(), drawn.max()
+    return (drawn - low) / (high - low) if high > low else np.zeros(SIZE, np.float32)
 
 
 def gaussians(points: np.ndarray, height: int, width: int) -> np.ndarray:

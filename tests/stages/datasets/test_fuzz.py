@@ -107,8 +107,10 @@ def test_lists_of_frames(tmp_path, content):
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.sampled_from(["train", "person001", "person002", "../x"]),
-    lambda inner: st.lists(inner, max_size=3)
-    | st.dictionaries(st.sampled_from(["train", "test", "x"]), inner, max_size=3),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(st.sampled_from(["train", "test", "x"]), inner, max_size=3)
+    ),
     max_leaves=12,
 )
 

@@ -43,7 +43,7 @@ def plain(distance, num_query, k1, k2, weight):
 def make(num_query=9, num_gallery=41, width=12, seed=0):
     rng = np.random.default_rng(seed)
     persons = rng.integers(0, 6, num_query + num_gallery)
-    features = (rng.normal(size=(6, width))[persons] + 0.8 * rng.normal(size=(len(persons), width)))
+    features = rng.normal(size=(6, width))[persons] + 0.8 * rng.normal(size=(len(persons), width))
     return Embeddings(
         features=features.astype(np.float32),
         names=np.array([str(i) for i in range(len(persons))]),

@@ -2,24 +2,18 @@
 
 import numpy as np
 
-from stages.reid.model.parts import JOINTS, PARTS
-from stages.reid.model.published_maps import gaussians, published_part_maps
+from stages.reid.model.published_maps import drawn_map, gaussians
 
 
-def body(*seen: tuple[str, float, float, float]) -> np.ndarray:
-    points = np.zeros((1, 17, 3), dtype=np.float32)
-    for joint, x, y, score in seen:
-        points[0, JOINTS.index(joint)] = x, y, score
-    return points
+def head(x: float, y: float, score: float) -> np.ndarray:
+    return np.array([[x, y, score]], np.float32)
 
 
-def test_a_keypoint_peaks_at_its_pixel_and_no_heat_is_minus_one():
-    maps = published_part_maps(body(("nose", 40.6, 80.2, 0.9)), np.array([[256, 128]]))
-    assert maps.shape == (1, 6, 256, 128) and maps.dtype == np.float32
-    head = maps[0, list(PARTS[6]).index("head")]
-    assert np.unravel_index(head.argmax(), head.shape) == (80, 40)
-    assert head.max() == 1 and head.min() == -1
-    assert (maps[0, 1:] == -1).all()
+def test_a_keypoint_peaks_at_its_pixel_and_the_map_goes_from_0_to_1():
+    drawn = drawn_map(head(40.6, 80.2, 0.9), 256, 128)
+    assert drawn.shape == (256, 128) and drawn.dtype == np.float32
+    assert np.unravel_index(drawn.argmax(), drawn.shape) == (80, 40)
+    assert drawn.max() == 1 and drawn.min() == 0
 
 
 def test_the_kernel_has_the_released_radius_and_deviation():
@@ -31,8 +25,7 @@ def test_the_kernel_has_the_released_radius_and_deviation():
 
 
 def test_joints_of_low_score_are_not_drawn():
-    maps = published_part_maps(body(("nose", 40, 80, 0.1)), np.array([[256, 128]]))
-    assert (maps == -1).all()
+    assert not drawn_map(head(40, 80, 0.1), 256, 128).any()
 
 
 def test_joints_of_a_part_are_joined_by_their_maximum():
@@ -47,12 +40,7 @@ def test_a_keypoint_outside_the_frame_leaves_what_reaches_inside():
 
 
 def test_frames_of_another_size_are_scaled_to_the_maps():
-    maps = published_part_maps(body(("nose", 100, 300, 0.9)), np.array([[512, 256]]))
-    row, column = np.unravel_index(maps[0, 0].argmax(), (256, 128))
-    assert abs(row - 150) <= 1 and abs(column - 50) <= 1
-    assert maps[0, 0].max() == 1
-
-
-def test_the_empty_option_gives_what_the_released_script_writes():
-    maps = published_part_maps(body(("nose", 40, 80, 0.9)), np.array([[256, 128]]), empty=True)
-    assert (maps == -1).all()
+    drawn = drawn_map(head(100, 300, 0.9), 512, 256)
+    row, column = np.unravel_index(drawn.argmax(), drawn.shape)
+    assert drawn.shape == (256, 128) and abs(row - 150) <= 1 and abs(column - 50) <= 1
+    assert drawn.max() == 1

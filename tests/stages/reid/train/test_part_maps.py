@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from stages.reid.model.parts import FLIP_JOINTS, JOINTS, PARTS, flip_parts
-from stages.reid.model.published_maps import published_part_maps
+from stages.reid.model.published_maps import drawn_map
 from stages.reid.part_maps import PartGroups, gaussian_maps, joints_to_parts
 
 
@@ -44,8 +44,11 @@ def test_gaussians_are_the_published_maps_pooled_in_0_to_1():
     keypoints = rng.uniform(0, 1, (3, 17, 3)).astype(np.float32) * (128, 256, 1)
     keypoints[2, :, 2] = 0.05
     size = np.array([[256, 128], [256, 128], [300, 140]])
-    maps = gaussian_maps(keypoints, size, PartGroups.of(6).joints, (64, 32))
-    expected = (published_part_maps(keypoints, size) + 1) / 2
+    groups = PartGroups.of(6).joints
+    maps = gaussian_maps(keypoints, size, groups, (64, 32))
+    expected = np.array(
+        [[drawn_map(k[rows], *s) for rows in groups] for k, s in zip(keypoints, size, strict=True)]
+    )
     pooled = expected.reshape(3, 6, 64, 4, 32, 4).mean(axis=(3, 5))
     np.testing.assert_allclose(maps / 255, pooled, atol=0.6 / 255)
     assert maps[:2].max() > 240 and not maps[2].any()
