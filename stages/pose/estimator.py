@@ -137,11 +137,12 @@ class HRNetEstimator:
 
     def affine(self, frame: geometry.Size) -> np.ndarray:
         """Pixel of a frame (width, height) -> pixel of the input."""
-        if frame not in self._affines:
+        affine = self._affines.get(frame)
+        if affine is None:
             if len(self._affines) >= 1000:
-                self._affines.clear()
-            self._affines[frame] = geometry.frame_to_input(frame, self.input_size, self.padding)
-        return self._affines[frame]
+                self._affines.clear()  # perhaps while another thread looks something up
+            affine = self._affines[frame] = geometry.frame_to_input(frame, self.input_size, self.padding)
+        return affine
 
     def prepare(self, images: np.ndarray) -> torch.Tensor:
         """Normalised network input [N,3,h,w], BGR, from BGR uint8 [N,h,w,3] of the input's size."""
