@@ -1,14 +1,18 @@
 """Search in large galleries: recall and speed of FAISS against exact search, and what compression costs.
 
-    OMP_NUM_THREADS=2 python -m benchmarks.search [--counts 10000 100000 1000000] [--width 768]
+    python -m benchmarks.search [--counts 10000 100000 1000000] [--width 19200] [--memory GB]
     python -m benchmarks.search --size train.h5 test.h5       galleries of a labelled set (keyreid embed)
 
-Speed: made-up embeddings, four tracklets to a person. Width 768 is ViT-B's global feature; its whole
-feature (global and six parts) is 19,200 wide, so that a million take 77 GB: counts that do not fit in
-memory are left out, with what they would need. Recall depends on how embeddings are spread. Here the
-variance of direction i falls as 1/i over 512 directions, half as large within persons as between them; the
-embeddings of walkers fall faster (1/i^2), which is easier to index. Rounds of exact search and of the index
-take turns; medians count.
+Speed: made-up embeddings, four tracklets to a person, and 256 queries of the same persons. Width 19,200 is
+ViT-B's whole feature (global and six parts), 768 its global feature alone. A million whole features take
+77 GB. So rows are made in blocks of 4,096, the same ones each time, and only one block is held. Exact search
+is timed on each block while it is there, distances and choice of the nearest; making the block is not
+counted. The rate is that of a gallery held in memory, also where this one is too large for that. An index is
+trained on the first rows and filled block by block; one that does not fit is left out with what it needs.
+
+Recall depends on how embeddings are spread. Here the variance of direction i falls as 1/i over 512
+directions, half as large within persons as between them; the embeddings of walkers fall faster (1/i^2), which
+is easier to index. Indexes are timed in rounds; medians count.
 
 Size: mAP (every tracklet a query, other cameras) after each kind of compression, fitted on train.h5 alone.
 """
@@ -19,71 +23,130 @@ import platform
 import statistics
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
+from benchmarks.made.gallery import BLOCK, QUERIES, Made
 from stages.reid.distances import distance_rows
 from stages.reid.embeddings import Embeddings
 from stages.reid.gallery import Gallery
-from stages.reid.index import build_index, import_faiss, ivf_cells, search_index
+from stages.reid.index import empty_index, import_faiss, ivf_cells, pca_rows, search_index, training_rows
 from stages.reid.metrics import score_ranking
 from stages.reid.topk import smallest
 
 K = 10
-DIRECTIONS = 512
-BATCH = 256
+REDUCED = 256  # widest PCA of KINDS; its first directions are the narrower ones
+GRAPH_READS = 3000  # rows that HNSW compares a new row with, about
+GRAPH_LIMIT = 1e13  # bytes read while building a graph: some minutes
 KINDS = (  # the quickest to build first
-    "flat",
-    "SQfp16",
     "PCA128,SQfp16",
     "PCA128,IVF{cells},PQ64x4fs",
+    "PCA256,IVF{cells},SQfp16",
+    "PCA256,HNSW32,SQfp16",
+    "flat",
+    "SQfp16",
     "ivf",
     "IVF{cells},SQfp16",
     "hnsw",
 )
 
 
-def embeddings_like(count: int, width: int, seed: int = 0) -> np.ndarray:
-    """Float32 [count + 512, width]: a gallery and 512 queries of its persons, made as the module says."""
-    rng = np.random.default_rng(seed)
-    directions = min(DIRECTIONS, width)
-    spread = np.sqrt(1 / np.arange(1, directions + 1)).astype(np.float32)
-    basis = np.linalg.qr(rng.standard_normal((width, directions), np.float32))[0].T * spread[:, None]
-    persons = max(1, count // 4)
+@dataclass
+class Survey:
+    """What one pass over the gallery gives.
 
-    def block(people: np.ndarray) -> np.ndarray:
-        known, place = np.unique(people, return_inverse=True)
-        draws = [
-            np.random.default_rng((seed, p)).standard_normal(directions, np.float32) for p in known.tolist()
-        ]
-        own = np.stack(draws)[place]
-        return (own + np.sqrt(0.5) * rng.standard_normal(own.shape, np.float32)) @ basis
+    nearest: int64 [QUERIES, K] rows. one, many: seconds of exact search for one query, and for QUERIES.
+    pca: FAISS's, trained, or None. reduced: float32 [N, REDUCED], the gallery through it.
+    """
 
-    features = np.empty((count + 2 * BATCH, width), np.float32)
-    for start in range(0, count, 16384):
-        stop = min(start + 16384, count)
-        features[start:stop] = block(np.arange(start, stop) // 4 % persons)
-    features[count:] = block(rng.permutation(persons)[np.arange(2 * BATCH) % persons])
-    return features
+    nearest: np.ndarray
+    one: float = 0.0
+    many: float = 0.0
+    pca: object = None
+    reduced: np.ndarray | None = None
+    pca_seconds: float = 0.0
 
 
-def exact_search(joined: np.ndarray, count: int) -> Callable[[int, int], np.ndarray]:
-    """A function from a range of queries to the rows of their K nearest, by this project's exact search."""
-    distances = distance_rows(Embeddings(joined, *[np.empty(0)] * 5), np.arange(len(joined)), "euclidean")
+def survey(made: Made, rounds: int) -> Survey:
+    """Exact search and the PCA in one pass. Small galleries are timed more often."""
+    faiss = import_faiss()
+    seen = Survey(np.empty((QUERIES, 0), np.int64))
+    repeats = int(np.clip(rounds * 100_000 // made.count, 1, 3 * rounds))
+    if min(made.width, made.count) > REDUCED:
+        seen.pca = faiss.PCAMatrix(made.width, REDUCED)
+        sample = made.first(pca_rows(made.width))
+        seen.pca_seconds = timed(lambda: seen.pca.train(sample))[0]
+        del sample
+        seen.reduced = np.empty((made.count, REDUCED), np.float32)
+    values = np.empty((QUERIES, 0), np.float32)
+    for start, joined in made.blocks():
+        columns = np.arange(QUERIES, len(joined))
+        distances = distance_rows(Embeddings(joined, *[np.empty(0)] * 5), columns, "euclidean")
 
-    def search(start: int, stop: int) -> np.ndarray:
-        block = distances(np.arange(count + start, count + stop))
-        return np.stack([smallest(row[:count], K) for row in block])
+        def search(first: int, stop: int, distances=distances) -> tuple[np.ndarray, np.ndarray]:
+            block = distances(np.arange(first, stop))
+            return block, np.stack([smallest(row, K) for row in block])
 
-    return search
+        ones = [timed(lambda i=i: search(i, i + 1))[0] for i in range(repeats + 1)][1:]  # the first warms up
+        manys = [timed(lambda: search(0, QUERIES)) for _ in range(repeats)]
+        seen.one += statistics.median(ones)
+        seen.many += statistics.median(seconds for seconds, _ in manys)
+        block, places = manys[0][1]
+        values = np.concatenate([values, np.take_along_axis(block, places, 1)], axis=1)
+        rows = np.concatenate([seen.nearest, start + places], axis=1)
+        order = np.argsort(values, axis=1, kind="stable")[:, :K]
+        values, seen.nearest = (np.take_along_axis(array, order, 1) for array in (values, rows))
+        if seen.pca is not None:
+            seconds, reduced = timed(lambda joined=joined: seen.pca.apply(joined[QUERIES:]))
+            seen.pca_seconds += seconds
+            seen.reduced[start : start + BLOCK] = reduced
+    return seen
+
+
+def build(made: Made, kind: str, seen: Survey, limit: float):
+    """(index of the gallery, seconds it took without making the rows), or why it is left out."""
+    faiss = import_faiss()
+    index = empty_index(kind, made.count, made.width)
+    sample = min(training_rows(index), made.count)
+    if isinstance(index, faiss.IndexPreTransform):
+        faiss.downcast_VectorTransform(index.chain.at(0)).copy_from(seen.pca)
+        inner = faiss.downcast_index(index.index)
+        rows = np.ascontiguousarray(seen.reduced[:, : inner.d])
+        seconds = seen.pca_seconds + timed(lambda: inner.train(rows[:sample]))[0]
+        seconds += timed(lambda: inner.add(rows))[0]
+        index.is_trained, index.ntotal = True, inner.ntotal
+        return index, seconds
+    codes = bytes_per_row(index) * made.count / 1e9
+    need = 1.5 * codes + sample * made.width * 4 / 1e9  # lists of codes grow by doubling
+    if need > limit:
+        return f"left out: its codes take {codes:.3g} GB, building it {need:.3g}; {limit:.3g} may be used"
+    reads = GRAPH_READS * made.count * made.width * 4
+    if isinstance(index, faiss.IndexHNSW) and reads > GRAPH_LIMIT:
+        return f"left out: building the graph reads about {reads / 1e12:.0f} TB of rows this wide"
+    seconds = 0.0
+    if sample:
+        rows = made.first(sample)
+        seconds += timed(lambda: index.train(rows))[0]
+        del rows
+    for _, joined in made.blocks():
+        seconds += timed(lambda joined=joined: index.add(joined[QUERIES:]))[0]
+    return index, seconds
+
+
+def timed(call: Callable) -> tuple[float, object]:
+    """Seconds, and what the call gave."""
+    began = time.perf_counter()
+    result = call()
+    return time.perf_counter() - began, result
 
 
 def rate(search: Callable[[int, int], np.ndarray], size: int, seconds: float) -> float:
     """Queries/s in calls of `size` queries, for about so many seconds."""
     done, began = 0, time.perf_counter()
     while (elapsed := time.perf_counter() - began) < seconds:
-        start = done % (2 * BATCH - size + 1)
+        start = done % (QUERIES - size + 1)
         search(start, start + size)
         done += size
     return done / elapsed
@@ -92,10 +155,11 @@ def rate(search: Callable[[int, int], np.ndarray], size: int, seconds: float) ->
 def bytes_per_row(index) -> float:
     """What a row takes in memory: its code, its id in an IVF, its links in a graph."""
     faiss = import_faiss()
-    links = 4 * 2 * 32 if isinstance(index, faiss.IndexHNSW) else 0
-    ids = 8 if faiss.try_extract_index_ivf(index) is not None else 0
-    storage = index.storage if links else index
-    return faiss.downcast_index(storage).sa_code_size() + links + ids
+    if isinstance(index, faiss.IndexPreTransform):
+        index = faiss.downcast_index(index.index)
+    if isinstance(index, faiss.IndexHNSW):
+        return faiss.downcast_index(index.storage).code_size + 4 * 2 * 32
+    return index.code_size + (8 if isinstance(index, faiss.IndexIVF) else 0)
 
 
 def available_gb() -> float:
@@ -104,48 +168,48 @@ def available_gb() -> float:
     return int(lines["MemAvailable"].split()[0]) * 1024 / 1e9
 
 
-def speed(count: int, width: int, rounds: int, seconds: float, skip: set[str]) -> None:
+def speed(count: int, width: int, rounds: int, seconds: float, skip: set[str], memory: float | None) -> None:
     """One table: every kind of index on `count` embeddings."""
-    need, free = 2.3 * count * width * 4 / 1e9, available_gb()
-    title = f"{count:,} embeddings, {width:,} wide"
-    if need > free:
-        print(f"\n{title}: left out, needs about {need:.0f} GB of memory, {free:.0f} GB are free")
-        return
-    joined = embeddings_like(count, width)
-    features, queries = joined[:count], joined[count:]
-    exact = exact_search(joined, count)
-    truth = np.concatenate([exact(start, start + 64) for start in range(0, 2 * BATCH, 64)])
-    print(f"\n{title} ({features.nbytes / 1e9:.2f} GB); queries/s one by one, and in blocks of {BATCH}")
+    made = Made(count, width)
+    print(f"\n{count:,} embeddings, {width:,} wide: {count * width * 4 / 1e9:.3g} GB as float32", flush=True)
+    took, seen = timed(lambda: survey(made, rounds))
+    print(
+        f"exact search: arithmetic alone, on blocks of {BLOCK:,} rows in memory; making them is not counted"
+    )
+    print(
+        f"one pass over it: {took:.0f} s, {seen.pca_seconds:.1f} of them PCA, which 'build s' counts as well"
+    )
+    print(f"queries/s one by one, and in blocks of {QUERIES}")
     print(f"{'index':28} {'bytes/row':>9} {'build s':>8} {'recall@10':>9} {'one by one':>10} {'x exact':>8}"
           f" {'blocks':>8} {'x exact':>8}")  # fmt: skip
-    cells = ivf_cells(count)
-    shown = False
+    exact_one, exact_many = 1 / seen.one, QUERIES / seen.many
+    print(f"{'exact, ours':28} {4 * width:9.0f} {0:8.1f} {1:9.3f} {exact_one:10.1f} {'':8} {exact_many:8.0f}")
     for kind in KINDS:
-        if kind in skip or ("PCA128" in kind and width <= 128):
+        if kind in skip or (kind.startswith("PCA") and seen.pca is None):
             continue
-        name = kind.format(cells=cells)
-        began = time.perf_counter()
-        index = build_index(features, name)
-        built = time.perf_counter() - began
+        name = kind.format(cells=ivf_cells(count))
+        with quiet():
+            built = build(made, name, seen, memory or 0.8 * available_gb())
+        if isinstance(built, str):
+            print(f"{name:28} {built}", flush=True)
+            continue
+        index, took = built
 
         def search(start: int, stop: int, index=index) -> np.ndarray:
-            return search_index(index, queries[start:stop], K)[1]
+            return search_index(index, made.queries[start:stop], K)[1]
 
-        found = search(0, 2 * BATCH)
-        recall = np.mean([len(np.intersect1d(a, b)) / K for a, b in zip(found, truth, strict=True)])
-        rates = np.array(
-            [[rate(s, size, seconds) for s in (exact, search) for size in (1, BATCH)] for _ in range(rounds)]
-        )
-        one, many, index_one, index_many = (statistics.median(column) for column in rates.T)
-        if not shown:
-            print(f"{'exact, ours':28} {4 * width:9.0f} {0:8.1f} {1:9.3f} {one:10.1f} {'':8} {many:8.0f}")
-            shown = True
+        first, found = timed(lambda search=search: search(0, QUERIES))
+        recall = np.mean([len(np.intersect1d(a, b)) / K for a, b in zip(found, seen.nearest, strict=True)])
+        one = statistics.median(rate(search, 1, seconds) for _ in range(rounds))
+        many = QUERIES / first  # enough where it took long
+        if first < 5 * seconds:
+            many = statistics.median(rate(search, QUERIES, seconds) for _ in range(rounds))
         print(
-            f"{name:28} {bytes_per_row(index):9.0f} {built:8.1f} {recall:9.3f} {index_one:10.1f} "
-            f"{statistics.median(rates[:, 2] / rates[:, 0]):8.1f} {index_many:8.0f} "
-            f"{statistics.median(rates[:, 3] / rates[:, 1]):8.1f}",
+            f"{name:28} {bytes_per_row(index):9.0f} {took:8.1f} {recall:9.3f} {one:10.1f} "
+            f"{one / exact_one:8.1f} {many:8.0f} {many / exact_many:8.1f}",
             flush=True,
         )
+        del built, index, search  # before the next one is built
 
 
 def size(train: Gallery, test: Gallery) -> None:
@@ -198,15 +262,16 @@ class quiet:
         os.close(self.null)
 
 
-def main() -> None:
+def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--counts", type=int, nargs="+", default=[10_000, 100_000, 1_000_000])
-    parser.add_argument("--width", type=int, default=768)
+    parser.add_argument("--width", type=int, default=19_200)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--seconds", type=float, default=1.0, help="of each measurement")
+    parser.add_argument("--memory", type=float, help="GB an index may use; default: 0.8 of what is free")
     parser.add_argument("--skip", nargs="*", default=[], help=f"of {' '.join(KINDS)}")
     parser.add_argument("--size", nargs=2, metavar=("TRAIN", "TEST"), help="gallery files of a labelled set")
-    given = parser.parse_args()
+    given = parser.parse_args(arguments)
     faiss = import_faiss()
     threads = int(os.environ.get("OMP_NUM_THREADS") or os.cpu_count() or 1)
     faiss.omp_set_num_threads(threads)
@@ -215,7 +280,7 @@ def main() -> None:
         size(*(Gallery.load(path) for path in given.size))
         return
     for count in given.counts:
-        speed(count, given.width, given.rounds, given.seconds, set(given.skip))
+        speed(count, given.width, given.rounds, given.seconds, set(given.skip), given.memory)
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from cache.errors import KeyReIDError
+from cache.files import explain
 
 LOCK = "lock"
 
@@ -19,13 +20,13 @@ LOCK = "lock"
 def lock_folder(folder: Path) -> Iterator[str]:
     """Hold the folder's lock; yields the run's token. The system frees the lock when the process dies.
 
-    Raises KeyReIDError naming the holder where another process has it.
+    Raises KeyReIDError: another process has it (named), or nothing can be written there.
     """
     path = folder / LOCK
     try:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
     except OSError as error:
-        raise KeyReIDError(f"cannot write to {folder}: {os.strerror(error.errno)}") from error
+        raise KeyReIDError(explain(error, path, 0)) from error
     try:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -40,8 +41,11 @@ def lock_folder(folder: Path) -> Iterator[str]:
             "host": socket.gethostname(),
             "since": datetime.now(UTC).isoformat(timespec="seconds"),
         }
-        os.ftruncate(descriptor, 0)
-        os.pwrite(descriptor, json.dumps(note).encode(), 0)
+        try:
+            os.ftruncate(descriptor, 0)
+            os.pwrite(descriptor, json.dumps(note).encode(), 0)
+        except OSError as error:
+            raise KeyReIDError(explain(error, path, 0)) from error
         yield token
         os.ftruncate(descriptor, 0)
     finally:

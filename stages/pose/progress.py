@@ -24,12 +24,12 @@ INTERVAL = 0.5  # seconds between looks at the progress file
 
 def note_progress(folder: Path, shard: int, frames: int) -> None:
     """Tell the progress bar how many frames of a shard are done; a missing bar is no reason to stop."""
-    try:
+    with contextlib.suppress(OSError):
         descriptor = os.open(folder / PROGRESS, os.O_WRONLY)
-    except OSError:
-        return
-    os.pwrite(descriptor, np.int64(frames).tobytes(), 8 * shard)
-    os.close(descriptor)
+        try:
+            os.pwrite(descriptor, np.int64(frames).tobytes(), 8 * shard)
+        finally:
+            os.close(descriptor)
 
 
 class Rate(ProgressColumn):
@@ -83,7 +83,8 @@ class Bar:
         left = sum(sizes) - sum(sizes[number] for number in finished)
         task = self._progress.add_task(name, total=left)
         path = folder / PROGRESS
-        path.write_bytes(np.zeros(len(sizes), np.int64).tobytes())
+        with contextlib.suppress(OSError):  # on a full disk, what matters says so
+            path.write_bytes(np.zeros(len(sizes), np.int64).tobytes())
         before, whole = frozenset(finished), set()
         stop = threading.Event()
 
@@ -91,6 +92,8 @@ class Bar:
             try:
                 counts = np.frombuffer(path.read_bytes(), np.int64)
             except OSError:
+                return
+            if len(counts) < len(sizes):
                 return
             own = range(len(sizes))
             done = sum(

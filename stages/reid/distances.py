@@ -43,9 +43,10 @@ def distance_blocks(rows: Rows, queries: np.ndarray, block: int) -> Iterator[tup
 
 def _euclidean(features: np.ndarray, columns: np.ndarray) -> Rows:
     squares = np.einsum("nf,nf->n", features, features)
-    # In order and complete, the gallery needs no copy.
-    whole = len(columns) == len(features) and (columns == np.arange(len(features))).all()
-    gallery = features if whole else features[columns]
+    # In order and without gaps, the gallery needs no copy.
+    first = int(columns[0]) if len(columns) else 0
+    following = (columns == np.arange(first, first + len(columns))).all()
+    gallery = features[first : first + len(columns)] if following else features[columns]
 
     def rows(index: np.ndarray) -> np.ndarray:
         distances = _products(-2, features[index], gallery, squares[columns], squares[index][:, None])

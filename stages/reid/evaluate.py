@@ -16,7 +16,7 @@ from stages.reid.compare import QUERIES, write_queries
 from stages.reid.embeddings import Embeddings
 from stages.reid.eval_config import EvalConfig, RerankConfig
 from stages.reid.metrics import RankingScores
-from stages.reid.protocols import protocols_for
+from stages.reid.protocols import Protocol, places_of, protocols_for
 from stages.reid.ranking import rank_protocols, write_ranking
 from stages.reid.report import figures, headline
 
@@ -106,6 +106,8 @@ def score(embeddings: Embeddings, config: EvalConfig, folder: Path | None = None
         (folder / METRICS).unlink(missing_ok=True)  # written last: it stands for the whole
     kept = bool(np.isin(embeddings.query, embeddings.gallery).any())
     protocols = protocols_for(kept, config.protocols)
+    if not config.protocols:  # not asked for by name: those after the first are extra
+        protocols = protocols[:1] + tuple(p for p in protocols[1:] if _answerable(embeddings, p))
     report = {
         **embeddings.about,
         "distance": config.distance,
@@ -134,6 +136,20 @@ def score(embeddings: Embeddings, config: EvalConfig, folder: Path | None = None
         temporary.write_text(json.dumps(report, indent=1))
         temporary.replace(folder / METRICS)
     return report
+
+
+def _answerable(embeddings: Embeddings, protocol: Protocol) -> bool:
+    """Whether any query has a right answer; with one tracklet a camera, queries-dropped leaves none."""
+    persons, cameras = embeddings.persons, embeddings.cameras
+    seen: dict[int, set[int]] = {}
+    for row in embeddings.gallery[places_of(protocol, embeddings.query, embeddings.gallery, persons)]:
+        seen.setdefault(int(persons[row]), set()).add(int(cameras[row]))
+    for row in embeddings.query:
+        others = seen.get(int(persons[row]), set())
+        if -1 in others or others - {int(cameras[row])}:
+            return True
+    log.warning("protocol %s is left out: no query has a right answer under it", protocol.name)
+    return False
 
 
 def _per_query(protocol: str, embeddings: Embeddings, scores: RankingScores) -> list[tuple]:

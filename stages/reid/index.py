@@ -18,6 +18,7 @@ KINDS = ("flat", "ivf", "hnsw")
 _TRAINING = 64  # training vectors per centroid; FAISS asks for 39 or more
 _PROBED = 64  # cells read, of 2 sqrt(N): recall is measured by benchmarks/search.py
 _BEAM = 128  # HNSW candidates kept while searching, and while building
+_PCA_ROWS = 2048  # and its cube is what a PCA of wider rows takes: some seconds
 
 
 def import_faiss():
@@ -42,6 +43,36 @@ def ivf_cells(count: int) -> int:
     return max(1, min(round(2 * math.sqrt(count)), count // 40))
 
 
+def empty_index(kind: str, count: int, width: int, seed: int = 0):
+    """A FAISS index (squared Euclidean distance) set up for `count` rows of `width`; not trained, no rows.
+
+    Raises RuntimeError for a kind that FAISS does not know.
+    """
+    faiss = import_faiss()
+    index = faiss.index_factory(width, factory(kind, count), faiss.METRIC_L2)
+    cells = faiss.try_extract_index_ivf(index)
+    if cells is not None:
+        cells.cp.seed = seed
+        cells.nprobe = min(_PROBED, cells.nlist)
+    graph = faiss.downcast_index(index.index) if isinstance(index, faiss.IndexPreTransform) else index
+    if isinstance(graph, faiss.IndexHNSW):
+        graph.hnsw.efConstruction = graph.hnsw.efSearch = _BEAM
+    return index
+
+
+def training_rows(index) -> int:
+    """Rows that an index should be trained on; 0 where it needs none."""
+    if index.is_trained:
+        return 0
+    cells = import_faiss().try_extract_index_ivf(index)
+    return _TRAINING * (cells.nlist if cells is not None else 256)
+
+
+def pca_rows(width: int) -> int:
+    """Rows to train a PCA on. Few of wide ones: it decomposes a matrix of the smaller of width and rows."""
+    return _TRAINING * 256 if width <= _PCA_ROWS else _PCA_ROWS
+
+
 def build_index(features: np.ndarray, kind: str = "flat", seed: int = 0):
     """A FAISS index (squared Euclidean distance) of features float32 [N, F].
 
@@ -49,25 +80,22 @@ def build_index(features: np.ndarray, kind: str = "flat", seed: int = 0):
     """
     faiss = import_faiss()
     count, width = features.shape
-    description = factory(kind, count)
     try:
-        index = faiss.index_factory(width, description, faiss.METRIC_L2)
-        inner = faiss.try_extract_index_ivf(index)
-        if inner is not None:
-            inner.cp.seed = seed
-            inner.nprobe = min(_PROBED, inner.nlist)
-        if not index.is_trained:
-            most = _TRAINING * (inner.nlist if inner is not None else 256)
-            rows = np.random.default_rng(seed).permutation(count)[:most]
-            index.train(np.ascontiguousarray(features[np.sort(rows)]))
-        if kind == "hnsw":
-            index.hnsw.efConstruction = index.hnsw.efSearch = _BEAM
+        index = empty_index(kind, count, width, seed)
+        if most := training_rows(index):
+            order = np.random.default_rng(seed).permutation(count)[:most]
+            sample = np.ascontiguousarray(features[order])
+            if isinstance(index, faiss.IndexPreTransform):
+                first = faiss.downcast_VectorTransform(index.chain.at(0))
+                if isinstance(first, faiss.PCAMatrix):
+                    first.train(sample[: pca_rows(width)])
+            index.train(sample)
         index.add(features)
     except RuntimeError as error:
         reason = str(error).splitlines()[0][-200:]
         raise KeyReIDError(
-            f"index {kind} ({description}) of {count} embeddings {width} wide: FAISS refuses: {reason}; "
-            f"expected {', '.join(KINDS)} or a factory string that fits"
+            f"index {kind} ({factory(kind, count)}) of {count} embeddings {width} wide: FAISS refuses: "
+            f"{reason}; expected {', '.join(KINDS)} or a factory string that fits"
         ) from None
     return index
 

@@ -67,6 +67,4 @@ def places_of(protocol: Protocol, query: np.ndarray, gallery: np.ndarray, person
         keep &= persons[gallery] != JUNK
     if not protocol.queries:
         keep &= ~np.isin(gallery, query)
-    if not keep.any():
-        raise KeyReIDError(f"protocol {protocol.name}: no tracklet is left in the gallery; use another")
     return np.flatnonzero(keep)

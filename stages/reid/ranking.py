@@ -37,6 +37,8 @@ class _Ranker:
         persons, cameras, query = embeddings.persons, embeddings.cameras, embeddings.query
         self.embeddings, self.protocol, self.top_k = embeddings, protocol, top_k
         self.places = places_of(protocol, query, embeddings.gallery, persons)
+        if not len(self.places):
+            raise KeyReIDError(f"protocol {protocol.name}: no tracklet is left in the gallery; use another")
         self.gallery = embeddings.gallery[self.places]
         self.whole = len(self.places) == len(embeddings.gallery)
         itself = np.isin(query, self.gallery) & (cameras[query] < 0)

@@ -1,11 +1,13 @@
 """Starts real extractions and kills them with SIGKILL at random points; prints what it saw as JSON.
 
-    python -m tests.stages.pose.kill_harness FOLDER --kills 50 --commands 4 --seed 0
+    python -m tests.stages.pose.kill_harness FOLDER --kills 50 --commands 3 --seed 0
 
 Most runs are forked from this process, which has the libraries loaded and runs no threads of its own;
-some are killed after a random time, some at a random file operation. The rest are full commands, one of
-them with worker processes. After each kill the cache opens, and then is right, or says what is missing;
-every few kills the cache is finished and must equal, byte for byte, one that nobody disturbed.
+some are killed after a random time, some at a random file operation. The rest are full commands, each in
+an empty working directory, the first with two worker processes: killed once a random number of files is
+there, and finished by the same command. After each kill the cache opens, and then is right, or says what
+is missing; every few kills, and after each killed command, the cache is finished and must equal, byte for
+byte, one that nobody disturbed.
 """
 
 import argparse
@@ -24,7 +26,9 @@ import numpy as np
 from cache import PoseCache
 from cache.errors import KeyReIDError
 from cache.verify import verify
+from stages.datasets import Dataset, load_dataset
 from tests.stages.pose import tiny
+from tests.stages.pose.test_extract import assert_same_shards
 
 SERIES = 5  # kills before a cache is finished and compared
 EVENTS = ("open", "os.rename", "os.remove", "os.mkdir", "os.truncate")
@@ -38,15 +42,26 @@ class Harness:
         self.random = random.Random(seed)
         self.folder = folder
         self.estimator = tiny.write_estimator(folder / "estimator")
-        self.frames = tiny.write_frames(folder / "data", tracklets=12)
-        self.config = tiny.config(self.estimator, shard_frames=5)
+        self.frames = self._write_data(folder / "data")
+        self.config = tiny.config(self.estimator, shard_frames=5)  # _command() says the same
+        self.empty = folder / "empty"
+        self.empty.mkdir()
         self.reference = folder / "reference"
         self.events = self._run_child(self.reference, None)[1]
         began = time.monotonic()
         self._run_child(folder / "timed", None)
         self.seconds = time.monotonic() - began
         self.heat = PoseCache.open(self.reference).read_heatmaps(self.frames.frames())
-        self.killed = self.survived = self.opened = self.compared = 0
+        self.killed = self.survived = self.opened = self.compared = self.commands = 0
+
+    @staticmethod
+    def _write_data(root: Path) -> Dataset:
+        """Tiny frames with a list of them, as a user's own data set."""
+        rows = ["frame,person,camera,tracklet,subset"]
+        for tracklet in tiny.write_frames(root, tracklets=12).tracklets():
+            rows += [f"{frame},p{tracklet.person},1,{tracklet.name},train" for frame in tracklet.frames]
+        (root / "frames.csv").write_text("\n".join(rows))
+        return load_dataset("folder", root)
 
     def _run_child(self, target: Path, kill) -> tuple[int, int]:
         """Fork and run the extraction; kill(pid) may end it. Returns wait status and file events seen.
@@ -98,17 +113,31 @@ class Harness:
         return self._record(os.waitstatus_to_exitcode(self._run_child(target, kill)[0]), target)
 
     def kill_command(self, target: Path, workers: int) -> None:
-        """The whole program, killed somewhere between its start and a little after its end."""
-        command = [sys.executable, "-m", "tests.stages.pose.kill_harness", "--run"]
-        command += [str(self.folder), str(target), str(workers)]
-        quiet = subprocess.DEVNULL
-        process = subprocess.Popen(command, stdout=quiet, stderr=quiet)
-        plan, deadline = target / "plan.json", time.monotonic() + 100
-        while not plan.exists() and process.poll() is None and time.monotonic() < deadline:
-            time.sleep(0.05)  # importing takes seconds in which nothing can be broken
-        time.sleep(self.random.uniform(0, 3.0 + 3.0 * (workers > 1)))
+        """The whole program, killed once some of the cache's files are there: where workers run, a shard."""
+        files = len(list(self.reference.iterdir()))
+        wanted = self.random.randint(1 if workers == 1 else 4, files - 2)
+        delay = self.random.uniform(0, self.seconds / 10)
+        quiet, deadline = subprocess.DEVNULL, time.monotonic() + 100
+        process = subprocess.Popen(self._command(target, workers), cwd=self.empty, stdout=quiet, stderr=quiet)
+        while len(list(target.glob("*"))) < wanted and process.poll() is None and time.monotonic() < deadline:
+            time.sleep(0.005)
+        time.sleep(delay)
         process.kill()
-        self._record(process.wait(), target)
+        code = process.wait()
+        self.commands += code != 0
+        self._record(code, target)
+
+    def finish_command(self, target: Path, workers: int) -> None:
+        """The same command again, to its end."""
+        subprocess.run(self._command(target, workers), cwd=self.empty, check=True, timeout=100)
+        assert not list(self.empty.iterdir()), "a command wrote to its working directory"
+        self._compare(target)
+
+    def _command(self, target: Path, workers: int) -> list[str]:
+        words = [sys.executable, "-m", "pipeline", "extract-poses", "--dataset", "folder"]
+        words += ["--data-root", str(self.frames.root), "--cache", str(target)]
+        words += ["--estimator", str(self.estimator), "--set", "pose.shard_frames=5", "--batch-size", "4"]
+        return [*words, "--threads", "1", "--device", "cpu", "--workers", str(workers)]
 
     def _record(self, code: int, target: Path) -> bool:
         """Check what a run left; True where that is a finished cache."""
@@ -130,58 +159,41 @@ class Harness:
     def finish(self, target: Path) -> None:
         status = self._run_child(target, None)[0]
         assert status == 0, f"finishing {target} ended with {os.waitstatus_to_exitcode(status)}"
-        names = [path.name for path in self.reference.glob("shard-*")]
-        for name in names:
-            assert (target / name).read_bytes() == (self.reference / name).read_bytes(), target / name
-        files = sorted(path.name for path in target.iterdir())
-        assert files == sorted([*names, "lock", "manifest.json", "plan.json", "sources.npy"]), files
+        self._compare(target)
+
+    def _compare(self, target: Path) -> None:
+        assert_same_shards(target, self.reference)
+        assert {path.name for path in target.iterdir()} == {path.name for path in self.reference.iterdir()}
         ours, theirs = (json.loads((f / "manifest.json").read_text()) for f in (target, self.reference))
         assert {**ours, "created": ""} == {**theirs, "created": ""}
         assert verify(target) == []
         self.compared += 1
 
 
-def run_command(folder: Path, target: Path, workers: int) -> None:
-    """One extraction, as a command of its own."""
-    from stages.datasets.tracklet import Dataset, Tracklet
-    from stages.pose.extract import run
-
-    root = folder / "data"
-    names = sorted(path.relative_to(root).as_posix() for path in root.rglob("*.jpg"))
-    groups = [tuple(names[start : start + 5]) for start in range(0, len(names), 5)]
-    tracklets = tuple(Tracklet(group, n, 1, f"t{n}") for n, group in enumerate(groups))
-    config = tiny.config(folder / "estimator" / "tiny.yaml", shard_frames=5, workers=workers)
-    run(Dataset("tiny", root, (), (), tracklets), config, target)
-
-
 def main() -> None:
     parser = argparse.ArgumentParser()
-    parser.add_argument("folder", type=Path, nargs="?")
+    parser.add_argument("folder", type=Path)
     parser.add_argument("--kills", type=int, default=50)
-    parser.add_argument("--commands", type=int, default=4)
+    parser.add_argument("--commands", type=int, default=3)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--run", nargs=3)
     given = parser.parse_args()
-    if given.run:
-        run_command(Path(given.run[0]), Path(given.run[1]), int(given.run[2]))
-        return
     harness = Harness(given.folder, given.seed)
     began, series = time.monotonic(), 0
-    while harness.killed < given.kills - given.commands:
+    while harness.commands < given.commands:
+        target, workers = given.folder / f"command-{series}", 1 if harness.commands else 2
+        harness.kill_command(target, workers)
+        harness.finish_command(target, workers)
+        series += 1
+    while harness.killed < given.kills:
         target = given.folder / f"series-{series}"
         for _ in range(SERIES):
-            if harness.kill_forked(target):
+            if harness.kill_forked(target) or harness.killed == given.kills:
                 break
         harness.finish(target)
         shutil.rmtree(target)
         series += 1
-    for number in range(given.commands):
-        target = given.folder / f"command-{number // 2}"
-        harness.kill_command(target, workers=2 if number == 0 else 1)
-        if number % 2 or number == given.commands - 1:
-            harness.finish(target)
     report = {"seed": given.seed, "events": harness.events, "seconds": round(time.monotonic() - began, 1)}
-    report |= {key: getattr(harness, key) for key in ("killed", "survived", "opened", "compared")}
+    report |= {key: getattr(harness, key) for key in ("killed", "commands", "survived", "opened", "compared")}
     print(json.dumps(report))
 
 

@@ -18,7 +18,7 @@ from cache.errors import KeyReIDError
 from cache.lock import check_token, lock_folder
 from cache.verify import verify
 from stages.pose.extract import run
-from tests.stages.pose.test_extract import contents
+from tests.stages.pose.test_extract import assert_same_shards
 from tests.stages.pose.tiny import config, write_estimator
 
 
@@ -72,7 +72,8 @@ def test_damaged_shards_are_named_and_repaired(damage, signed, folder, finished,
         return
     assert len(problems) == 1 and problems[0].startswith("shard-00001.h5: ")
     run(frames, config(estimator), folder)
-    assert verify(folder) == [] and contents(folder) == contents(finished)
+    assert verify(folder) == []
+    assert_same_shards(folder, finished)
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -120,7 +121,7 @@ def test_a_manifest_of_another_run_is_refused(folder, frames, estimator, finishe
     with pytest.raises(KeyReIDError, match=r"made otherwise \(weights"):
         run(frames, config(estimator), folder)
     run(frames, config(estimator, force=True), folder)
-    assert contents(folder) == contents(finished)
+    assert_same_shards(folder, finished)
 
 
 @pytest.mark.parametrize("name", ["manifest.json", "plan.json", "sources.npy", "both"])
@@ -140,7 +141,8 @@ def test_damaged_records_are_repaired(name, damage, folder, frames, estimator, f
             assert verify(folder)
     kept = (folder / "shard-00000.h5").stat().st_mtime_ns
     run(frames, config(estimator), folder)
-    assert contents(folder) == contents(finished) and verify(folder) == []
+    assert verify(folder) == []
+    assert_same_shards(folder, finished)
     assert (folder / "shard-00000.h5").stat().st_mtime_ns == kept
 
 
@@ -178,13 +180,54 @@ def test_a_full_disk_stops_the_run_and_the_next_one_finishes_it(frames, estimato
     assert "shard-00000.h5" in text and "free some space" in text and "MB" in text
     assert not list(tmp_path.glob("*.tmp")) and not (tmp_path / "manifest.json").exists()
     run(frames, config(estimator), tmp_path)
-    assert contents(tmp_path) == contents(finished)
+    assert_same_shards(tmp_path, finished)
 
 
 def test_a_full_disk_in_a_worker_process_says_so(frames, estimator, tmp_path):
     with file_size_limit(40_000), pytest.raises(KeyReIDError, match="free some space"):
         run(frames, config(estimator, workers=2), tmp_path)
     assert not list(tmp_path.glob("*.tmp"))
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """A folder that is a disk of its own, and a function that sets how many pages it holds."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+
+    def mount(pages: int, options: str = "remount") -> int:
+        size = f"{options},size={pages * resource.getpagesize()}"
+        command = ["mount", "-t", "tmpfs", "-o", size, "tmpfs", str(folder)]
+        return subprocess.run(command, check=False, capture_output=True).returncode
+
+    if shutil.which("mount") is None or mount(1, "rw"):
+        pytest.skip("a file system can be mounted by root only, and not in every container")
+    yield folder, mount
+    subprocess.run(["umount", "-l", str(folder)], check=True)
+
+
+def test_a_disk_that_is_full_at_any_write_says_so_until_there_is_room(
+    frames, estimator, finished, small_disk
+):
+    disk, resize = small_disk
+    page, folder = resource.getpagesize(), disk / "poses"
+    (disk / "other").write_bytes(bytes(page))
+    whole = sum(-(-path.stat().st_size // page) for path in finished.iterdir())
+    stopped_at = []
+    for room in (0, 1, 2, 3, whole // 2, whole * 3 // 4):  # pages beside the other file
+        assert resize(1 + room) == 0
+        with pytest.raises(KeyReIDError, match="free some space") as error:
+            run(frames, config(estimator), folder)
+        stopped_at.append(Path(str(error.value).split()[2]).name)
+        assert not list(folder.glob("*.tmp"))
+        with pytest.raises(KeyReIDError, match=r"not finished|no pose cache"):
+            PoseCache.open(folder)
+    assert stopped_at[:3] == ["lock", "sources.npy", "plan.json"]
+    assert stopped_at[3:] == [f"shard-{number:05d}.h5" for number in range(3)]
+    assert resize(1 + whole + 2) == 0  # for the lock's note and the progress bar
+    run(frames, config(estimator), folder)
+    assert verify(folder) == []
+    assert_same_shards(folder, finished)
 
 
 @contextlib.contextmanager

@@ -11,7 +11,7 @@ import pytest
 
 from stages.pose.extract import run
 from tests.stages.pose import tiny
-from tests.stages.pose.test_extract import contents
+from tests.stages.pose.test_extract import assert_same_shards
 
 distributed = pytest.importorskip("distributed", reason="pip install keyreid[cluster]")
 
@@ -70,7 +70,7 @@ def test_a_cluster_that_loses_a_worker_makes_the_same_bytes(cluster, frames, est
     run(frames, many.model_copy(update={"scheduler": address}), target)
     killer.join()
     assert killed and killed[0] < 6, "the worker was killed too late to matter"
-    assert contents(target) == contents(expected)
+    assert_same_shards(target, expected)
 
 
 def test_a_scheduler_that_is_not_there_is_named(frames, estimator, tmp_path):

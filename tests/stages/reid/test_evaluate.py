@@ -48,6 +48,15 @@ def embeddings(seed=0, parts=0, split=0, width=24, **change):
 # ---- protocols and scores ----
 
 
+def test_a_protocol_that_leaves_no_right_answer_is_left_out_unless_asked_for(caplog):
+    single = embeddings(per_camera=1)
+    report = score(single, EvalConfig(bootstrap=0))
+    assert list(report["protocols"]) == ["official", "queries-kept"] and report["headline"] == "official"
+    assert "queries-dropped is left out" in caplog.text
+    with pytest.raises(KeyReIDError, match=r"queries-dropped: none of 21 queries has a right answer"):
+        score(single, EvalConfig(bootstrap=0, protocols=("queries-dropped",)))
+
+
 @pytest.mark.parametrize("protocol", ["official", "queries-kept", "queries-dropped"])
 @pytest.mark.parametrize("block", [1, 5, 1000])
 def test_block_wise_scores_equal_score_ranking_on_the_whole_matrix(protocol, block):
