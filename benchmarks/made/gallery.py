@@ -1,0 +1,62 @@
+"""Embeddings of a gallery of any size, made in blocks from seeds, so that it never has to fit in memory."""
+
+from collections.abc import Iterator
+
+import numpy as np
+from scipy.linalg.blas import sgemm
+
+DIRECTIONS = 512  # that embeddings vary in
+QUERIES = 256
+BLOCK = 4096  # rows made at a time
+TOGETHER = 4  # rows of a person
+
+
+class Made:
+    """A gallery of `count` embeddings, and QUERIES queries of its persons that are not in it.
+
+    The variance of direction i is 1/i between persons and half of that within one. Any block is the same
+    each time, whatever the count.
+    """
+
+    def __init__(self, count: int, width: int, seed: int = 0) -> None:
+        self.count, self.width, self.seed = count, width, seed
+        rng = np.random.default_rng(seed)
+        self.directions = min(DIRECTIONS, width)
+        spread = np.sqrt(1 / np.arange(1, self.directions + 1)).astype(np.float32)
+        directions = np.linalg.qr(rng.standard_normal((width, self.directions), np.float32))[0].T
+        self.basis = np.ascontiguousarray(directions * spread[:, None])
+        persons = -(-count // TOGETHER)
+        block, place = np.divmod(rng.permutation(persons)[np.arange(QUERIES) % persons], BLOCK // TOGETHER)
+        own = np.empty((QUERIES, self.directions), np.float32)
+        for number in np.unique(block):
+            own[block == number] = self._persons(number)[place[block == number]]
+        self._joined = np.empty((QUERIES + BLOCK, width), np.float32)
+        self.queries = self._joined[:QUERIES]
+        self._fill(own, rng, self.queries)
+
+    def _persons(self, number: int) -> np.ndarray:
+        shape = (BLOCK // TOGETHER, self.directions)
+        return np.random.default_rng((self.seed, 0, number)).standard_normal(shape, np.float32)
+
+    def _fill(self, own: np.ndarray, rng: np.random.Generator, rows: np.ndarray) -> None:
+        values = own + np.float32(np.sqrt(0.5)) * rng.standard_normal(own.shape, np.float32)
+        sgemm(1.0, self.basis.T, values.T, c=rows.T, overwrite_c=True)  # column-major: all transposed
+
+    def blocks(self) -> Iterator[tuple[int, np.ndarray]]:
+        """(first row, queries and rows float32 [QUERIES + b, width]); the memory is used again each time."""
+        for number, start in enumerate(range(0, self.count, BLOCK)):
+            size = min(BLOCK, self.count - start)
+            own = np.repeat(self._persons(number), TOGETHER, axis=0)[:size]
+            rng = np.random.default_rng((self.seed, 1, number))
+            self._fill(own, rng, self._joined[QUERIES : QUERIES + size])
+            yield start, self._joined[: QUERIES + size]
+
+    def first(self, count: int) -> np.ndarray:
+        """The first rows: they are drawn alike, so these are as good a sample as any."""
+        rows = np.empty((min(count, self.count), self.width), np.float32)
+        for start, joined in self.blocks():
+            if start >= len(rows):
+                break
+            part = rows[start : start + BLOCK]
+            part[:] = joined[QUERIES : QUERIES + len(part)]
+        return rows
