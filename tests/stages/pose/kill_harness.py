@@ -113,9 +113,9 @@ class Harness:
         return self._record(os.waitstatus_to_exitcode(self._run_child(target, kill)[0]), target)
 
     def kill_command(self, target: Path, workers: int) -> None:
-        """The whole program, killed once some of the cache's files are there: where workers run, a shard."""
+        """The whole program, killed once some of the files are there; with workers, one of a shard."""
         files = len(list(self.reference.iterdir()))
-        wanted = self.random.randint(1 if workers == 1 else 4, files - 2)
+        wanted = self.random.randint(1 if workers == 1 else 5, files - 2)  # 4 are there before a shard
         delay = self.random.uniform(0, self.seconds / 10)
         quiet, deadline = subprocess.DEVNULL, time.monotonic() + 100
         process = subprocess.Popen(self._command(target, workers), cwd=self.empty, stdout=quiet, stderr=quiet)
