@@ -1,5 +1,7 @@
 """Stage two, training: `run` turns a data set and its pose cache into a run folder with a trained network."""
 
+import logging
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,6 +17,8 @@ from stages.reid.resume import Identity
 from stages.reid.session import CHECKPOINTS, Session
 from stages.reid.train_config import TrainConfig
 from stages.reid.training_set import TrainingSet
+
+log = logging.getLogger(__name__)
 
 
 def run(
@@ -46,6 +50,9 @@ def run(
         network = KeyReID(model, len(data.persons), len(data.cameras))
         identity = Identity.of(train, model, dataset, data.tracklets, cache)
         folder = run_folder(accelerator, run_dir)
+        if network.load_report is not None and accelerator.is_main_process:
+            log.info("%s", network.load_report)  # again: only now there is a log file to hold it
+            print(f"start weights: {network.load_report}", file=sys.stderr)
         about = {"dataset": dataset.name, "split": dataset.split, "pose_cache": cache.info.fingerprint}
         session = Session(train, network, data, identity, accelerator, folder, about)
         return session.run(resume, allow_config_change, show_progress)

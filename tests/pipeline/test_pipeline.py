@@ -7,6 +7,7 @@ from pathlib import Path
 import cv2
 import pytest
 import yaml
+from safetensors.numpy import load_file, save_file
 
 from cache import PoseCache
 from tests.pipeline.conftest import TINY_SET, Trained
@@ -21,6 +22,21 @@ def test_a_run_folder_says_how_it_was_made(trained: Trained):
     assert about["versions"]["torch"] and about["git"]
     assert "training on 4 identities" in (trained.run / "log.txt").read_text()
     assert (trained.run / "metrics.jsonl").is_file() and list((trained.run / "tensorboard").iterdir())
+
+
+def test_training_says_what_the_start_weights_gave(trained: Trained, keyreid, tmp_path):
+    """The run's own trunk as start weights: its last block is not the trunk's, and that is said."""
+    state = load_file(trained.run / "model.safetensors")
+    trunk = {k.removeprefix("backbone.vit."): v for k, v in state.items() if k.startswith("backbone.vit.")}
+    save_file(trunk | {"head.weight": state["global_classifier.weight"]}, tmp_path / "vit.safetensors")
+    where = ("--data-root", trained.data, "--cache", trained.poses, "--runs", tmp_path)
+    result = keyreid("train", *where, "--vit-path", tmp_path / "vit.safetensors", *TINY_SET)
+    assert result.code == 0, result.err
+    (run,) = (tmp_path / "walkers").iterdir()
+    log = (run / "log.txt").read_text()
+    loaded = f"{len(trunk)} entries loaded"
+    for words in (loaded, "not in the file: blocks.1.attn", "1 not used: head.weight"):
+        assert words in result.err and words in log
 
 
 def test_eval_takes_the_newest_run_and_draws_its_answer(trained: Trained, keyreid, monkeypatch, tmp_path):

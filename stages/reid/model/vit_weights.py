@@ -1,7 +1,6 @@
 """Start weights of the ViT from a local file: timm's own and the original ones."""
 
 import stages.compat  # noqa: F401  isort: skip  (before timm)
-import logging
 import pickle
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,8 +12,6 @@ from torch import nn
 
 from cache.errors import KeyReIDError
 from stages.reid.model.vit_families import checkpoint_filter
-
-log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -80,6 +77,4 @@ def load_vit(vit: nn.Module, path: Path, guidance: str = "prior") -> LoadReport:
         first = "; ".join(unused[:4]) or "it is empty"
         raise KeyReIDError(f"weights {path}: not one entry fits the backbone ({first}); is it the right ViT?")
     vit.load_state_dict({name: state[name] for name in loaded}, strict=False)
-    report = LoadReport(path, loaded, sorted(own.keys() - set(loaded)), unused)
-    log.log(logging.WARNING if report.missing else logging.INFO, "%s", report)
-    return report
+    return LoadReport(path, loaded, sorted(own.keys() - set(loaded)), unused)
