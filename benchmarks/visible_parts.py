@@ -6,9 +6,9 @@ Queries are divided into occluded and clear ones; the two distances are compared
 """
 
 import argparse
-import json
 from pathlib import Path
 
+from stages.datasets.walkers.occlusion import Occlusion
 from stages.reid.compare import compare_queries
 from stages.reid.embeddings import Embeddings
 from stages.reid.eval_config import EvalConfig
@@ -36,9 +36,9 @@ def main() -> None:
         print("skipped: needs --embeddings RUN/eval/embeddings.npz and --data-root of walkers")
         return
     embeddings = Embeddings.load(options.embeddings)
-    hidden = set(json.loads((options.data_root / "walkers.json").read_text())["occluded_tracklets"])
+    occlusion = Occlusion(options.data_root)
     euclidean, visible = (per_query(embeddings, d) for d in ("euclidean", "visible"))
-    occluded = {q for q in euclidean if q.partition("/")[2].rpartition("F")[0] in hidden}
+    occluded = {q for q in euclidean if q in occlusion}
     print("queries          n  euclidean  visible    gain    95 % interval       p")
     for label, chosen in (
         ("occluded", occluded),

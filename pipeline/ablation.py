@@ -14,11 +14,11 @@ from matplotlib.figure import Figure
 from pydantic import Field
 
 from cache import PoseCache
-from cache.errors import KeyReIDError
 from pipeline.config import CONFIGS, Recipe, load_recipe
 from pipeline.progress import progress_bar
 from pipeline.recipe_file import load
 from stages.config import StrictModel
+from stages.datasets.walkers.occlusion import Occlusion
 
 PROTOCOL = "queries-kept"  # rectangular AP with the queries in the gallery
 RESULT = "result.json"
@@ -52,7 +52,7 @@ def read_config(path: Path | None) -> AblationConfig:
 
 def plan(config: AblationConfig, cache: PoseCache, root: Path, out: Path) -> list[Job]:
     """All jobs, every recipe and the data set's occluders checked before the first one runs."""
-    _occluded(root)
+    Occlusion(root)
     jobs = []
     for number, (variant, overrides) in enumerate(config.variants.items()):
         for seed in config.seeds:
@@ -142,21 +142,10 @@ def query_halves(root: Path, names: np.ndarray, query: np.ndarray) -> dict[str, 
 
     A half without a query is left out.
     """
-    occluded = _occluded(root)
-    hidden = np.array([str(names[row]) in occluded for row in query], bool)
+    occlusion = Occlusion(root)
+    hidden = np.array([str(names[row]) in occlusion for row in query], bool)
     halves = {"all": query, "clean": query[~hidden], "occluded": query[hidden]}
     return {name: rows for name, rows in halves.items() if len(rows)}
-
-
-def _occluded(root: Path) -> set[str]:
-    path = root / "walkers.json"
-    try:
-        return set(json.loads(path.read_text())["occluded_tracklets"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise KeyReIDError(
-            f"{path}: cannot tell which tracklets are occluded ({error}); ablation needs walkers, made by "
-            "keyreid synthesize"
-        ) from None
 
 
 def summary(results: Sequence[Mapping]) -> dict[str, dict[str, tuple[float, float]]]:

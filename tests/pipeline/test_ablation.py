@@ -1,6 +1,8 @@
 """`keyreid ablation`: every variant with every seed, resumable, clean and occluded queries apart."""
 
+import csv
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -8,6 +10,7 @@ import yaml
 
 from cache.errors import KeyReIDError
 from pipeline import ablation
+from stages.datasets import load_dataset
 from tests.pipeline.conftest import TINY, Trained
 
 
@@ -22,7 +25,7 @@ def test_it_writes_a_table_and_a_plot_and_does_nothing_twice(trained: Trained, k
     assert first.code == 0, first.err
     table = json.loads((out / "table.json").read_text())["table"]
     assert set(table) == {"both", "global"} and (out / "plot.png").stat().st_size > 5000
-    assert {"all mAP", "all rank1", "clean mAP"} <= set(table["both"])
+    assert {"all mAP", "all rank1", "clean mAP", "occluded mAP"} <= set(table["both"])
 
     results = sorted(out.rglob(ablation.RESULT))
     before = {path: path.stat().st_mtime_ns for path in results}
@@ -32,18 +35,19 @@ def test_it_writes_a_table_and_a_plot_and_does_nothing_twice(trained: Trained, k
     assert changed == results[:1], "only what was missing is done again"
 
 
-def test_queries_are_split_by_what_stood_before_them(tmp_path):
-    names = np.array(["0002C1T0001", "0002C2T0001", "0004C1T0001"])
-    (tmp_path / "walkers.json").write_text(json.dumps({"occluded_tracklets": ["0002C2T0001", "other"]}))
-    halves = ablation.query_halves(tmp_path, names, np.array([2, 1, 0]))
-    assert {name: rows.tolist() for name, rows in halves.items()} == {
-        "all": [2, 1, 0],
-        "clean": [2, 0],
-        "occluded": [1],
-    }
-    assert set(ablation.query_halves(tmp_path, names, np.array([0, 2]))) == {"all", "clean"}
+def test_queries_are_split_by_what_stood_before_them(walkers_tiny, tmp_path):
+    data = load_dataset("walkers", walkers_tiny)
+    names = np.array([t.name for t in data.query])
+    rows = np.arange(len(names))
+    halves = ablation.query_halves(walkers_tiny, names, rows)
+    with (walkers_tiny / "occluders.csv").open() as file:
+        hidden = {Path(row["frame"]).name[:11] for row in csv.DictReader(file)}
+    expected = [name for name in names if name.rpartition("/")[2][:11] in hidden]
+    assert names[halves["occluded"]].tolist() == expected and expected
+    assert len(halves["clean"]) == len(names) - len(expected) > 0
+    assert set(ablation.query_halves(walkers_tiny, names, halves["clean"])) == {"all", "clean"}
     with pytest.raises(KeyReIDError, match=r"walkers\.json"):
-        ablation.query_halves(tmp_path / "elsewhere", names, np.array([0]))
+        ablation.query_halves(tmp_path, names, rows)
 
 
 def test_every_variant_that_we_ship_is_a_valid_recipe(trained: Trained, tmp_path):

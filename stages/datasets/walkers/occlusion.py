@@ -1,0 +1,24 @@
+"""Which tracklets of a made data set have somebody or something before them, by the maker's own record."""
+
+import json
+from pathlib import Path
+
+from cache.errors import KeyReIDError
+
+
+class Occlusion:
+    """`name in occlusion`, for names that the MARS reader gives tracklets, such as test/0002C1T0001F001."""
+
+    def __init__(self, root: Path):
+        """Raises KeyReIDError where root has no record of the maker."""
+        path = root / "walkers.json"
+        try:
+            self._hidden = frozenset(json.loads(path.read_text())["occluded_tracklets"])
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise KeyReIDError(
+                f"{path}: cannot tell which tracklets are occluded ({error}); this needs walkers, made by "
+                "keyreid synthesize"
+            ) from None
+
+    def __contains__(self, name: str) -> bool:
+        return name.rpartition("/")[2].partition("F")[0] in self._hidden
