@@ -139,6 +139,38 @@ def test_a_batch_of_one_person_or_of_equal_features_gives_finite_gradients():
         assert torch.isfinite(gradient).all()
 
 
+def losses_and_gradients(features, logits, persons, autocast):
+    """Each loss with its gradient. The distances of the caller's features are small beside their norms."""
+    scores = features[:, :4].abs()
+    center = CenterLoss(4, features.shape[1])
+    center.centers.data = features.detach()[:4] + 0.5
+    inputs = (features, logits, center.centers)
+    with torch.autocast("cpu", torch.bfloat16, enabled=autocast):
+        losses = {
+            "identity": identity_loss(logits, persons),
+            "triplet": triplet_loss(features, persons),
+            "triplet with margin": triplet_loss(features, persons, margin=0.3),
+            "center": center.weighted(features, persons, 0.5)[1],
+            "attention": attention_loss(scores, torch.ones(len(features), 4)),
+        }
+    return {
+        name: (loss.detach(), *torch.autograd.grad(loss, inputs, retain_graph=True, materialize_grads=True))
+        for name, loss in losses.items()
+    }
+
+
+@pytest.mark.parametrize("width", [768, 3072])
+def test_losses_and_gradients_under_autocast_are_those_of_float32(width):
+    torch.manual_seed(0)
+    spread = 0.03 * torch.randn(16, width)
+    features = torch.nn.functional.layer_norm(torch.randn(width) + spread, (width,)).requires_grad_()
+    logits, persons = torch.randn(16, 4, requires_grad=True), torch.arange(16) // 4
+    plain, cast = (losses_and_gradients(features, logits, persons, on) for on in (False, True))
+    for name, expected in plain.items():
+        for found, wanted in zip(cast[name], expected, strict=True):
+            torch.testing.assert_close(found, wanted, rtol=1e-6, atol=1e-6, msg=lambda m, n=name: f"{n}: {m}")
+
+
 def test_attention_loss_is_the_mean_over_clips_of_the_scores_of_erased_frames():
     scores = torch.tensor([[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]])
     erased = torch.tensor([[1.0, 0.0, 1.0], [0.0, 1.0, 0.0]])
