@@ -10,10 +10,12 @@ import contextlib
 import json
 import os
 import secrets
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import h5py
 import numpy as np
@@ -25,6 +27,7 @@ from stages.reid.embeddings import Embeddings
 
 SCHEMA = 1
 SHOWN_FRAMES = 8
+UNKNOWN = "?"  # name of a camera
 _TEXT = h5py.string_dtype("utf-8")
 
 
@@ -50,8 +53,18 @@ class Gallery:
 
     @cached_property
     def places(self) -> np.ndarray:
-        """First frame of each tracklet: what tells a tracklet from all others, [N] text."""
-        return np.array([frames[0] for frames in self.frames])
+        """A number for each first frame, which tells a tracklet from all others: int64 [N]."""
+        return _numbered(frames[0] for frames in self.frames)
+
+    @cached_property
+    def camera_numbers(self) -> np.ndarray:
+        """A number for each name of a camera, -1 unknown: int64 [N]."""
+        return np.where(self.camera_names == UNKNOWN, -1, _numbered(self.camera_names.tolist()))
+
+    @cached_property
+    def indexed(self) -> dict[tuple, Any]:
+        """FAISS indexes made of these rows in this process; see stages.reid.indexed."""
+        return {}
 
     @property
     def checkpoint(self) -> str:
@@ -195,7 +208,7 @@ def camera_names(tracklets: list[Tracklet], dataset: str) -> np.ndarray:
     for tracklet in tracklets:
         folders = tracklet.frames[0].split("/")
         if tracklet.camera is None:
-            names.append("?")
+            names.append(UNKNOWN)
         elif dataset == "folder" and len(folders) >= 4:
             names.append(folders[-3])
         else:
@@ -208,6 +221,12 @@ def shown_frames(tracklet: Tracklet) -> tuple[str, ...]:
     count = len(tracklet.frames)
     places = np.unique(np.linspace(0, count - 1, min(SHOWN_FRAMES, count)).round().astype(int))
     return tuple(tracklet.frames[i] for i in places)
+
+
+def _numbered(texts: Iterable[str]) -> np.ndarray:
+    """Equal texts get equal numbers, from 0 in the order in which they first come."""
+    numbers: dict[str, int] = {}
+    return np.array([numbers.setdefault(text, len(numbers)) for text in texts], np.int64)
 
 
 def _stored(features: np.ndarray, half: bool) -> np.ndarray:

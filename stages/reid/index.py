@@ -18,6 +18,7 @@ KINDS = ("flat", "ivf", "hnsw")
 _TRAINING = 64  # training vectors per centroid; FAISS asks for 39 or more
 _PROBED = 64  # cells read, of 2 sqrt(N): recall is measured by benchmarks/search.py
 _BEAM = 128  # HNSW candidates kept while searching, and while building
+_ANSWERS = 2**22  # held at a time where answers have to be dropped
 _PCA_ROWS = 2048  # and its cube is what a PCA of wider rows takes: some seconds
 
 
@@ -103,33 +104,47 @@ def build_index(features: np.ndarray, kind: str = "flat", seed: int = 0):
 def search_index(
     index, queries: np.ndarray, k: int, excluded: np.ndarray | None = None
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Squared distances float32 [Q, k] and rows int64 [Q, k] (-1 where there are no more).
+    """Squared distances float32 [Q, k] and rows int64 [Q, k] (-1 where there are no more), in one call.
 
-    excluded: rows int64 that may not be answers.
+    excluded: bool [N], rows that may not be answers.
     """
-    faiss = import_faiss()
     k = min(k, index.ntotal)
-    if excluded is None or not len(excluded):
+    if excluded is None or not excluded.any():
         return index.search(queries, k)
-    selector = faiss.IDSelectorNot(faiss.IDSelectorBatch(np.ascontiguousarray(excluded, np.int64)))
-    inner = faiss.try_extract_index_ivf(index)
-    if inner is not None and inner.this == index.this:
-        parameters = faiss.SearchParametersIVF(sel=selector, nprobe=inner.nprobe)
-    elif isinstance(index, faiss.IndexHNSW):
-        parameters = faiss.SearchParametersHNSW(sel=selector, efSearch=index.hnsw.efSearch)
-    elif isinstance(index, faiss.IndexFlat):
-        parameters = faiss.SearchParameters(sel=selector)
-    else:  # compounds do not hand selectors through: ask for more and drop
-        return _search_and_drop(index, queries, k, excluded)
-    return index.search(queries, k, params=parameters)
+    if (parameters := _selecting(index, ~excluded)) is not None:
+        return index.search(queries, k, params=parameters)
+    wanted = min(k + int(excluded.sum()), index.ntotal)
+    block = max(1, _ANSWERS // wanted)
+    found = []
+    for start in range(0, len(queries), block):
+        distances, rows = index.search(queries[start : start + block], wanted)
+        found.append(drop(distances, rows, excluded[rows], k))
+    return tuple(np.concatenate(column) for column in zip(*found, strict=True))
 
 
-def _search_and_drop(index, queries: np.ndarray, k: int, excluded: np.ndarray):
-    distances, rows = index.search(queries, min(k + len(excluded), index.ntotal))
-    wrong = np.isin(rows, excluded) | (rows < 0)
+def drop(distances: np.ndarray, rows: np.ndarray, wrong: np.ndarray, k: int):
+    """The first k answers of each query without the wrong ones: -1 and infinity where there are no more."""
+    wrong = wrong | (rows < 0)
     order = np.argsort(wrong, axis=1, kind="stable")[:, :k]  # the wrong ones go last
-    rows = np.where(wrong, -1, rows)
-    return np.take_along_axis(distances, order, 1), np.take_along_axis(rows, order, 1)
+    wrong, distances, rows = (np.take_along_axis(array, order, 1) for array in (wrong, distances, rows))
+    return np.where(wrong, np.inf, distances), np.where(wrong, -1, rows)
+
+
+def _selecting(index, allowed: np.ndarray):
+    """FAISS's parameters for a search among `allowed` rows; None for a kind that takes none."""
+    faiss = import_faiss()
+    selector = faiss.IDSelectorBitmap(np.packbits(allowed, bitorder="little"))
+    index = faiss.downcast_index(index)
+    if isinstance(index, faiss.IndexPreTransform):
+        inner = _selecting(index.index, allowed)
+        return inner and faiss.SearchParametersPreTransform(index_params=inner)
+    if isinstance(index, faiss.IndexIVF):
+        return faiss.SearchParametersIVF(sel=selector, nprobe=index.nprobe)
+    if isinstance(index, faiss.IndexHNSW):
+        return faiss.SearchParametersHNSW(sel=selector, efSearch=index.hnsw.efSearch)
+    if isinstance(index, faiss.IndexFlat | faiss.IndexScalarQuantizer):
+        return faiss.SearchParameters(sel=selector)
+    return None
 
 
 def kept_index(features: np.ndarray, kind: str, folder: Path | None):

@@ -11,9 +11,9 @@ from stages.config import StrictModel
 from stages.reid.distances import Distance, distance_blocks, distance_rows
 from stages.reid.eval_config import RerankConfig
 from stages.reid.gallery import Gallery
+from stages.reid.indexed import IndexedRows
 from stages.reid.topk import smallest
 
-UNKNOWN = "?"
 _FLOATS = 2**26  # distances held at a time, 256 MB
 
 
@@ -39,12 +39,13 @@ class Found:
 
 
 def search(gallery: Gallery, query: np.ndarray, rows: np.ndarray, config: SearchConfig) -> Found:
-    """The nearest `rows` of the gallery to each row in `query`. A query is never its own answer.
+    """The nearest `rows` (each once) of the gallery to each row in `query`. A query is never its own answer.
 
     Of equal distances, the lower row comes first (exact and re-ranked search).
     Raises KeyReIDError for what cannot be combined, and where no row is left to be found.
     """
-    if not len(query) or not len(np.setdiff1d(rows, query)):
+    few = len(rows) <= len(query)
+    if not len(query) or not len(rows) or (few and not len(np.setdiff1d(rows, query))):
         raise KeyReIDError(
             f"{len(query)} queries in a gallery of {len(rows)} tracklets: nothing is left to be found; "
             "expected a query, and a gallery of others"
@@ -69,12 +70,12 @@ def search(gallery: Gallery, query: np.ndarray, rows: np.ndarray, config: Search
 
 
 def excluded(gallery: Gallery, row: int, config: SearchConfig) -> np.ndarray:
-    """Rows that are no answer to the query `row`: the same tracklet, and its camera's if asked for."""
+    """Rows that are no answer to the query `row`: the same tracklet, and its camera's if asked for. [N]"""
     same = gallery.places == gallery.places[row]
-    names = gallery.camera_names
-    if config.other_cameras and names[row] != UNKNOWN:
-        same |= names == names[row]
-    return np.flatnonzero(same)
+    cameras = gallery.camera_numbers
+    if config.other_cameras and cameras[row] >= 0:
+        same |= cameras == cameras[row]
+    return same
 
 
 def _first(line: np.ndarray, rows: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
@@ -104,32 +105,17 @@ def _reranked(gallery: Gallery, query: np.ndarray, rows: np.ndarray, config: Sea
     found = []
     for first, part in distance_blocks(distances, query, 256):
         for row, line in zip(query[first : first + 256], part, strict=True):
-            line[np.isin(others, excluded(gallery, int(row), config))] = np.inf
+            line[excluded(gallery, int(row), config)[others]] = np.inf
             found.append(_first(line, others, config.top))
     return _collect(query, found)
 
 
 def _indexed(gallery: Gallery, query: np.ndarray, rows: np.ndarray, config: SearchConfig) -> Found:
-    from stages.reid.index import kept_index, search_index
-
     if config.rerank.enabled or config.distance == "visible":
         what = "re-ranking" if config.rerank.enabled else "distance visible"
         raise KeyReIDError(f"{what} needs every distance; use --index exact")
-    features = gallery.embeddings.features
-    if config.distance == "cosine":
-        lengths = np.linalg.norm(features, axis=1, keepdims=True)
-        features = features / np.maximum(lengths, np.finfo(np.float32).tiny)
-    whole = len(rows) == len(gallery)
-    index = kept_index(features if whole else features[rows], config.index, config.index_folder)
-    found = []
-    for row in query.tolist():
-        closed = np.flatnonzero(np.isin(rows, excluded(gallery, row, config)))
-        distances, places = search_index(index, features[row : row + 1], config.top, closed)
-        kept = places[0] >= 0
-        near = distances[0][kept]
-        # |a - b|^2 = 2 (1 - cos) for unit vectors.
-        found.append((rows[places[0][kept]], near / 2 if config.distance == "cosine" else near))
-    return _collect(query, found)
+    made = IndexedRows.of(gallery, rows, config.index, config.distance, config.index_folder)
+    return Found(query, *made.nearest(gallery, query, config.top, config.other_cameras))
 
 
 def find_query(gallery: Gallery, name: str, rows: np.ndarray) -> int:

@@ -2,8 +2,11 @@
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from cache.errors import KeyReIDError
+from stages.reid import indexed
 from stages.reid.eval_config import RerankConfig
 from stages.reid.gallery import join
 from stages.reid.search import SearchConfig, find_query, search
@@ -84,6 +87,56 @@ def test_faiss_leaves_out_the_querys_camera_and_rows_that_may_not_be_found(kind)
     config = SearchConfig(top=100, index=kind, other_cameras=True)
     found = search(made_gallery(400), np.array([5]), rows, config).matches[0]
     assert (found[found >= 0] % 2 == 0).all() and set(found.tolist()) <= set(rows.tolist())
+
+
+@pytest.mark.parametrize("kind", ["flat", "PCA12,Flat", "PQ4x4", "LSH"])
+def test_compounds_leave_out_cameras_whether_or_not_faiss_can_do_it_for_them(kind):
+    pytest.importorskip("faiss", reason="FAISS is not installed: pip install -r requirements/search.txt")
+    config = SearchConfig(top=400, index=kind, other_cameras=True)
+    found = search(made_gallery(400), np.array([5, 8]), np.arange(400), config).matches
+    assert [sorted(line) for line in found.tolist()] == [list(range(0, 400, 2)), list(range(1, 400, 2))]
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.data())
+def test_any_queries_among_any_rows_find_what_exact_search_finds(data):
+    """Also tracklets that are in several files, unknown cameras and queries that are not to be found."""
+    pytest.importorskip("faiss", reason="FAISS is not installed: pip install -r requirements/search.txt")
+    gallery = made_gallery(24)
+    gallery.camera_names[data.draw(st.integers(0, 23))] = "?"
+    both = join([("a.h5", gallery), ("b.h5", gallery), ("c.h5", made_gallery(24, seed=1))])
+    some = st.lists(st.integers(0, len(both) - 1), min_size=1, unique=True).map(np.array)
+    query, rows = data.draw(some), np.sort(data.draw(some))
+    options = {"top": data.draw(st.integers(1, 80)), "other_cameras": data.draw(st.booleans())}
+    options["distance"] = data.draw(st.sampled_from(["euclidean", "cosine"]))
+    if not len(np.setdiff1d(rows, query)):
+        return
+    exact = search(both, query, rows, SearchConfig(**options))
+    found = search(both, query, rows, SearchConfig(index="flat", **options))
+    assert found.matches.shape == exact.matches.shape
+    assert np.array_equal(found.matches < 0, exact.matches < 0)
+    assert np.array_equal(np.isinf(found.distances), exact.matches < 0)
+    assert np.allclose(found.distances, exact.distances, rtol=1e-3, atol=1e-5)
+    for line in found.matches:  # rows of the same features may change places, but none comes twice
+        assert len(set(line[line >= 0])) == (line >= 0).sum() and np.isin(line[line >= 0], rows).all()
+
+
+def test_many_queries_are_one_call_of_faiss_and_the_index_is_made_once(monkeypatch, tmp_path):
+    pytest.importorskip("faiss", reason="FAISS is not installed: pip install -r requirements/search.txt")
+    calls = {"kept_index": [], "search_index": []}
+    for name, made in calls.items():
+        real = getattr(indexed, name)
+        monkeypatch.setattr(
+            indexed, name, lambda *a, real=real, made=made: (made.append(len(a[1])), real(*a))[1]
+        )
+    gallery, query = made_gallery(400), np.arange(0, 400, 3)
+    for options in ({}, {"other_cameras": True}, {"top": 3}):
+        config = SearchConfig(index="ivf", index_folder=tmp_path, **options)
+        search(gallery, query, np.arange(400), config)
+    assert len(calls["kept_index"]) == 1  # which reads every feature, to know its own
+    assert calls["search_index"] == [134, 67, 67, 134]  # other cameras: one call for each of two
+    search(gallery, query, np.arange(399), config)
+    assert len(calls["kept_index"]) == 2
 
 
 def test_a_kept_index_is_used_again_and_only_for_the_same_features(tmp_path):
