@@ -28,7 +28,9 @@ class PoseConfig(StrictModel):
         description="* frame grown by this factor before it fills the input; None: estimator's",
     )
     flip_test: bool = Field(False, description="* average with the mirrored frame: twice the work")
-    batch_size: int | None = Field(None, ge=1, description="* frames per forward; None: 32 (GPU: 128)")
+    batch_size: int | None = Field(
+        None, ge=1, description="* frames per forward, filled up to a multiple of 16; None: 32 (GPU: 128)"
+    )
     shard_frames: int | None = Field(
         None, ge=1, description="* frames per shard, up to a tracklet's end; None: a 32nd, in 64..2048"
     )

@@ -18,6 +18,7 @@ from stages.pose.decoding import decode
 from stages.pose.weights import load_into
 
 GRID = (GRID_WIDTH, GRID_HEIGHT)
+SCORE_STEPS = np.float32(4096)
 # Which joint a joint becomes in a mirrored frame: left and right change places.
 MIRRORED = [
     COCO_JOINTS.index(name.replace("left", "?").replace("right", "left").replace("?", "right"))
@@ -181,22 +182,27 @@ class HRNetEstimator:
         affines: frame -> input of each frame; frames: its width and height.
         """
         key = np.concatenate([np.ravel(affines), np.ravel(frames)]).tobytes()
-        if key not in self._grids:
+        grid = self._grids.get(key)
+        if grid is None:
             to_heatmap = geometry.input_to_heatmap(self.codec.scale_factor)
             cells = [
                 geometry.compose(to_heatmap, geometry.compose(affine, geometry.grid_to_frame(frame, GRID)))
                 for affine, frame in zip(affines, frames, strict=True)
             ]
             if len(self._grids) >= 8:
-                self._grids.clear()
-            grid = geometry.sampling_grid(np.array(cells), GRID, self.heatmap_size)
-            self._grids[key] = grid.to(maps.device)
-        return geometry.warp_heat(maps, self._grids[key]).cpu().numpy()
+                self._grids.clear()  # perhaps while another thread looks something up
+            grid = geometry.sampling_grid(np.array(cells), GRID, self.heatmap_size).to(maps.device)
+            self._grids[key] = grid
+        return geometry.warp_heat(maps, grid).cpu().numpy()
 
     def keypoints(self, maps: np.ndarray, affines: Sequence[np.ndarray]) -> np.ndarray:
-        """x, y in pixels of the frame and score, float32 [N,17,3], from the network's maps [N,17,h,w]."""
+        """x, y in pixels of the frame and score, float32 [N,17,3], from the network's maps [N,17,h,w].
+
+        Scores are multiples of 1/4096: the last bits of a network's arithmetic differ between routines.
+        """
         found = np.empty((len(maps), JOINTS, 3), np.float32)
-        points, found[..., 2] = decode(self.codec, maps)
+        points, scores = decode(self.codec, maps)
+        found[..., 2] = np.round(np.asarray(scores, np.float32) * SCORE_STEPS) / SCORE_STEPS
         back = np.array([geometry.invert(affine) for affine in affines])
         found[..., :2] = np.einsum("nij,nkj->nki", back[:, :, :2], points) + back[:, None, :, 2]
         return found

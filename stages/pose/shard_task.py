@@ -20,6 +20,9 @@ from stages.pose.config import EstimatorSpec
 from stages.pose.frames import read_frame
 from stages.pose.progress import note_progress
 
+# The network sees whole multiples of this many frames, the last ones blank where a shard or `batch_size` has
+# fewer: smaller batches would take other routines, whose last bits depend on the machine and its threads.
+STEP = 16
 AHEAD = 3  # batches read before the network asks for them, and batches waiting to be compressed
 
 
@@ -78,7 +81,7 @@ def _poses(task: ShardTask) -> tuple[list[bytes], np.ndarray, np.ndarray]:
         try:
             for batch in _ahead(readers, batches, lambda rows: _read(task, estimator, rows)):
                 images, affines, sizes = batch
-                maps = estimator.forward(estimator.prepare(images))
+                maps = estimator.forward(estimator.prepare(images))[: len(sizes)]
                 heat = estimator.heat(maps, affines, sizes)
                 while len(waiting) >= AHEAD:
                     parts.append(waiting.popleft().result())
@@ -98,11 +101,14 @@ def _poses(task: ShardTask) -> tuple[list[bytes], np.ndarray, np.ndarray]:
 
 
 def _read(task: ShardTask, estimator, rows: range) -> tuple[np.ndarray, list[np.ndarray], list]:
-    """Frames drawn into the network's input: uint8 [N,h,w,3], frame -> input affines, (width, height)."""
+    """Frames drawn into the network's input: uint8 [N,h,w,3], frame -> input affines, (width, height).
+
+    Blank images follow, up to a multiple of STEP.
+    """
     from stages.pose import geometry
 
     width, height = estimator.input_size
-    images = np.zeros((len(rows), height, width, 3), np.uint8)
+    images = np.zeros((-(-len(rows) // STEP) * STEP, height, width, 3), np.uint8)
     affines, sizes = [], []
     for i, row in enumerate(rows):
         if row in task.bad:

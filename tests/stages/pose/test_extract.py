@@ -13,6 +13,7 @@ from cache import PoseCache
 from cache.errors import KeyReIDError
 from cache.verify import verify
 from stages.datasets.tracklet import Dataset, Tracklet
+from stages.pose.estimator import HRNetEstimator
 from stages.pose.extract import run
 from stages.pose.plan import divide
 from tests.stages.pose.tiny import config, write_estimator, write_frames
@@ -28,14 +29,18 @@ def assert_same_shards(folder: Path, expected: Path) -> None:
 
 
 def differing_parts(one: Path, two: Path) -> dict[str, object]:
-    """Name of a data set or attribute -> how many of its values differ, and by how much at most."""
+    """Name of a data set or attribute -> how many of its values differ, by how much, in which rows."""
     found = {}
     with h5py.File(one) as a, h5py.File(two) as b:
         for name in a:
             x, y = a[name][()], b[name][()]
             if not np.array_equal(x, y):
                 far = np.abs(x.astype(float) - y.astype(float)) if x.dtype.kind in "iuf" else x != y
-                found[name] = f"{np.count_nonzero(far)} of {far.size} values, by up to {far.max()}"
+                rows = np.unique(np.nonzero(far)[0])
+                found[name] = (
+                    f"{np.count_nonzero(far)} of {far.size} values, by up to {far.max()}, "
+                    f"in {len(rows)} of {len(x)} rows: {rows[:20].tolist()}"
+                )
         found |= {k: (v, b.attrs.get(k)) for k, v in a.attrs.items() if not np.array_equal(v, b.attrs.get(k))}
     return found or {"nothing but the layout": ""}
 
@@ -109,6 +114,22 @@ def test_flip_padding_and_batch_size_change_what_is_made(finished, frames, estim
     folder = run(frames, config(estimator, batch_size=7), tmp_path / "batch")
     other = PoseCache.open(folder).read_heatmaps(frames.frames()).astype(int)
     assert np.abs(other - base).max() <= 1
+
+
+@pytest.mark.parametrize("batch_size", [4, 7, 16, 32])
+def test_the_network_only_sees_multiples_of_16_frames(batch_size, frames, estimator, tmp_path, monkeypatch):
+    seen = []
+    forward = HRNetEstimator.forward
+
+    def note(self, inputs):
+        seen.append(len(inputs))
+        return forward(self, inputs)
+
+    monkeypatch.setattr(HRNetEstimator, "forward", note)
+    folder = run(frames, config(estimator, batch_size=batch_size, shard_frames=20), tmp_path)
+    assert set(seen) == ({16} if batch_size < 32 else {16, 32}), "shards of 20 and 10 frames"
+    scores = PoseCache.open(folder).read(frames.frames()).keypoints[..., 2] * 4096
+    assert (scores == scores.round()).all() and len(np.unique(scores)) > 100
 
 
 def test_frames_of_any_size_go_into_one_batch(estimator, tmp_path):
