@@ -18,12 +18,15 @@ def build_vit(config: ModelConfig) -> tuple[nn.Module, vit_weights.LoadReport | 
     """The whole ViT of the config, and what was loaded into it where vit_path names a file.
 
     Raises KeyReIDError for a name timm does not have, arguments it does not take, and a network that
-    is no ViT with a class token, a position for every patch, and at least two blocks.
+    is none of timm's plain ViTs with a class token, a token for every patch, and at least two blocks.
     """
     name = config.backbone
     if not timm.is_model(name):
         close = difflib.get_close_matches(name, timm.list_models("*vit*"), n=3)
         raise KeyReIDError(f"backbone {name!r}: timm has no such model; near: {', '.join(close) or 'none'}")
+    kind = vit_families.class_built(name)
+    if kind is not None and (reason := vit_families.refusal(kind)):
+        raise KeyReIDError(f"backbone {name!r}: {reason}")
     try:
         vit = timm.create_model(
             name,
@@ -34,7 +37,7 @@ def build_vit(config: ModelConfig) -> tuple[nn.Module, vit_weights.LoadReport | 
             **config.backbone_args,
         )
     except (TypeError, ValueError, AssertionError, RuntimeError, OSError) as error:
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        reason = (str(error).strip().splitlines() or [f"timm gives no reason but {type(error).__name__}"])[0]
         arguments = f" with {config.backbone_args}" if config.backbone_args else ""
         way_out = "; pretrained needs the network: set it to false, or vit_path to a file"
         raise KeyReIDError(
@@ -42,14 +45,15 @@ def build_vit(config: ModelConfig) -> tuple[nn.Module, vit_weights.LoadReport | 
         ) from error
     check_vit(vit, config)
     report = vit_weights.load_vit(vit, config.vit_path, config.guidance) if config.vit_path else None
-    return vit, report
+    return vit_families.without_unkeyed_draws(vit), report
 
 
 def check_vit(vit: nn.Module, config: ModelConfig) -> None:
     """Raise KeyReIDError unless the two branches can be put on this network."""
     name = config.backbone
-    if not vit_families.has_class_token(vit):
-        raise KeyReIDError(f"backbone {name!r}: expected a ViT with a class token, e.g. vit_base_patch16_224")
+    reason = vit_families.refusal(type(vit), getattr(vit, "cls_token", None) is not None)
+    if reason:
+        raise KeyReIDError(f"backbone {name!r}: {reason}")
     if len(vit.blocks) < 2:
         raise KeyReIDError(f"backbone {name!r} of depth {len(vit.blocks)}: expected at least 2 blocks")
     if not isinstance(getattr(vit, "patch_drop", None), nn.Identity | None):
@@ -97,7 +101,8 @@ class Backbone(nn.Module):
         tokens, arguments = vit_families.first_tokens(self.vit, images)
         if self.camera is not None:
             tokens = tokens + self.camera_scale * self.camera_rows(cameras, len(images))[:, None]
-        return vit_families.run_blocks(self.vit, tokens, arguments), arguments
+        last = vit_families.of_block(self.vit, arguments, -1)
+        return vit_families.run_blocks(self.vit, tokens, arguments), last
 
     def camera_rows(self, cameras: Tensor | None, frames: int) -> Tensor:
         """Embedding of each frame's camera [F, D]; of an unknown one (-1 or None), the mean of all."""

@@ -22,7 +22,11 @@ OWN_FIELDS = {
 class ModelConfig(StrictModel):
     """The dual-branch transformer: a ViT trunk, a global branch and a part-wise local branch."""
 
-    backbone: str = Field("vit_base_patch16_224", description="timm name of a ViT with a class token")
+    backbone: str = Field(
+        "vit_base_patch16_224",
+        description="timm name of a plain ViT with a class token: ViT, DeiT, DINOv2 and 3, CLIP, vit_relpos, "
+        "EVA, RoPE-ViT or BEiT",
+    )
     backbone_args: dict[str, Any] = Field(
         default_factory=dict, description="further timm arguments: depth, embed_dim, num_heads, patch_size"
     )

@@ -1,46 +1,81 @@
 """What the families of timm's vision transformers do differently before and around their blocks."""
 
 import stages.compat  # noqa: F401  isort: skip  (before timm)
+import inspect
 import sys
 from collections.abc import Callable
 from typing import Any
 
+import timm
 import torch
+from timm.layers import RelPosMlp
 from timm.models.beit import Beit
 from timm.models.eva import Eva
 from timm.models.vision_transformer import VisionTransformer
+from timm.models.vision_transformer_relpos import VisionTransformerRelPos
 from torch import Tensor, nn
 
-FAMILIES = (VisionTransformer, Eva, Beit)  # with their variants: DeiT, DINOv2, CLIP; EVA-02, DINOv3; BEiT v2
+# With their variants. VisionTransformer: DeiT, DINOv2, CLIP, hybrids; Eva: EVA-02, DINOv3, RoPE-ViT.
+FAMILIES = (VisionTransformer, VisionTransformerRelPos, Eva, Beit)
+EXPECTED = (
+    "expected one of timm's plain ViTs with a class token ("
+    f"{', '.join(kind.__name__ for kind in FAMILIES)}), e.g. vit_base_patch16_224"
+)
 
 
-def has_class_token(vit: nn.Module) -> bool:
-    """True for a network of these families whose first token is a class token."""
-    mixed = getattr(vit, "rope_mixed", False)  # other rotary positions in every block
-    return isinstance(vit, FAMILIES) and vit.cls_token is not None and not mixed
+def refusal(kind: type, class_token: bool = True) -> str | None:
+    """Why a network of this class cannot be the backbone; None where it can."""
+    if not issubclass(kind, FAMILIES):
+        return f"a network of the class {kind.__name__}; {EXPECTED}"
+    return None if class_token else f"a {kind.__name__} without a class token; {EXPECTED}"
+
+
+def class_built(name: str) -> type | None:
+    """The class that timm says it builds under a name, without building it; None where it does not say."""
+    stated = inspect.signature(timm.model_entrypoint(name)).return_annotation
+    known = isinstance(stated, type) and issubclass(stated, nn.Module)
+    return stated if known else None
 
 
 def first_tokens(vit: nn.Module, images: Tensor) -> tuple[Tensor, dict[str, Any]]:
-    """Tokens [F, prefix + n, D] with their positions, and what every block is to be given besides them."""
+    """Tokens [F, prefix + n, D] with their positions, and what the blocks are to be given besides them."""
     patches = vit.patch_embed(images)
     if isinstance(vit, Eva):
         tokens, rotary = vit._pos_embed(patches)
         return tokens, {"rope": rotary}
-    if isinstance(vit, Beit):
-        tokens = torch.cat([vit.cls_token.expand(len(images), -1, -1), patches], dim=1)
-        if vit.pos_embed is not None:
-            tokens = tokens + vit.pos_embed
-        shared = vit.rel_pos_bias() if vit.rel_pos_bias is not None else None
-        return vit.pos_drop(tokens), {"shared_rel_pos_bias": shared}
-    return vit._pos_embed(patches), {}
+    if isinstance(vit, VisionTransformer):
+        return vit._pos_embed(patches), {}
+    tokens = torch.cat([vit.cls_token.expand(len(images), -1, -1), patches], dim=1)
+    if isinstance(vit, VisionTransformerRelPos):
+        shared = vit.shared_rel_pos.get_bias() if vit.shared_rel_pos is not None else None
+        return tokens, {"shared_rel_pos": shared}
+    if vit.pos_embed is not None:
+        tokens = tokens + vit.pos_embed
+    shared = vit.rel_pos_bias() if vit.rel_pos_bias is not None else None
+    return vit.pos_drop(tokens), {"shared_rel_pos_bias": shared}
+
+
+def of_block(vit: nn.Module, arguments: dict[str, Any], number: int) -> dict[str, Any]:
+    """The arguments of one block; -1 for the last of the whole ViT. Only mixed rotary positions differ."""
+    if getattr(vit, "rope_mixed", False):
+        return {"rope": arguments["rope"][number]}
+    return arguments
 
 
 def run_blocks(vit: nn.Module, tokens: Tensor, arguments: dict[str, Any]) -> Tensor:
     """All blocks in turn: [F, prefix + n, D], same shape."""
     tokens = getattr(vit, "norm_pre", nn.Identity())(tokens)
-    for block in vit.blocks:
-        tokens = block(tokens, **arguments)
+    for number, block in enumerate(vit.blocks):
+        tokens = block(tokens, **of_block(vit, arguments, number))
     return tokens
+
+
+def without_unkeyed_draws(vit: nn.Module) -> nn.Module:
+    """Switch off the dropout in timm's relative positions: one draw for a batch has no sample's key."""
+    for module in vit.modules():
+        if isinstance(module, RelPosMlp):
+            module.mlp.drop1.p = 0.0
+    return vit
 
 
 def num_heads(vit: nn.Module) -> int:

@@ -58,7 +58,8 @@ def load_vit(vit: nn.Module, path: Path, guidance: str = "prior") -> LoadReport:
     Raises KeyReIDError when not one entry fits; entries that do not fit are listed and left out.
     """
     state = {name.removeprefix("module."): value for name, value in read_tensors(path).items()}
-    bilinear = {"interpolation": "bilinear", "antialias": False} if guidance == "published" else {}
+    resampled = guidance == "published" and getattr(vit, "pos_embed", None) is not None
+    bilinear = {"interpolation": "bilinear", "antialias": False} if resampled else {}
     try:
         state = checkpoint_filter(vit)(state, vit, **bilinear)
     except (RuntimeError, AttributeError, TypeError, ValueError) as error:

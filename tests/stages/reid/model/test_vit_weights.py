@@ -110,3 +110,15 @@ def test_mean_and_deviation_come_from_the_backbone():
     assert half.pixel_mean == (0.5, 0.5, 0.5) and half.pixel_std == (0.5, 0.5, 0.5)
     imagenet = KeyReID(tiny_config(backbone="deit_tiny_patch16_224"), 5, 3)
     assert imagenet.pixel_mean == (0.485, 0.456, 0.406)
+
+
+@pytest.mark.parametrize("guidance", ["prior", "published"])
+@pytest.mark.parametrize("name", ["vit_relpos_base_patch16_cls_224", "vit_small_patch16_rope_mixed_224"])
+def test_families_with_other_positions_start_from_a_file(tmp_path, name, guidance):
+    torch.manual_seed(8)
+    original = timm.create_model(name, img_size=(32, 32), num_classes=1000, **SIZES).state_dict()
+    torch.save(original, tmp_path / "square.pth")
+    network = timm.create_model(name, img_size=(32, 16), num_classes=0, **SIZES)
+    report = load_vit(network, tmp_path / "square.pth", guidance)
+    assert not [entry for entry in report.missing if "relative_coords" not in entry]
+    assert torch.equal(network.blocks[1].attn.qkv.weight, original["blocks.1.attn.qkv.weight"])
