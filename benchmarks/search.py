@@ -12,7 +12,8 @@ trained on the first rows and filled block by block; one that does not fit is le
 
 Recall depends on how embeddings are spread. Here the variance of direction i falls as 1/i over 512
 directions, half as large within persons as between them; the embeddings of walkers fall faster (1/i^2), which
-is easier to index. Indexes are timed in rounds; medians count.
+is easier to index. Indexes are timed in rounds; medians count. The last lines are of the product's own
+search() on the gallery after the PCA, beside the FAISS index in it.
 
 Size: mAP (every tracklet a query, other cameras) after each kind of compression, fitted on train.h5 alone.
 """
@@ -29,6 +30,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.made.gallery import BLOCK, QUERIES, Made
+from benchmarks.product_search import product_search
 from stages.reid.distances import distance_rows
 from stages.reid.embeddings import Embeddings
 from stages.reid.gallery import Gallery
@@ -210,6 +212,15 @@ def speed(count: int, width: int, rounds: int, seconds: float, skip: set[str], m
             flush=True,
         )
         del built, index, search  # before the next one is built
+    if seen.pca is not None:
+        queries = seen.pca.apply(made.queries)
+        with quiet():
+            product_search(
+                queries,
+                seen.reduced,
+                K,
+                lambda call, size: statistics.median(rate(call, size, seconds) for _ in range(rounds)),
+            )
 
 
 def size(train: Gallery, test: Gallery) -> None:

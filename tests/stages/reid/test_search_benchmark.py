@@ -15,7 +15,8 @@ def run(monkeypatch, capsys, *arguments):
 
     monkeypatch.setenv("OMP_NUM_THREADS", str(faiss.omp_get_max_threads()))
     main([*arguments, "--rounds", "1", "--seconds", "0.01"])
-    return {line.split()[0]: line.split() for line in capsys.readouterr().out.splitlines() if line}
+    lines = capsys.readouterr().out.splitlines()
+    return {line.split()[0]: line.split() for line in reversed(lines) if line}  # the first of each
 
 
 def test_every_kind_of_index_is_searched_and_flat_finds_what_exact_search_over_blocks_finds(
@@ -26,6 +27,9 @@ def test_every_kind_of_index_is_searched_and_flat_finds_what_exact_search_over_b
     reduced = [name for name in lines if name.startswith("PCA") and "," in name]
     assert len(reduced) == 4 and all(float(lines[name][3]) > 0.4 for name in reduced)
     assert float(lines["PCA256,HNSW32,SQfp16"][3]) > float(lines["PCA128,SQfp16"][3]) > 0.7
+    ours = [float(word[:-2]) for word in lines["all"] if word.endswith("/s")]  # queries/s of search()
+    assert len(ours) == len([word for word in lines["other"] if word.endswith("/s")]) == 2
+    assert min(ours) > 0
 
 
 def test_an_index_that_does_not_fit_is_left_out_with_what_it_needs(monkeypatch, capsys):
