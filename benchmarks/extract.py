@@ -34,6 +34,7 @@ from stages.pose.config import EstimatorSpec, PoseConfig, load_spec
 from stages.pose.estimator import HRNetEstimator, build_network, model_config
 from stages.pose.extract import run
 from stages.pose.frames import check_frames
+from stages.pose.plan import packages
 from stages.pose.shard_task import ShardTask, load_estimator, run_shard
 from stages.pose.weights import find_weights, load_into
 
@@ -78,7 +79,8 @@ def make_task(
     data: Dataset, frames: tuple[str, ...], spec: EstimatorSpec, weights: Path, folder: Path, settings: dict
 ) -> ShardTask:
     sources = check_frames(data.root, frames, range(len(frames)), 2, lambda _: None)
-    plan = Manifest(spec.name, sha256_of(weights), {"settings": settings}, ())
+    versions = packages(network=True)
+    plan = Manifest(spec.name, sha256_of(weights), {"settings": settings}, (), versions)
     digests = sources.records["digest"]
     device = "cpu" if settings["device"] == "cpu" else "cuda"
     return ShardTask(

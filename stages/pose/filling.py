@@ -88,7 +88,9 @@ def fill(
         if not todo and plan.created:  # a manifest, not a plan
             bar.say(f"{folder} is complete: {len(frames)} frames in {len(runs)} shards, nothing to do")
             return folder
-        _refuse_mixture(plan, sound, folder)
+        if todo and dict(plan.packages) != recipe.packages():
+            _refuse_mixture(plan, sound, recipe, folder)
+            plan = _begin(folder, runs, parts, sources, recipe, force)
         began = time.monotonic()
         work = Work(folder.resolve(), dataset.root.resolve(), token, plan, runs, todo, sources)
         with bar.follow("poses", folder, [len(run) for run in runs], set(sound)) as done:
@@ -177,11 +179,10 @@ def _keep_sound(folder: Path, plan: Manifest, bar: Bar, frames: int) -> dict[int
     return sound
 
 
-def _refuse_mixture(plan: Manifest, sound: dict, folder: Path) -> None:
+def _refuse_mixture(plan: Manifest, sound: dict, recipe: Recipe, folder: Path) -> None:
     """Shards made by different versions of the packages do not go into one cache."""
-    now = planning.packages()
-    if sound and dict(plan.packages) != now:
-        differ = "; ".join(differences(plan.packages, now))
+    if sound:
+        differ = "; ".join(differences(plan.packages, recipe.packages()))
         raise KeyReIDError(
             f"pose cache {folder} was begun with other packages ({differ}); install those to finish it, "
             "or --force to redo it"

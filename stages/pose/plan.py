@@ -1,6 +1,8 @@
 """What a run of stage one is going to make, before it makes anything."""
 
+import functools
 import hashlib
+import zlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,24 +21,36 @@ from stages.versions import versions_of
 PACKAGES = ("torch", "mmpose", "mmengine", "numpy", "opencv-python-headless", "h5py", "keyreid")
 
 
-def packages() -> dict[str, str]:
-    """Versions that can change a cache's content."""
-    return versions_of(PACKAGES)
+def packages(network: bool = False) -> dict[str, str]:
+    """What can change a cache's bytes in this process: versions, and with a network the kind of CPU.
+
+    The CPU is named by the instructions that torch uses here; ATEN_CPU_CAPABILITY limits them.
+    """
+    found = versions_of(PACKAGES) | {"zlib": zlib.ZLIB_RUNTIME_VERSION}
+    if network:
+        import torch
+
+        found["cpu"] = torch.backends.cpu.get_cpu_capability()
+    return found
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """How the poses of a cache are made. network: fingerprint of what the name and the weights leave open."""
+    """How the poses of a cache are made. network: fingerprint of what the name and the weights leave open.
+
+    input_size, packages: looked up only where something is to be made.
+    """
 
     estimator: str
     weights_sha256: str
     network: str
     settings: Mapping[str, Any]
     input_size: Callable[[], tuple[int, int] | None] = lambda: None
+    packages: Callable[[], dict[str, str]] = packages
 
 
 def network_recipe(spec: EstimatorSpec, weights_sha256: str, chosen: Mapping[str, Any]) -> Recipe:
-    """The recipe of a pose network; its input size is looked up only where a new cache is begun."""
+    """The recipe of a pose network."""
 
     def input_size() -> tuple[int, int]:
         from stages.pose.estimator import input_size
@@ -44,7 +58,8 @@ def network_recipe(spec: EstimatorSpec, weights_sha256: str, chosen: Mapping[str
         return input_size(spec)
 
     network = fingerprint({"mmpose_config": spec.mmpose_config, "model": spec.model})
-    return Recipe(spec.name, weights_sha256, network, chosen, input_size)
+    own = functools.partial(packages, network=True)
+    return Recipe(spec.name, weights_sha256, network, chosen, input_size, own)
 
 
 def divide(dataset: Dataset, target: int | None) -> list[tuple[str, ...]]:
@@ -138,7 +153,7 @@ def make_plan(
         shards=tuple(
             ShardEntry(shard_name(number), len(run), frames_digest(run)) for number, run in enumerate(runs)
         ),
-        packages=packages(),
+        packages=recipe.packages(),
         input_size=recipe.input_size(),
         zeroed=tuple(names[row] for row in sorted(bad)),
     )

@@ -1,5 +1,6 @@
 """One shard, from frames on disk to a file: the unit of work, in this process or another."""
 
+import socket
 from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -14,10 +15,11 @@ from cache.chunks import CHUNK_SHAPE, encode, quantise
 from cache.errors import KeyReIDError
 from cache.files import sha256_of
 from cache.lock import check_token
-from cache.manifest import Manifest, ShardEntry
+from cache.manifest import Manifest, ShardEntry, differences
 from cache.writer import write_shard
 from stages.pose.config import EstimatorSpec
 from stages.pose.frames import read_frame
+from stages.pose.plan import packages
 from stages.pose.progress import note_progress
 
 # The network sees whole multiples of this many frames, the last ones blank where a shard or `batch_size` has
@@ -49,6 +51,7 @@ def run_shard(task: ShardTask) -> ShardEntry:
     import cv2
     import torch
 
+    refuse_other_packages(task.plan)
     threads = task.settings["threads"]
     before = torch.get_num_threads(), cv2.getNumThreads()
     torch.set_num_threads(threads)
@@ -60,6 +63,17 @@ def run_shard(task: ShardTask) -> ShardEntry:
         cv2.setNumThreads(before[1])
     check_token(task.folder, task.token)
     return write_shard(task.folder, task.number, task.frames, chunks, keypoints, sizes, task.plan)
+
+
+def refuse_other_packages(plan: Manifest) -> None:
+    """Raise KeyReIDError where this process has not what the shard is going to say that it was made with."""
+    differ = differences(plan.packages, packages(network=True))
+    if differ:
+        raise KeyReIDError(
+            f"the worker on {socket.gethostname()} would not make the same bytes ({'; '.join(differ)}): "
+            "its value is the second one; give all machines the same packages, and where their CPUs differ "
+            "the same ATEN_CPU_CAPABILITY"
+        )
 
 
 def _poses(task: ShardTask) -> tuple[list[bytes], np.ndarray, np.ndarray]:

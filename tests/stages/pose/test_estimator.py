@@ -74,6 +74,20 @@ def test_keypoints_are_the_codecs_mapped_to_the_frame(loaded):
     assert np.allclose(found, np.tile([48.5, 80.5, 0.7], (17, 1)), atol=1e-4)
 
 
+class Forgetful(dict):
+    """As if another thread emptied it after every write."""
+
+    def __setitem__(self, key, value):
+        pass
+
+
+def test_grids_and_affines_may_vanish_while_they_are_used(loaded, monkeypatch):
+    monkeypatch.setattr(loaded, "_grids", Forgetful())
+    monkeypatch.setattr(loaded, "_affines", Forgetful())
+    maps = torch.rand(1, 17, 32, 16)
+    assert loaded.heat(maps, [loaded.affine((64, 128))], [(64, 128)]).shape == (1, 17, 64, 32)
+
+
 def test_missing_weights_say_where_to_get_them_and_where_to_put_them(monkeypatch, tmp_path):
     monkeypatch.setenv("KEYREID_WEIGHTS", str(tmp_path / "weights"))
     spec = load_spec("hrnet-w32-256x192")

@@ -3,6 +3,7 @@
 import os
 import shutil
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import h5py
@@ -13,6 +14,7 @@ from cache import PoseCache
 from cache.errors import KeyReIDError
 from cache.verify import verify
 from stages.datasets.tracklet import Dataset, Tracklet
+from stages.pose import plan as planning
 from stages.pose.estimator import HRNetEstimator
 from stages.pose.extract import run
 from stages.pose.plan import divide
@@ -239,8 +241,31 @@ def test_force_redoes_with_other_settings(frames, estimator, finished, tmp_path)
 def test_other_packages_do_not_finish_a_cache(frames, estimator, finished, tmp_path, monkeypatch):
     folder = tmp_path / "poses"
     shutil.copytree(finished, folder)
-    monkeypatch.setattr("stages.pose.plan.PACKAGES", ("torch",))
+    monkeypatch.setattr("stages.pose.plan.zlib.ZLIB_RUNTIME_VERSION", "0.9")
     run(frames, config(estimator), folder)  # complete: nothing would be mixed
     (folder / "shard-00001.h5").unlink()
-    with pytest.raises(KeyReIDError, match="begun with other packages"):
+    with pytest.raises(KeyReIDError, match=r"begun with other packages \(zlib: .* -> \"0.9\"\)"):
         run(frames, config(estimator), folder)
+    for path in folder.glob("*.h5"):
+        path.unlink()
+    (folder / "manifest.json").unlink()
+    run(frames, config(estimator), folder)  # nothing was made yet: it is begun again with these
+    assert PoseCache.open(folder).info.packages["zlib"] == "0.9"
+
+
+@pytest.mark.parametrize("key", ["torch", "cpu", "zlib"])
+def test_a_worker_with_other_packages_than_the_plans_refuses(key, frames, estimator, tmp_path, monkeypatch):
+    make = planning.make_plan
+
+    def altered(*given):
+        plan = make(*given)
+        return replace(plan, packages=dict(plan.packages) | {key: "other"})
+
+    monkeypatch.setattr(planning, "make_plan", altered)
+    with pytest.raises(KeyReIDError, match=rf"would not make the same bytes \({key}: \"other\" -> "):
+        run(frames, config(estimator), tmp_path)
+    assert not list(tmp_path.glob("shard-*"))
+
+
+def test_imported_poses_need_no_cpu_in_their_record():
+    assert "cpu" in planning.packages(network=True) and "cpu" not in planning.packages()
