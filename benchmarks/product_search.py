@@ -27,7 +27,7 @@ def product_search(
     embeddings = Embeddings(features, names, places, places % 6, places[:first], places[first:], about=ABOUT)
     frames = tuple((f"bbox_test/{name}/0001.jpg",) for name in names)
     gallery = Gallery(embeddings, (places % 6).astype(str), frames, Path())
-    print(f"search() of the product, {KIND} of {features.shape[1]} numbers each, beside FAISS alone: queries/s")
+    print(f"search() of the product beside FAISS alone, {KIND} of {features.shape[1]} numbers each")
     for other_cameras in (False, True):
         config = SearchConfig(top=k, index=KIND, other_cameras=other_cameras)
 
