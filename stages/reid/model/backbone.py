@@ -12,6 +12,7 @@ from cache.errors import KeyReIDError
 from stages.reid.model import vit_families, vit_weights
 from stages.reid.model.config import ModelConfig
 from stages.reid.model.drop_path import key_drop_paths
+from stages.reid.model.published import check_patches
 
 
 def build_vit(config: ModelConfig) -> tuple[nn.Module, vit_weights.LoadReport | None]:
@@ -63,6 +64,7 @@ def check_vit(vit: nn.Module, config: ModelConfig) -> None:
             raise KeyReIDError(f"image_size {config.image_size}: expected multiples of patch size {patch}")
     if config.guidance == "published" and vit.num_prefix_tokens != 1:
         raise KeyReIDError(f"backbone {name!r}: guidance published cannot use register tokens")
+    check_patches(config, tuple(vit.patch_embed.grid_size))
 
 
 class Backbone(nn.Module):

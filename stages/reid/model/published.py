@@ -22,21 +22,29 @@ from torch import Tensor
 
 from cache.errors import KeyReIDError
 from stages.reid.model import class_row, tcss
+from stages.reid.model.config import ModelConfig
 from stages.reid.model.local_branch import LocalBranch
 
 SHIFT = 5
 
 
-def released_order(patches: int, shuffled: bool, device: torch.device) -> Tensor:
-    """Where each row comes from, the class row first: int64 [1+n]."""
-    if not shuffled:
-        return torch.arange(1 + patches, device=device)
-    if patches % 2 or patches < SHIFT:
+def check_patches(config: ModelConfig, grid: tuple[int, int]) -> None:
+    """Raise KeyReIDError where a frame's patches, rows x columns of the grid, cannot be dealt as released."""
+    patches = grid[0] * grid[1]
+    dealt = config.guidance == "published" and config.tcss_mode == "sequence" and not config.global_only
+    if dealt and (patches % 2 or patches < SHIFT):
         raise KeyReIDError(
-            f"guidance published: {patches} patches cannot be shifted by {SHIFT} and shuffled in two halves; "
-            "expected an even number; change image_size or patch_size, or set tcss off"
+            f"guidance published: {grid[0]}x{grid[1]} patches cannot be shifted by {SHIFT} and dealt in two "
+            f"halves; expected an even number of at least {SHIFT}: change image_size or the backbone's "
+            "patch_size, or set tcss off"
         )
+
+
+def released_order(patches: int, shuffled: bool, device: torch.device) -> Tensor:
+    """Where each row comes from, the class row first: int64 [1+n], for what check_patches lets pass."""
     rows = torch.arange(1 + patches, device=device)
+    if not shuffled:
+        return rows
     return torch.cat([rows[:1], tcss.interleaved(torch.cat([rows[SHIFT:], rows[1:SHIFT]]))])
 
 

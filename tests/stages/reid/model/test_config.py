@@ -5,7 +5,7 @@ from pydantic import ValidationError
 
 from cache.errors import KeyReIDError
 from stages.reid.model import KeyReID, ModelConfig
-from tests.stages.reid.model.tiny import SIZES, tiny_config
+from tests.stages.reid.model.tiny import SIZES, tiny_clips, tiny_config, tiny_model
 
 
 @pytest.mark.parametrize(
@@ -42,12 +42,20 @@ def test_an_impossible_config_is_refused(fields, words):
         ({"backbone_args": {**SIZES, "class_token": False, "global_pool": "avg"}}, "class token"),
         ({"backbone_args": {**SIZES, "patch_drop_rate": 0.5}}, "patch_drop_rate"),
         ({"backbone_args": {**SIZES, "reg_tokens": 2}, "guidance": "published"}, "register"),
+        ({"guidance": "published", "image_size": (40, 24)}, "5x3 patches .* even number"),
+        ({"guidance": "published", "image_size": (16, 16)}, "2x2 patches .* at least 5"),
         ({"vit_path": "nowhere.pth"}, "nowhere.pth"),
     ],
 )
 def test_a_network_that_cannot_be_built_is_refused(fields, words):
     with pytest.raises(KeyReIDError, match=words):
         KeyReID(tiny_config(**fields), 5, 3)
+
+
+@pytest.mark.parametrize("fields", [{"tcss": "off"}, {"global_only": True}], ids=["tcss-off", "global-only"])
+def test_an_odd_number_of_patches_is_no_fault_where_none_are_dealt(fields):
+    model = tiny_model(guidance="published", image_size=(40, 24), **fields)
+    assert model.embed(*tiny_clips(model)).isfinite().all()
 
 
 @pytest.mark.parametrize(("persons", "cameras"), [(0, 3), (5, -1)])
