@@ -15,6 +15,7 @@ checksums of the 1.10 file format. Attributes are fixed-length strings, which li
 import hashlib
 import io
 import json
+import secrets
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -49,7 +50,8 @@ def build_shard(
     """The bytes of a shard file. chunks: `encode`d heat, one per frame. attributes: JSON values."""
     rows = len(frames)
     names = np.array([frame.encode() for frame in frames])
-    with h5py.File("shard", mode="w", driver="core", backing_store=False, libver=("v110", "v110")) as file:
+    unique = secrets.token_hex(8)  # of a file that never exists: threads may build several at once
+    with h5py.File(unique, mode="w", driver="core", backing_store=False, libver=("v110", "v110")) as file:
         heat = file.create_dataset(
             "heatmaps",
             (rows, *CHUNK_SHAPE),

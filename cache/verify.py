@@ -12,7 +12,7 @@ import numpy as np
 from cache.chunks import decode
 from cache.errors import KeyReIDError
 from cache.manifest import MANIFEST, PLAN, Manifest, ShardEntry, load_manifest
-from cache.shard import frames_digest, read_rows
+from cache.shard import build_shard, frames_digest, read_rows
 from cache.writer import shard_attributes
 
 
@@ -20,7 +20,8 @@ def check_shard(folder: Path, number: int, plan: Manifest) -> ShardEntry:
     """The entry of a whole and sound shard of this plan; every byte is read.
 
     Where the plan is a manifest, the file's SHA-256 must be the one it states; else every checksum inside
-    is checked. Raises ValueError saying what is wrong.
+    is checked, and the file must be what `build_shard` makes of what it holds, byte for byte.
+    Raises ValueError saying what is wrong.
     """
     entry = plan.shards[number]
     try:
@@ -43,16 +44,20 @@ def check_shard(folder: Path, number: int, plan: Manifest) -> ShardEntry:
     if len(frames) != entry.rows or frames_digest(frames) != entry.frames_sha256:
         raise ValueError(f"holds other frames than it should ({len(frames)}, expected {entry.rows})")
     if not entry.sha256:
-        _check_arrays(data)
+        arrays = _check_arrays(data)
+        chunks = []
         for frame, offset, size in zip(frames, shard.offsets, shard.sizes, strict=True):
+            chunks.append(data[offset : offset + size])
             try:
-                decode(data[offset : offset + size])
+                decode(chunks[-1])
             except ValueError as error:
                 raise ValueError(f"heat of {frame}: {error}") from error
+        if build_shard(frames, chunks, *arrays, attributes) != data:
+            raise ValueError("holds bytes that are not part of what it says")
     return ShardEntry(entry.file, entry.rows, entry.frames_sha256, len(data), digest)
 
 
-def _check_arrays(data: bytes) -> None:
+def _check_arrays(data: bytes) -> tuple[np.ndarray, np.ndarray]:
     try:
         with h5py.File(io.BytesIO(data), "r") as file:
             keypoints, sizes = file["keypoints"][:], file["frame_size"][:]
@@ -60,6 +65,7 @@ def _check_arrays(data: bytes) -> None:
         raise ValueError(f"keypoints or frame sizes: {str(error).splitlines()[0]}") from error
     if not np.isfinite(keypoints).all() or (sizes < 0).any():
         raise ValueError("keypoints or frame sizes are not numbers of pixels")
+    return keypoints, sizes
 
 
 def _where(data: bytes) -> str:

@@ -83,13 +83,16 @@ def fill(
         sources = _check_sources(dataset.root, frames, before, folder, zero_bad, bar)
         parts = planning.make_parts(runs, sources.records["digest"], sources.bad, recipe)
         plan = _agree(before, parts, sources, folder) or _begin(folder, runs, parts, sources, recipe, force)
+        if not plan.created and any(folder.glob("shard-*.h5")):  # before shards are thrown away as unsound
+            _refuse_mixture(plan, recipe, folder)
         sound = _keep_sound(folder, plan, bar, len(frames))
         todo = [number for number in range(len(runs)) if number not in sound]
         if not todo and plan.created:  # a manifest, not a plan
             bar.say(f"{folder} is complete: {len(frames)} frames in {len(runs)} shards, nothing to do")
             return folder
-        if todo and dict(plan.packages) != recipe.packages():
-            _refuse_mixture(plan, sound, recipe, folder)
+        if sound and todo:
+            _refuse_mixture(plan, recipe, folder)
+        elif todo and dict(plan.packages) != recipe.packages():
             plan = _begin(folder, runs, parts, sources, recipe, force)
         began = time.monotonic()
         work = Work(folder.resolve(), dataset.root.resolve(), token, plan, runs, todo, sources)
@@ -179,11 +182,11 @@ def _keep_sound(folder: Path, plan: Manifest, bar: Bar, frames: int) -> dict[int
     return sound
 
 
-def _refuse_mixture(plan: Manifest, sound: dict, recipe: Recipe, folder: Path) -> None:
+def _refuse_mixture(plan: Manifest, recipe: Recipe, folder: Path) -> None:
     """Shards made by different versions of the packages do not go into one cache."""
-    if sound:
-        differ = "; ".join(differences(plan.packages, recipe.packages()))
+    differ = differences(plan.packages, recipe.packages())
+    if differ:
         raise KeyReIDError(
-            f"pose cache {folder} was begun with other packages ({differ}); install those to finish it, "
-            "or --force to redo it"
+            f"pose cache {folder} was begun with other packages ({'; '.join(differ)}); "
+            "install those to finish it, or --force to redo it"
         )
