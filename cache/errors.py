@@ -1,6 +1,6 @@
 """The one error type for mistakes in what the user gave us."""
 
-AGAIN = "run the extract-poses command again to repair it"
+AGAIN = "run the extract-poses (or import-poses) command again to repair it"
 
 
 class KeyReIDError(Exception):

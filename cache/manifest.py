@@ -12,6 +12,7 @@ from cache.files import write_whole
 from cache.shard import SCHEMA
 
 PLAN, MANIFEST = "plan.json", "manifest.json"
+IMPORTED = "imported"  # the estimator of poses that were made elsewhere
 COCO_JOINTS = (
     "nose", "left_eye", "right_eye", "left_ear", "right_ear", "left_shoulder", "right_shoulder",
     "left_elbow", "right_elbow", "left_wrist", "right_wrist", "left_hip", "right_hip",
@@ -62,13 +63,24 @@ class Manifest:
         """The manifest of this plan, once every shard is written."""
         return replace(self, shards=tuple(shards), created=created)
 
+    def plan(self) -> "Manifest":
+        """The plan that this was, before any shard was written."""
+        shards = tuple(replace(shard, bytes=0, sha256="") for shard in self.shards)
+        return replace(self, shards=shards, created="")
+
+    @property
+    def command(self) -> str:
+        """The command that makes such a cache."""
+        return "import-poses" if self.estimator == IMPORTED else "extract-poses"
+
     def save(self, path: Path) -> None:
         record = {**asdict(self), "fingerprint": self.fingerprint}
+        record["digest"] = fingerprint(record)  # of all of it, so that no edit goes unseen
         write_whole(path, (json.dumps(record, indent=1, sort_keys=True) + "\n").encode())
 
     def differences(self, other: "Manifest") -> list[str]:
-        """What differs between two fingerprints, one phrase each: name, here, there."""
-        return differences(self.parts, other.parts)
+        """What differs between two fingerprints, or else anywhere, one phrase each: name, here, there."""
+        return differences(self.parts, other.parts) or differences(asdict(self), asdict(other))
 
 
 def fingerprint(parts: Mapping[str, object]) -> str:
@@ -97,6 +109,7 @@ def load_manifest(path: Path) -> Manifest:
     """Read plan.json or manifest.json. Raises KeyReIDError where missing, damaged or of another version."""
     try:
         record = json.loads(path.read_bytes())
+        digest, computed = record.pop("digest", None), fingerprint(record)
         stated = record.pop("fingerprint")
         shards = tuple(ShardEntry(**entry) for entry in record.pop("shards"))
         if record["schema"] != SCHEMA:
@@ -108,6 +121,6 @@ def load_manifest(path: Path) -> Manifest:
         raise KeyReIDError(f"{path} does not exist; run keyreid extract-poses") from error
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise KeyReIDError(f"{path} is damaged ({error}); {AGAIN}") from error
-    if stated != manifest.fingerprint:
-        raise KeyReIDError(f"{path} is damaged (its fingerprint does not match); {AGAIN}")
+    if stated != manifest.fingerprint or digest not in (None, computed):
+        raise KeyReIDError(f"{path} is damaged (it is not what its digest says); {AGAIN}")
     return manifest

@@ -182,9 +182,10 @@ def _finished(folder: Path) -> Path:
         return manifest
     if not plan.exists():
         raise KeyReIDError(f"there is no pose cache in {folder}; make it with keyreid extract-poses")
-    shards = load_manifest(plan).shards
+    begun = load_manifest(plan)
+    shards = begun.shards
     done = sum((folder / entry.file).exists() for entry in shards)
     raise KeyReIDError(
         f"pose cache {folder} is not finished: {done} of {len(shards)} shards are written; "
-        "run the extract-poses command again to finish it"
+        f"run the {begun.command} command again to finish it"
     )

@@ -102,6 +102,43 @@ def check_shards(
     return sound, wrong
 
 
+def settle(folder: Path) -> tuple[Manifest | None, list[str]]:
+    """What a cache says it is, and what is wrong with manifest.json and plan.json, one line each.
+
+    Where these two disagree, one of them is from another run; that one counts to which more shards belong.
+    """
+    found: dict[str, Manifest] = {}
+    problems = []
+    for name in (MANIFEST, PLAN):
+        try:
+            if (folder / name).exists():
+                found[name] = load_manifest(folder / name)
+            elif name == MANIFEST:
+                problems.append(f"{MANIFEST}: missing, the cache is not finished")
+        except KeyReIDError as error:
+            problems.append(str(error))
+    manifest, plan = found.get(MANIFEST), found.get(PLAN)
+    if manifest is None or plan is None or manifest.plan() == plan:
+        return manifest or plan, problems
+    foreign = MANIFEST if _own_shards(folder, plan) > _own_shards(folder, manifest) else PLAN
+    differ = "; ".join(manifest.plan().differences(plan))
+    problems.append(f"{foreign}: from another run than the shards ({MANIFEST} -> {PLAN}: {differ})")
+    return plan if foreign == MANIFEST else manifest, problems
+
+
+def _own_shards(folder: Path, plan: Manifest) -> int:
+    """How many shards say that they belong to this plan or manifest."""
+
+    def belongs(number: int) -> bool:
+        try:
+            shard = read_rows(folder / plan.shards[number].file)
+        except ValueError:
+            return False
+        return shard.attributes == shard_attributes(plan, number)
+
+    return sum(belongs(number) for number in range(len(plan.shards)))
+
+
 def verify(folder: Path, threads: int = 4, done: Callable[[ShardEntry], None] | None = None) -> list[str]:
     """Everything that is wrong with a cache, one line each; empty where it is sound.
 
@@ -109,14 +146,9 @@ def verify(folder: Path, threads: int = 4, done: Callable[[ShardEntry], None] | 
     """
     if not any((folder / name).exists() for name in (PLAN, MANIFEST)):
         raise KeyReIDError(f"there is no pose cache in {folder}; make it with keyreid extract-poses")
-    problems = []
-    name = MANIFEST if (folder / MANIFEST).exists() else PLAN
-    try:
-        plan = load_manifest(folder / name)
-    except KeyReIDError as error:
-        return [str(error)]
-    if name == PLAN:
-        problems.append(f"{MANIFEST}: missing, the cache is not finished")
+    plan, problems = settle(folder)
+    if plan is None:
+        return problems
     _, wrong = check_shards(folder, plan, threads, done)
     problems += [f"{plan.shards[number].file}: {wrong[number]}" for number in sorted(wrong)]
     known = {entry.file for entry in plan.shards}

@@ -52,6 +52,7 @@ def verify(folder: Path, workers: int | None) -> None:
     Prints one line per problem; the exit code is 2 where there is any.
     """
     from cache.manifest import MANIFEST, load_manifest
+    from cache.verify import settle
     from cache.verify import verify as find_problems
     from stages.pose.workers import cores
 
@@ -59,9 +60,10 @@ def verify(folder: Path, workers: int | None) -> None:
     for problem in problems:
         click.echo(problem)
     if problems:
+        about = settle(folder)[0]
         raise KeyReIDError(
             f"{folder}: {len(problems)} problem{'s' * (len(problems) > 1)}; "
-            "run the extract-poses command again to repair it"
+            f"run the {about.command if about else 'extract-poses'} command again to repair it"
         )
     about = load_manifest(folder / MANIFEST)
     click.echo(f"{folder}: sound, {about.frames:,} frames in {len(about.shards)} shards")

@@ -19,7 +19,7 @@ from cache.errors import KeyReIDError
 from cache.files import make_folder, remove_leftovers
 from cache.lock import lock_folder
 from cache.manifest import MANIFEST, PLAN, Manifest, ShardEntry, differences, fingerprint
-from cache.verify import check_shards
+from cache.verify import check_shards, settle
 from stages.datasets.tracklet import Dataset
 from stages.pose import plan as planning
 from stages.pose.frames import RECORD, Sources, check_frames, load_records, refuse_bad, stale_rows
@@ -76,7 +76,7 @@ def fill(
     make_folder(folder)
     with lock_folder(folder) as token, Bar() as bar:
         remove_leftovers(folder)
-        before = None if force else planning.earlier(folder)
+        before = None if force else settle(folder)[0]
         recipe = describe(before.parts.get("settings", {}) if before is not None else {})
         runs = planning.divide(dataset, recipe.settings.get("shard_frames"))
         frames = [frame for part in runs for frame in part]
@@ -144,6 +144,7 @@ def _agree(before: Manifest | None, parts: dict, sources: Sources, folder: Path)
         return None
     if fingerprint(parts) == before.fingerprint:
         sources.save(folder / SOURCES)  # files may have been touched without being changed
+        planning.keep_plan(folder, before.plan())
         return before
     differ = "; ".join(differences(before.parts, parts))
     raise KeyReIDError(

@@ -13,7 +13,7 @@ from pydantic import Field
 from cache.chunks import GRID_HEIGHT, GRID_WIDTH, JOINTS, encode, quantise
 from cache.errors import KeyReIDError
 from cache.lock import check_token
-from cache.manifest import ShardEntry
+from cache.manifest import IMPORTED, ShardEntry
 from cache.writer import write_shard
 from stages.config import StrictModel
 from stages.datasets.tracklet import Dataset
@@ -65,7 +65,7 @@ def run(dataset: Dataset, config: ImportConfig, folder: Path) -> Path:
             "without_pose": len(lost),
             "shard_frames": None,
         }
-        return planning.Recipe("imported", _digest(poses, frames), "keypoints", settings)
+        return planning.Recipe(IMPORTED, _digest(poses, frames), "keypoints", settings)
 
     def make(work: Work) -> Iterator[tuple[int, ShardEntry]]:
         for number in work.todo:

@@ -12,7 +12,7 @@ import numpy as np
 
 from cache.chunks import FLOOR
 from cache.errors import KeyReIDError
-from cache.manifest import MANIFEST, PLAN, Manifest, ShardEntry, fingerprint, load_manifest
+from cache.manifest import PLAN, Manifest, ShardEntry, fingerprint, load_manifest
 from cache.shard import SCHEMA, frames_digest, shard_name
 from stages.datasets.tracklet import Dataset
 from stages.pose.config import EstimatorSpec, PoseConfig
@@ -159,11 +159,11 @@ def make_plan(
     )
 
 
-def earlier(folder: Path) -> Manifest | None:
-    """The manifest of a cache that is there, or its plan, or None (also where both are damaged)."""
-    for name in (MANIFEST, PLAN):
-        try:
-            return load_manifest(folder / name)
-        except KeyReIDError:
-            continue
-    return None
+def keep_plan(folder: Path, plan: Manifest) -> None:
+    """Write plan.json unless it says that already."""
+    try:
+        if load_manifest(folder / PLAN) == plan:
+            return
+    except KeyReIDError:
+        pass  # missing or damaged
+    plan.save(folder / PLAN)

@@ -131,16 +131,35 @@ def test_a_shard_of_another_run_is_refused(folder, finished, frames, tmp_path):
     assert any("from another run: shard differ" in problem for problem in verify(folder))
 
 
-def test_a_manifest_of_another_run_is_refused(folder, frames, estimator, finished, tmp_path):
+@pytest.mark.parametrize("name", ["manifest.json", "plan.json"])
+def test_a_record_of_another_run_is_named_and_replaced(name, folder, frames, estimator, finished, tmp_path):
     other = run(frames, config(write_estimator(tmp_path / "e", seed=1)), tmp_path / "other")
-    shutil.copy(other / "manifest.json", folder)
-    assert len(verify(folder)) == 3
-    with pytest.raises(KeyReIDError, match=r"shard-00000.h5: .*manifest"):
-        PoseCache.open(folder)
-    with pytest.raises(KeyReIDError, match=r"made otherwise \(weights"):
-        run(frames, config(estimator), folder)
-    run(frames, config(estimator, force=True), folder)
+    shutil.copy(other / name, folder)
+    (problem,) = verify(folder)
+    assert problem.startswith(f"{name}: from another run than the shards (") and "weights: " in problem
+    if name == "manifest.json":
+        with pytest.raises(KeyReIDError, match=r"shard-00000.h5: .*manifest"):
+            PoseCache.open(folder)
+    kept = {path: path.stat().st_mtime_ns for path in folder.glob("*.h5")}
+    run(frames, config(estimator), folder)
+    assert {path: path.stat().st_mtime_ns for path in folder.glob("*.h5")} == kept
+    assert verify(folder) == [] and len(PoseCache.open(folder)) == 30
     assert_same_shards(folder, finished)
+    assert load_manifest(folder / "plan.json") == load_manifest(finished / "plan.json")
+
+
+EDITS = {"zeroed": ["x.jpg"], "created": "2001-01-01", "floor": 0.5, "joint_names": ["nose"] * 17}
+
+
+@pytest.mark.parametrize("key", EDITS)
+@pytest.mark.parametrize("name", ["manifest.json", "plan.json"])
+def test_an_edited_record_is_named_and_repaired(name, key, folder, frames, estimator):
+    record = json.loads((folder / name).read_text())
+    (folder / name).write_text(json.dumps(record | {key: EDITS[key]}))
+    (problem,) = verify(folder)
+    assert f"{folder / name} is damaged" in problem
+    run(frames, config(estimator), folder)
+    assert verify(folder) == [] and PoseCache.open(folder).info.zeroed == ()
 
 
 @pytest.mark.parametrize("name", ["manifest.json", "plan.json", "sources.npy", "both"])
@@ -156,8 +175,8 @@ def test_damaged_records_are_repaired(name, damage, folder, frames, estimator, f
     if name in ("manifest.json", "both"):
         with pytest.raises(KeyReIDError):
             PoseCache.open(folder)
-        if name != "both" or damage != "deleted":
-            assert verify(folder)
+    if name != "sources.npy" and (name, damage) not in (("both", "deleted"), ("plan.json", "deleted")):
+        assert any("plan" in line if name == "plan.json" else "manifest" in line for line in verify(folder))
     kept = (folder / "shard-00000.h5").stat().st_mtime_ns
     run(frames, config(estimator), folder)
     assert verify(folder) == []

@@ -5,10 +5,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 
 from cache import PoseCache
 from cache.errors import KeyReIDError
 from cache.verify import verify
+from pipeline.cli import keyreid
 from stages.pose.importing import ImportConfig, gaussians, run
 from tests.stages.pose.tiny import write_frames
 
@@ -131,6 +133,15 @@ def test_frames_without_a_pose_stop_or_are_given_zero_heat(data, poses, tmp_path
     cache = PoseCache.open(folder)
     assert not cache.read_heatmaps([lost]).any() and cache.read_heatmaps([list(poses)[1]]).any()
     assert cache.info.parts["settings"]["without_pose"] == 1
+
+
+def test_a_damaged_cache_of_imported_poses_is_imported_again(data, poses, tmp_path):
+    folder = run(data, as_coco(poses, tmp_path), tmp_path / "cache")
+    (folder / "manifest.json").unlink()
+    with pytest.raises(KeyReIDError, match="run the import-poses command again"):
+        PoseCache.open(folder)
+    result = CliRunner().invoke(keyreid, ["cache", "verify", str(folder)])
+    assert "run the import-poses command again to repair it" in str(result.exception)
 
 
 def test_other_poses_or_another_sigma_are_noticed(data, poses, tmp_path):
