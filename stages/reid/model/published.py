@@ -1,17 +1,39 @@
-"""The released arithmetic of the local branch, its quirks included. `guidance: published`.
+"""The released arithmetic, `guidance: published`: the local branch, and the one list of all its quirks.
 
-What the released code does, and this file repeats:
+Of the local branch, in this file:
 1. Rows are a plain view. The tokens of a clip [T, 1+n, D] are read as [1+n, T*D], so a row holds T
-   neighbouring tokens, nearly always of one frame, and "the class row" is the first T tokens of frame 0.
-2. TCSS shifts and shuffles these rows, by five and in two halves, at training and test alike.
-   Attention read at the class row does not depend on their order.
-3. Part weights do not move along: weight p meets whatever row has come to place p.
+   neighbouring tokens, nearly always of one frame, and "the class row" is the first T tokens of frame 0:
+   `stages.reid.model.published.PublishedLocalBranch.rows`. Register tokens have no place in it:
+   `stages.reid.model.backbone.check_vit`.
+2. TCSS shifts and shuffles these rows, by five and in two halves, at training and test alike, so their
+   number must be even; attention read at the class row does not depend on their order:
+   `stages.reid.model.published.released_order`, `stages.reid.model.published.check_patches`. It is what
+   tcss means when left out, and has no other shift and no form along time:
+   `stages.reid.model.config.ModelConfig`.
+3. Part weights do not move along, weight p meets whatever row has come to place p:
+   `stages.reid.model.published.PublishedLocalBranch.rows`.
 4. A row is multiplied by its weight before the block's first norm, which divides most of it out:
    LN(w x) = s (x - mean) gamma + beta with s = w / sqrt(w^2 var + eps). Only whether a weight is
-   negative, zero or positive matters much. No heat is -1 in the released maps, not 0.
-5. In evaluation, part features are divided by the number of parts (as in `guidance: prior`).
-The other departures are in `published_maps.py` (how maps are drawn, and that they came out empty)
-and in `vit_weights.py` (the position embedding is resampled bilinearly).
+   negative, zero or positive matters much: `stages.reid.model.published.PublishedLocalBranch.read`.
+
+Of the part maps:
+5. They are Gaussians at the keypoints, each map scaled from its minimum and maximum:
+   `stages.reid.model.published_maps.drawn_map`, `stages.reid.part_maps.gaussian_maps`.
+6. The released script draws nothing. Nobody knows which maps the released weights saw, so empty ones can
+   be had as well, `published_maps: empty`: `stages.reid.data.reader.DiskReader.read_maps`.
+7. No heat is -1, not 0: `stages.reid.data.augment.published_range`, and for an exported network
+   `stages.export.network.ClipEmbedding`. What is reported as visibility is in [0, 1] again:
+   `stages.reid.embed.embed_tracklets`.
+8. Padded and erased cells get 0, which is half heat: `stages.reid.data.augment.published_range`.
+
+Of the weights:
+9. A start file's position embedding is resampled bilinearly: `stages.reid.model.vit_weights.load_vit`.
+10. The released file has the local block under two names, a ViT classifier and a last block that nothing
+    reads, and axes of length 1: `stages.reid.model.published_weights`.
+
+The switch is also read where it only chooses among these: `stages.reid.model.keyreid.KeyReID`,
+`stages.reid.loader.disk_reader`, `stages.reid.data.clip_batches.Clips`. Not repeated, under any guidance:
+flips that do not swap left and right parts, and empty maps beside the repeated frames of a short last clip.
 """
 
 import stages.compat  # noqa: F401  isort: skip  (before timm)
