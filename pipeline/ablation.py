@@ -14,10 +14,12 @@ from matplotlib.figure import Figure
 from pydantic import Field
 
 from cache import PoseCache
+from cache.files import write_whole
 from pipeline.config import CONFIGS, Recipe, load_recipe
 from pipeline.progress import progress_bar
 from pipeline.recipe_file import load
 from stages.config import StrictModel
+from stages.datasets.tracklet import Dataset
 from stages.datasets.walkers.occlusion import Occlusion
 
 PROTOCOL = "queries-kept"  # rectangular AP with the queries in the gallery
@@ -92,9 +94,7 @@ def _train_and_score(job: Job, root: Path, cache_folder: Path, threads: int) -> 
     import torch
 
     from stages.datasets import load_dataset
-    from stages.reid import evaluate, train
-    from stages.reid.loader import test_loader
-    from stages.reid.model.weights import load_model
+    from stages.reid import train
 
     torch.set_num_threads(threads)
     shutil.rmtree(job.folder, ignore_errors=True)  # what is there is unfinished, or of another recipe
@@ -104,6 +104,24 @@ def _train_and_score(job: Job, root: Path, cache_folder: Path, threads: int) -> 
     start = time.monotonic()
     train.run(recipe.train, recipe.model, dataset, cache, job.folder, show_progress=False)
     seconds = time.monotonic() - start
+    result = {
+        "variant": job.variant,
+        "seed": job.seed,
+        "scores": score(job, dataset, cache),
+        "seconds": round(seconds, 1),
+        "threads": threads,
+        "fingerprint": job.fingerprint,
+    }
+    write_whole(job.folder / RESULT, json.dumps(result, indent=1).encode())
+
+
+def score(job: Job, dataset: Dataset, cache: PoseCache) -> dict[str, dict[str, float]]:
+    """Scores of a job's trained network: "all", "clean", "occluded" queries -> score -> value."""
+    from stages.reid import evaluate
+    from stages.reid.loader import test_loader
+    from stages.reid.model.weights import load_model
+
+    settings = job.recipe.eval
     model, extra = load_model(job.folder / "model.safetensors")
     batches = test_loader(
         dataset.root,
@@ -112,29 +130,19 @@ def _train_and_score(job: Job, root: Path, cache_folder: Path, threads: int) -> 
         model.config,
         model.pixel_mean,
         model.pixel_std,
-        recipe.eval.batch_size,
+        settings.batch_size,
         0,
-        clip_stride=recipe.eval.clip_stride,
-        clip_cap=recipe.eval.clip_cap,
+        clip_stride=settings.clip_stride,
+        clip_cap=settings.clip_cap,
         cameras=extra["cameras"],
     )
-    embeddings = evaluate.embed_dataset(model, batches, dataset, recipe.eval)
-    config = recipe.eval.model_copy(update={"protocols": (PROTOCOL,)})
+    embeddings = evaluate.embed_dataset(model, batches, dataset, settings)
+    config = settings.model_copy(update={"protocols": (PROTOCOL,)})
     scores = {}
-    for name, query in query_halves(root, embeddings.names, embeddings.query).items():
+    for name, query in query_halves(dataset.root, embeddings.names, embeddings.query).items():
         report = evaluate.score(replace(embeddings, query=query), config)["protocols"][PROTOCOL]
         scores[name] = {key: report[key] for key in (*SCORES, "num_valid")}
-    result = {
-        "variant": job.variant,
-        "seed": job.seed,
-        "scores": scores,
-        "seconds": round(seconds, 1),
-        "threads": threads,
-        "fingerprint": job.fingerprint,
-    }
-    aside = job.folder / f"{RESULT}.tmp"
-    aside.write_text(json.dumps(result, indent=1))
-    aside.replace(job.folder / RESULT)
+    return scores
 
 
 def query_halves(root: Path, names: np.ndarray, query: np.ndarray) -> dict[str, np.ndarray]:
