@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import torch
 
 from cache import PoseCache
 from stages.datasets.tracklet import Dataset, Tracklet
@@ -59,11 +60,13 @@ class TrainingSet:
         index = FrameIndex([t.frames for t in self.tracklets])
         reader = training_reader(disk_reader(self.root, index, self.cache, model.config), self.config.loader)
         label = {person: i for i, person in enumerate(self.persons)}
+        cameras = camera_index([t.camera for t in self.tracklets], self.cameras)
+        model.check_cameras(torch.from_numpy(cameras))
         clips = TrainingClips(
             reader,
             index,
             np.array([label[t.person] for t in self.tracklets], dtype=np.int64),
-            camera_index([t.camera for t in self.tracklets], self.cameras),
+            cameras,
             model.config,
             self.config.augment,
             model.pixel_mean,

@@ -111,9 +111,4 @@ class Backbone(nn.Module):
         mean = self.camera.mean(dim=0, keepdim=True)
         if cameras is None:
             return mean.expand(frames, -1)
-        if len(cameras) and int(cameras.max()) >= len(self.camera):
-            raise KeyReIDError(
-                f"camera {int(cameras.max())}: the network knows cameras 0 to {len(self.camera) - 1}; "
-                "give -1 for an unknown camera"
-            )
         return torch.cat([self.camera, mean])[cameras.where(cameras >= 0, len(self.camera))]

@@ -87,9 +87,13 @@ class KeyReID(nn.Module):
                   the patch grid.
         cameras   int64 [B], -1 for unknown; None: all unknown.
         keys      int64 [B], what is drawn in training depends on them alone; None: torch's generator.
-        Raises KeyReIDError for shapes that do not belong to the config and for a camera out of range.
+        Raises KeyReIDError for shapes that do not belong to the config and for a camera out of range
+        (of clips on a GPU in training: see `check_cameras`).
         """
         self.check_shapes(images, part_maps)
+        # in a training step on a GPU, reading a number would wait for all work in hand
+        if cameras is not None and not torch.compiler.is_compiling() and not (self.training and images.is_cuda):
+            self.check_cameras(cameras)
         frames = images.shape[1]
         drawn = keys if self.training else None
         set_keys(self, frame_keys(drawn, frames))
@@ -152,6 +156,17 @@ class KeyReID(nn.Module):
             raise KeyReIDError(
                 f"part maps {list(part_maps.shape)}: expected [{', '.join(map(str, leading))}, h, w] "
                 f"(clips, frames, parts: {', '.join(self.config.part_names)})"
+            )
+
+    def check_cameras(self, cameras: Tensor) -> None:
+        """Raise KeyReIDError for a camera that the network has no embedding for. cameras: int64, any shape.
+
+        Training calls it once with the cameras of all its tracklets.
+        """
+        if self.num_cameras and cameras.numel() and int(cameras.max()) >= self.num_cameras:
+            raise KeyReIDError(
+                f"camera {int(cameras.max())}: the network knows cameras 0 to {self.num_cameras - 1}; "
+                "give -1 for an unknown camera"
             )
 
 
