@@ -15,6 +15,9 @@ from cache.errors import KeyReIDError
 from cache.files import write_whole
 
 STEP = 128  # frames per unit of work
+MAX_PIXELS = 2**25  # of a frame; 8K video has fewer
+WHOLE = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
+EIGHTH = cv2.IMREAD_REDUCED_COLOR_8 | cv2.IMREAD_IGNORE_ORIENTATION
 # What a frame was when it was checked; absent files are all -1, 0.
 RECORD = np.dtype([("bytes", "<i8"), ("mtime", "<i8"), ("digest", "<u8")])
 
@@ -57,11 +60,25 @@ def check_frame(path: Path) -> tuple[int, int, int, str]:
         return *record, "empty (zero bytes)"
     try:
         with Image.open(io.BytesIO(data)) as image:
+            kind, (width, height) = image.format, image.size
+            if width * height > MAX_PIXELS:
+                return *record, f"{width} x {height} pixels, more than {MAX_PIXELS / 1e6:.0f} million"
             image.load()  # stricter than OpenCV, which makes grey of what is missing
+        if decode(data, EIGHTH if kind == "JPEG" else WHOLE) is None:  # an eighth is enough to tell
+            return *record, f"{kind} that OpenCV cannot read; convert it to JPEG or PNG"
     except Exception as error:  # Pillow raises many kinds for damaged files
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         return *record, "not an image" if "cannot identify" in reason else reason
     return *record, ""
+
+
+def decode(data: bytes, flags: int) -> np.ndarray | None:
+    """BGR uint8 [H,W,3], or None where OpenCV cannot read it so."""
+    try:
+        image = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
+    except cv2.error:
+        return None
+    return image if image is not None and image.dtype == np.uint8 and image.ndim == 3 else None
 
 
 def check_frames(
@@ -116,8 +133,7 @@ def read_frame(path: Path, digest: int) -> np.ndarray:
         raise KeyReIDError(f"frame {path} cannot be read any more: {error.strerror}") from error
     if digest_of(data) != digest:
         raise KeyReIDError(f"frame {path} has changed since the run began; run the command again")
-    flags = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
-    image = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
+    image = decode(data, WHOLE)
     if image is None:
         raise KeyReIDError(f"frame {path} cannot be decoded by OpenCV; convert it to JPEG or PNG")
     return image

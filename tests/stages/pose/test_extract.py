@@ -2,13 +2,16 @@
 
 import os
 import shutil
+import struct
 import time
+import zlib
 from dataclasses import replace
 from pathlib import Path
 
 import h5py
 import numpy as np
 import pytest
+from PIL import Image
 
 from cache import PoseCache
 from cache.errors import KeyReIDError
@@ -164,6 +167,36 @@ def test_all_unreadable_frames_are_found_before_the_network_runs(copied, estimat
         assert f"{names[row]}: " in text and reason in text
     assert "4 of 30 frames" in text and "--on-bad-frame zero" in text and "\n" not in text
     assert len((tmp_path / "poses" / "unreadable-frames.txt").read_text().splitlines()) == 4
+    assert not list((tmp_path / "poses").glob("shard*"))
+
+
+def png_that_says(width: int, height: int) -> bytes:
+    """A few bytes of PNG that declare a picture of any size."""
+
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    head = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    ends = chunk(b"IDAT", zlib.compress(bytes(1000))) + chunk(b"IEND", b"")
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + ends
+
+
+def test_frames_that_opencv_cannot_read_and_huge_ones_are_found_too(copied, estimator, tmp_path):
+    paths = [copied.root / name for name in copied.frames()]
+    picture = Image.new("RGB", (64, 128))
+    for path, kind in zip(paths, ("GIF", "TGA", "ICO", "PCX"), strict=False):
+        picture.save(path, kind)
+    Image.new("F", (64, 128)).save(paths[4], "TIFF")
+    picture.save(paths[5], "BMP")  # read by both
+    paths[6].write_bytes(png_that_says(60_000, 60_000))
+    paths[7].write_bytes(png_that_says(6_000, 6_000))
+    Image.new("L", (1, 2_000_000)).save(paths[8], "PNG")  # OpenCV raises
+    with pytest.raises(KeyReIDError, match="8 of 30 frames") as error:
+        run(copied, config(estimator), tmp_path / "poses")
+    text = str(error.value)
+    for row, reason in enumerate(("GIF that OpenCV", "TGA that", "ICO that", "PCX that", "TIFF that")):
+        assert f"{copied.frames()[row]}: {reason}" in text
+    assert "Image size (3600000000 pixels)" in text and "6000 x 6000 pixels, more than 34 million" in text
     assert not list((tmp_path / "poses").glob("shard*"))
 
 
