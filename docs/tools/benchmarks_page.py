@@ -7,8 +7,9 @@ FOLDER = Path(__file__).resolve().parent.parent.parent / "benchmarks"
 HEAD = """# Benchmarks
 
 One script per claim about speed or size. Each measures both sides in turns on the same machine and prints
-medians, the ratio and what machine it was; figures in the README come from them. `make bench` runs all, with
-their defaults; on a busy machine only ratios mean something. This page is made from the scripts.
+medians, the ratio and what machine it was; figures that were measured are in [Measured](measured.md).
+`make bench` runs all, with their defaults; on a busy machine only ratios mean something. This page is made
+from the scripts.
 
 """
 
