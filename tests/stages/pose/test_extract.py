@@ -17,6 +17,7 @@ from cache import PoseCache
 from cache.errors import KeyReIDError
 from cache.verify import verify
 from stages.datasets.tracklet import Dataset, Tracklet
+from stages.pose import filling
 from stages.pose import plan as planning
 from stages.pose.estimator import HRNetEstimator
 from stages.pose.extract import run
@@ -260,6 +261,36 @@ def test_changed_frames_are_noticed_and_touched_ones_are_not(copied, finished, e
     run(copied, config(estimator, force=True), folder)
     assert verify(folder) == []
     assert differing_parts(folder / "shard-00000.h5", finished / "shard-00000.h5")
+
+
+def test_content_that_changed_under_the_same_size_and_time_is_noticed(copied, estimator, tmp_path):
+    folder = run(copied, config(estimator), tmp_path / "poses")
+    first = copied.root / copied.frames()[0]
+    stat = first.stat()
+    data = bytearray(first.read_bytes())
+    data[-30] ^= 1
+    first.write_bytes(bytes(data))
+    os.utime(first, ns=(stat.st_atime_ns, stat.st_mtime_ns))
+    with pytest.raises(KeyReIDError, match=r"frames\.content"):
+        run(copied, config(estimator), folder)
+
+
+def test_only_a_sample_of_untouched_frames_is_read_again_another_one_each_time(
+    finished, frames, estimator, tmp_path, monkeypatch
+):
+    folder, read = tmp_path / "poses", []
+    shutil.copytree(finished, folder)
+    check = filling.check_frames
+
+    def note(root, names, rows, *others):
+        read.append(rows)
+        return check(root, names, rows, *others)
+
+    monkeypatch.setattr(filling, "check_frames", note)
+    monkeypatch.setattr(filling, "SAMPLE", 4)
+    for _ in range(6):
+        run(frames, config(estimator), folder)
+    assert {len(rows) for rows in read} == {4} and len(set(map(tuple, read))) > 1
 
 
 def test_force_redoes_with_other_settings(frames, estimator, finished, tmp_path):
