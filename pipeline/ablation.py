@@ -14,6 +14,7 @@ from matplotlib.figure import Figure
 from pydantic import Field
 
 from cache import PoseCache
+from cache.errors import KeyReIDError
 from cache.files import write_whole
 from pipeline.config import CONFIGS, Recipe, load_recipe
 from pipeline.progress import progress_bar
@@ -25,6 +26,7 @@ from stages.datasets.walkers.occlusion import Occlusion
 PROTOCOL = "queries-kept"  # rectangular AP with the queries in the gallery
 RESULT = "result.json"
 SCORES = ("mAP", "rank1")
+SECONDS = "seconds"  # of a training, without scoring
 
 
 class AblationConfig(StrictModel):
@@ -157,7 +159,10 @@ def query_halves(root: Path, names: np.ndarray, query: np.ndarray) -> dict[str, 
 
 
 def summary(results: Sequence[Mapping]) -> dict[str, dict[str, tuple[float, float]]]:
-    """variant -> "all mAP" and the like -> (mean, sample standard deviation) over seeds, in percent."""
+    """variant -> column -> (mean, sample standard deviation) over seeds.
+
+    Columns are "all mAP" and the like, in percent, and the seconds of a training.
+    """
     variants = dict.fromkeys(result["variant"] for result in results)
     table: dict[str, dict[str, tuple[float, float]]] = {}
     for variant in variants:
@@ -165,18 +170,38 @@ def summary(results: Sequence[Mapping]) -> dict[str, dict[str, tuple[float, floa
         table[variant] = {}
         for part in mine[0]["scores"]:
             for score in SCORES:
-                values = 100 * np.array([result["scores"][part][score] for result in mine])
-                spread = float(values.std(ddof=1)) if len(values) > 1 else 0.0
-                table[variant][f"{part} {score}"] = float(values.mean()), spread
+                values = [100 * result["scores"][part][score] for result in mine]
+                table[variant][f"{part} {score}"] = _mean_and_spread(values)
+        table[variant][SECONDS] = _mean_and_spread([result[SECONDS] for result in mine])
     return table
 
 
+def _mean_and_spread(values: Sequence[float]) -> tuple[float, float]:
+    return float(np.mean(values)), float(np.std(values, ddof=1)) if len(values) > 1 else 0.0
+
+
+def from_json(path: Path) -> dict[str, dict[str, tuple[float, float]]]:
+    """The summary of a table.json that the command wrote, made anew from the results in it.
+
+    Raises KeyReIDError for a file that is none.
+    """
+    try:
+        results = json.loads(path.read_text())["results"]
+        return summary([results[0], *results[1:]])
+    except (OSError, ValueError, LookupError, TypeError) as error:
+        reason = f"{type(error).__name__}: {error}"
+        raise KeyReIDError(f"{path}: not the table.json of keyreid ablation ({reason})") from None
+
+
 def markdown(table: Mapping[str, Mapping[str, tuple[float, float]]]) -> str:
-    """The summary as a Markdown table."""
+    """The summary as a Markdown table; of the seconds, the mean alone."""
     columns = list(next(iter(table.values())))
     lines = ["| variant | " + " | ".join(columns) + " |", "|---|" + "---:|" * len(columns)]
     for variant, cells in table.items():
-        shown = (f"{mean:.1f} ± {spread:.1f}" for mean, spread in cells.values())
+        shown = (
+            f"{mean:.0f}" if column == SECONDS else f"{mean:.1f} ± {spread:.1f}"
+            for column, (mean, spread) in cells.items()
+        )
         lines.append(f"| {variant} | " + " | ".join(shown) + " |")
     return "\n".join(lines) + "\n"
 

@@ -1,4 +1,4 @@
-"""The figures of the method, drawn by the project's own code from a clip of walkers.
+"""The figures of the method, drawn by the project's own code from a clip of walkers, and of the ablation.
 
 python docs/tools/figures.py OUT
 """
@@ -12,6 +12,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
 
+from pipeline import ablation
 from stages.datasets.walkers.config import WalkersConfig
 from stages.datasets.walkers.film import film_by_number
 from stages.datasets.walkers.plan import make_plan
@@ -22,6 +23,7 @@ from stages.reid.model.parts import PARTS, part_joints
 from stages.reid.part_maps import gaussian_maps
 from stages.reid.pictures import part_map_picture
 
+ABLATION = Path(__file__).resolve().parent.parent / "ablation.json"  # a table.json of keyreid ablation
 GRID = (16, 8)
 FRAMES = 4
 NAMES = tuple(PARTS[6])
@@ -37,7 +39,16 @@ def draw_all(folder: Path) -> list[Path]:
     _rows(drawn[1], frames)
     _tcss(drawn[2])
     _prior(drawn[3], frames, maps)
-    return drawn
+    return drawn + draw_ablation(ABLATION, folder)
+
+
+def draw_ablation(source: Path, folder: Path) -> list[Path]:
+    """The scores of the ablation's variants, where its table is there; the paths of what was drawn."""
+    if not source.exists():
+        return []
+    table = ablation.from_json(source)
+    ablation.plot(table, folder / "ablation.png", f"Walkers: {len(table)} variants")
+    return [folder / "ablation.png"]
 
 
 def make_clip() -> tuple[np.ndarray, np.ndarray]:

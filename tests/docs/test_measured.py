@@ -1,6 +1,8 @@
-"""The page of measured figures, and the way to it."""
+"""The page of measured figures, the way to it, and the figure of the ablation."""
 
+import json
 import re
+from pathlib import Path
 
 import pytest
 import yaml
@@ -34,3 +36,16 @@ def test_it_stands_after_the_benchmarks():
     nav = yaml.safe_load(text[text.index("\nnav:") :])["nav"]
     pages = next(entry["Operation"] for entry in nav if "Operation" in entry)
     assert pages[pages.index({"Benchmarks": "benchmarks.md"}) + 1] == {"Measured": "measured.md"}
+
+
+def test_the_figure_of_the_ablation_is_drawn_from_its_table(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+    monkeypatch.syspath_prepend(str(ROOT / "docs/tools"))
+    from figures import ABLATION, draw_ablation
+
+    assert ABLATION.parent == ROOT / "docs"
+    assert draw_ablation(tmp_path / "ablation.json", tmp_path) == []
+    scores = {part: {"mAP": 0.5, "rank1": 0.6, "num_valid": 9} for part in ("all", "clean", "occluded")}
+    results = [{"variant": v, "seed": s, "scores": scores, "seconds": 9.0} for v in "ab" for s in (1, 2)]
+    (tmp_path / "ablation.json").write_text(json.dumps({"table": {}, "results": results}))
+    (picture,) = draw_ablation(tmp_path / "ablation.json", tmp_path)
+    assert picture.name == "ablation.png" and picture.read_bytes().startswith(b"\x89PNG")

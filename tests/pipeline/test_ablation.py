@@ -25,7 +25,8 @@ def test_it_writes_a_table_and_a_plot_and_does_nothing_twice(trained: Trained, k
     assert first.code == 0, first.err
     table = json.loads((out / "table.json").read_text())["table"]
     assert set(table) == {"both", "global"} and (out / "plot.png").stat().st_size > 5000
-    assert {"all mAP", "all rank1", "clean mAP", "occluded mAP"} <= set(table["both"])
+    assert {"all mAP", "all rank1", "clean mAP", "occluded mAP", "seconds"} <= set(table["both"])
+    assert ablation.markdown(ablation.from_json(out / "table.json")) == (out / "table.md").read_text()
 
     results = sorted(out.rglob(ablation.RESULT))
     before = {path: path.stat().st_mtime_ns for path in results}
@@ -33,6 +34,41 @@ def test_it_writes_a_table_and_a_plot_and_does_nothing_twice(trained: Trained, k
     assert keyreid(*words, "--out", out).code == 0
     changed = [path for path in results if path.stat().st_mtime_ns != before[path]]
     assert changed == results[:1], "only what was missing is done again"
+
+
+def result(variant: str, seed: int, score: float, seconds: float) -> dict:
+    """A result as a job writes it."""
+    scores = {
+        part: {"mAP": score, "rank1": score / 2, "num_valid": 9} for part in ("all", "clean", "occluded")
+    }
+    return {"variant": variant, "seed": seed, "scores": scores, "seconds": seconds, "threads": 2}
+
+
+def test_the_table_has_scores_with_deviation_and_the_mean_seconds_of_a_training(tmp_path):
+    results = [result("a", 1, 0.5, 100.0), result("a", 2, 0.7, 103.0), result("b", 1, 0.25, 9.9)]
+    table = ablation.summary(results)
+    assert table["a"]["clean mAP"] == pytest.approx((60, 200**0.5))
+    assert table["a"]["seconds"] == pytest.approx((101.5, 4.5**0.5)) and table["b"]["seconds"] == (9.9, 0)
+    head, rule, *rows = ablation.markdown(table).splitlines()
+    assert head.endswith("| occluded mAP | occluded rank1 | seconds |") and rule.count("---:") == 7
+    assert rows[0].startswith("| a | 60.0 ± 14.1 | 30.0 ± 7.1 |") and rows[0].endswith(" | 102 |")
+    assert rows[1].startswith("| b | 25.0 ± 0.0 |") and rows[1].endswith(" | 10 |")
+
+    path = tmp_path / "table.json"
+    path.write_text(json.dumps({"table": {"without": "seconds"}, "results": results}))  # of an older version
+    assert ablation.from_json(path) == table
+    ablation.plot(table, tmp_path / "plot.png", "two variants")
+    assert (tmp_path / "plot.png").stat().st_size > 5000
+
+
+@pytest.mark.parametrize(
+    "text", [None, "no JSON", "[]", '{"results": []}', '{"results": [{"variant": "a"}]}']
+)
+def test_a_file_that_is_no_table_is_named(tmp_path, text):
+    if text is not None:
+        (tmp_path / "table.json").write_text(text)
+    with pytest.raises(KeyReIDError, match=r"table\.json: not the table\.json of keyreid ablation"):
+        ablation.from_json(tmp_path / "table.json")
 
 
 def test_queries_are_split_by_what_stood_before_them(walkers_tiny, tmp_path):
