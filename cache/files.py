@@ -5,6 +5,7 @@ import errno
 import hashlib
 import os
 import secrets
+from collections.abc import Callable
 from pathlib import Path
 
 from cache.errors import KeyReIDError
@@ -12,10 +13,11 @@ from cache.errors import KeyReIDError
 TEMPORARY = ".tmp"
 
 
-def write_whole(path: Path, data: bytes | memoryview) -> None:
+def write_whole(path: Path, data: bytes | memoryview, check: Callable[[], None] = lambda: None) -> None:
     """Write a file so that a crash at any point leaves the old file or the new one, never a part.
 
-    Raises KeyReIDError where the disk is full, over quota or read-only; the partial file is removed.
+    check: called just before the rename; may raise. Raises KeyReIDError where the disk is full, over quota
+    or read-only. The partial file is removed then.
     """
     aside = path.with_name(f"{path.name}.{secrets.token_hex(4)}{TEMPORARY}")
     try:
@@ -23,12 +25,14 @@ def write_whole(path: Path, data: bytes | memoryview) -> None:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
+        check()
         aside.replace(path)
         sync_folder(path.parent)
     except OSError as error:
+        raise KeyReIDError(explain(error, path, len(data))) from error
+    finally:
         with contextlib.suppress(OSError):
             aside.unlink()
-        raise KeyReIDError(explain(error, path, len(data))) from error
 
 
 def sync_folder(folder: Path) -> None:

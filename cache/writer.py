@@ -1,7 +1,7 @@
 """Writing a whole small cache in one call: imports, tests, notebooks. Stage one writes shard by shard."""
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -21,12 +21,16 @@ def write_shard(
     keypoints: np.ndarray,
     frame_size: np.ndarray,
     plan: Manifest,
+    check: Callable[[], None] = lambda: None,
 ) -> ShardEntry:
-    """Write shard `number` of a plan whole or not at all; chunks are `encode`d heat. Returns its entry."""
+    """Write shard `number` of a plan whole or not at all; chunks are `encode`d heat. Returns its entry.
+
+    check: called just before the file gets its name; where it raises, nothing is written.
+    """
     attributes = shard_attributes(plan, number)
     data = build_shard(frames, chunks, keypoints, frame_size, attributes)
     name = shard_name(number)
-    write_whole(folder / name, data)
+    write_whole(folder / name, data, check)
     digest = hashlib.sha256(data).hexdigest()
     return ShardEntry(name, len(frames), frames_digest(frames), len(data), digest)
 

@@ -1,5 +1,6 @@
 """Poses that were made elsewhere, into the same cache: Gaussians at their keypoints."""
 
+import functools
 import hashlib
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -105,8 +106,8 @@ def _write(work: Work, number: int, poses: Poses, config: ImportConfig) -> Shard
             chunks.append(chunk)
             if len(chunks) % BATCH == 0:
                 note_progress(work.folder, number, len(chunks))
-    check_token(work.folder, work.token)
-    return write_shard(work.folder, number, frames, chunks, keypoints, sizes, work.plan)
+    check = functools.partial(check_token, work.folder, work.token)
+    return write_shard(work.folder, number, frames, chunks, keypoints, sizes, work.plan, check)
 
 
 def gaussians(keypoints: np.ndarray, size: np.ndarray, sigma: float, min_score: float) -> np.ndarray:

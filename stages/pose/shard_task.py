@@ -1,11 +1,11 @@
 """One shard, from frames on disk to a file: the unit of work, in this process or another."""
 
+import functools
 import socket
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +48,11 @@ class ShardTask:
 
 def run_shard(task: ShardTask) -> ShardEntry:
     """Make one shard and write it. Raises KeyReIDError; nothing is left behind then."""
+    return begin_shard(task)()
+
+
+def begin_shard(task: ShardTask) -> Callable[[], ShardEntry]:
+    """Run the network over a shard; returns what packs the rest of it and writes it, in any thread."""
     import cv2
     import torch
 
@@ -57,12 +62,17 @@ def run_shard(task: ShardTask) -> ShardEntry:
     torch.set_num_threads(threads)
     cv2.setNumThreads(1)
     try:
-        chunks, keypoints, sizes = _poses(task)
+        parts = _poses(task)
     finally:
         torch.set_num_threads(before[0])
         cv2.setNumThreads(before[1])
-    check_token(task.folder, task.token)
-    return write_shard(task.folder, task.number, task.frames, chunks, keypoints, sizes, task.plan)
+
+    def finish() -> ShardEntry:
+        arrays = _joined(task, [part.result() for part in parts])
+        check = functools.partial(check_token, task.folder, task.token)
+        return write_shard(task.folder, task.number, task.frames, *arrays, task.plan, check)
+
+    return finish
 
 
 def refuse_other_packages(plan: Manifest) -> None:
@@ -76,8 +86,8 @@ def refuse_other_packages(plan: Manifest) -> None:
         )
 
 
-def _poses(task: ShardTask) -> tuple[list[bytes], np.ndarray, np.ndarray]:
-    """Reading, network and compression side by side, a few batches apart."""
+def _poses(task: ShardTask) -> list[Future]:
+    """What `_pack` makes of each batch; reading, network and packing run side by side, a few batches apart."""
     estimator = load_estimator(
         task.spec.model_dump_json(),
         task.weights,
@@ -89,23 +99,28 @@ def _poses(task: ShardTask) -> tuple[list[bytes], np.ndarray, np.ndarray]:
     batches = [
         range(start, min(start + size, len(task.frames))) for start in range(0, len(task.frames), size)
     ]
-    parts, waiting, done = [], deque(), 0
+    parts: list[Future] = []
     helpers = 2 if task.device == "cpu" else 8
-    with ThreadPoolExecutor(helpers) as readers, ThreadPoolExecutor(helpers) as packers:
+    packers = ThreadPoolExecutor(helpers)
+    with ThreadPoolExecutor(helpers) as readers:
         try:
             for batch in _ahead(readers, batches, lambda rows: _read(task, estimator, rows)):
                 images, affines, sizes = batch
                 maps = estimator.forward(estimator.prepare(images))[: len(sizes)]
                 heat = estimator.heat(maps, affines, sizes)
-                while len(waiting) >= AHEAD:
-                    parts.append(waiting.popleft().result())
-                    done += len(parts[-1][0])
-                    note_progress(task.folder, task.number, done)
-                waiting.append(packers.submit(_pack, estimator, heat, maps.cpu().numpy(), affines, sizes))
-            parts.extend(part.result() for part in waiting)
-        finally:
-            for part in waiting:
-                part.cancel()
+                if len(parts) >= AHEAD:
+                    parts[-AHEAD].result()
+                    note_progress(task.folder, task.number, (len(parts) - AHEAD + 1) * size)
+                parts.append(packers.submit(_pack, estimator, heat, maps.cpu().numpy(), affines, sizes))
+        except BaseException:
+            packers.shutdown(cancel_futures=True)
+            raise
+    packers.shutdown(wait=False)  # it still does what it was given
+    return parts
+
+
+def _joined(task: ShardTask, parts: list) -> tuple[list[bytes], np.ndarray, np.ndarray]:
+    """Chunks, keypoints and frame sizes of a shard from those of its batches; bad frames are zero."""
     chunks = [chunk for part in parts for chunk in part[0]]
     keypoints = np.concatenate([part[1] for part in parts])
     sizes = np.concatenate([part[2] for part in parts])
@@ -161,7 +176,7 @@ def _frozen(settings: dict[str, Any]) -> tuple:
     return tuple(sorted(settings.items()))
 
 
-@lru_cache(maxsize=1)
+@functools.lru_cache(maxsize=1)
 def load_estimator(spec: str, weights: Path, sha256: str, settings: tuple, device: str):
     """The network, kept for the next shard in this process."""
     from stages.pose.estimator import HRNetEstimator

@@ -6,12 +6,13 @@ import os
 import threading
 import time
 from collections.abc import Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 
 import joblib
 
 from cache.errors import KeyReIDError
 from cache.manifest import ShardEntry
-from stages.pose.shard_task import ShardTask, run_shard
+from stages.pose.shard_task import ShardTask, begin_shard, run_shard
 
 FEW = 256
 
@@ -31,10 +32,20 @@ def run_tasks(
     if scheduler is not None:
         yield from _on_dask(tasks, scheduler)
     elif workers == 1:
-        for task in tasks:
-            yield task.number, run_shard(task)
+        yield from _here(tasks)
     else:
         yield from _in_processes(tasks, workers, threads)
+
+
+def _here(tasks: Iterable[ShardTask]) -> Iterator[tuple[int, ShardEntry]]:
+    """In this process; a shard is packed to its end and written while the network is at the next one."""
+    with ThreadPoolExecutor(1) as writer:
+        writing: dict[int, Future] = {}  # none or one
+        for task in tasks:
+            finish = begin_shard(task)
+            yield from ((number, entry.result()) for number, entry in writing.items())
+            writing = {task.number: writer.submit(finish)}
+        yield from ((number, entry.result()) for number, entry in writing.items())
 
 
 def _numbered(task: ShardTask, parent: int | None = None) -> tuple[int, ShardEntry]:

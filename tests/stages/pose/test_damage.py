@@ -15,6 +15,7 @@ import pytest
 
 from cache import PoseCache
 from cache.errors import KeyReIDError
+from cache.files import write_whole
 from cache.lock import check_token, lock_folder
 from cache.manifest import load_manifest
 from cache.verify import check_shard, verify
@@ -326,6 +327,28 @@ def test_a_worker_whose_run_is_over_writes_nothing(tmp_path):
         check_token(tmp_path, token)
     with lock_folder(tmp_path), pytest.raises(KeyReIDError, match="no longer holds"):
         check_token(tmp_path, token)
+
+
+def test_a_shard_whose_run_ends_while_it_is_written_gets_no_name(folder, monkeypatch):
+    path = folder / "shard-00000.h5"
+    before = path.read_bytes()
+    with lock_folder(folder) as token:
+        pass
+    fsync, steps = os.fsync, []
+
+    def note(descriptor):
+        steps.append("written")
+        fsync(descriptor)
+
+    def check():
+        steps.append("checked")
+        check_token(folder, token)
+
+    monkeypatch.setattr(os, "fsync", note)
+    with pytest.raises(KeyReIDError, match="no longer holds"):
+        write_whole(path, b"late", check)
+    assert steps == ["written", "checked"]
+    assert path.read_bytes() == before and not list(folder.glob("*.tmp"))
 
 
 def test_a_manifest_is_readable_json_with_every_shards_digest(folder):

@@ -3,6 +3,7 @@
 import os
 import shutil
 import struct
+import threading
 import time
 import zlib
 from dataclasses import replace
@@ -17,7 +18,7 @@ from cache import PoseCache
 from cache.errors import KeyReIDError
 from cache.verify import verify
 from stages.datasets.tracklet import Dataset, Tracklet
-from stages.pose import filling
+from stages.pose import filling, shard_task, workers
 from stages.pose import plan as planning
 from stages.pose.estimator import HRNetEstimator
 from stages.pose.extract import run
@@ -91,9 +92,30 @@ def test_a_second_run_does_nothing(finished, frames, estimator, capsys):
     assert "nothing to do" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("workers", [2, 4])
-def test_local_workers_make_the_same_bytes(workers, finished, frames, estimator, tmp_path):
-    run(frames, config(estimator, workers=workers), tmp_path)
+@pytest.mark.parametrize("count", [2, 4])
+def test_local_workers_make_the_same_bytes(count, finished, frames, estimator, tmp_path):
+    run(frames, config(estimator, workers=count), tmp_path)
+    assert_same_shards(tmp_path, finished)
+
+
+def test_a_shard_is_written_while_the_network_is_at_the_next(
+    finished, frames, estimator, tmp_path, monkeypatch
+):
+    second = threading.Event()
+    begin, write = workers.begin_shard, shard_task.write_shard
+
+    def note(task):
+        if task.number == 1:
+            second.set()
+        return begin(task)
+
+    def wait(folder, number, *others):
+        assert number or second.wait(60), "the second shard waits for the first"
+        return write(folder, number, *others)
+
+    monkeypatch.setattr(workers, "begin_shard", note)
+    monkeypatch.setattr(shard_task, "write_shard", wait)
+    run(frames, config(estimator), tmp_path)
     assert_same_shards(tmp_path, finished)
 
 
