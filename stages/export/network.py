@@ -1,18 +1,24 @@
 """KeyRe-ID as ONNX: frames and part maps of clips in, embeddings out. No classifier is in the file."""
 
+import contextlib
 import importlib.metadata
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from cache.errors import KeyReIDError
 from cache.files import sha256_of
 from stages.export.onnx_file import write_onnx
+from stages.reid.data import augment
 from stages.reid.data.reader import MAP_SIZE
 from stages.reid.loader import map_grid
 from stages.reid.model import KeyReID, ModelConfig
 from stages.reid.model.parts import JOINTS, grouping
+from stages.reid.model.vit_families import first_tokens, of_block, run_blocks
 
 
 class ClipEmbedding(nn.Module):
@@ -33,29 +39,29 @@ class ClipEmbedding(nn.Module):
         rows, columns = resampling(model.config)
         self.register_buffer("rows", rows, persistent=False)
         self.register_buffer("columns", columns, persistent=False)
+        self.register_buffer("shown", rows.sum(1)[:, None] * columns.sum(1), persistent=False)
 
     def forward(self, frames: Tensor, part_maps: Tensor, cameras: Tensor | None = None) -> Tensor:
         model, length = self.model, self.model.config.clip_length
         images = frames.flatten(0, 1).permute(0, 3, 1, 2).float() * self.scale + self.black
-        tokens = self.trunk(images, cameras, length)
+        tokens, arguments = self.trunk(images, cameras, length)
         pieces = []
         if model.global_branch is not None:
-            feature, _, _ = model.global_branch(tokens, length)
+            feature, _, _ = model.global_branch(tokens, length, **arguments)
             pieces.append(model.global_neck(feature))
         if model.local_branch is not None:
             maps = self.rows @ part_maps @ self.columns.T
             if model.config.guidance == "published":
-                maps = 2 * maps - 1
+                maps = 2 * maps - self.shown
             features, _ = model.local_branch(model.clip_tokens(tokens, length), model.heat(maps), None)
             necks = zip(model.part_necks, features.unbind(1), strict=True)
             pieces += [neck(x) / model.num_parts for neck, x in necks]
         return torch.cat(pieces, dim=1)
 
-    def trunk(self, images: Tensor, cameras: Tensor | None, length: int) -> Tensor:
+    def trunk(self, images: Tensor, cameras: Tensor | None, length: int) -> tuple[Tensor, dict[str, Any]]:
         """`Backbone.forward` for any number of clips: that one asks for values and lengths in Python."""
         backbone = self.model.backbone
-        vit = backbone.vit
-        tokens = vit._pos_embed(vit.patch_embed(images))
+        tokens, arguments = first_tokens(backbone.vit, images)
         if backbone.camera is not None:
             mean = backbone.camera.mean(dim=0, keepdim=True)
             if cameras is None:
@@ -64,7 +70,7 @@ class ClipEmbedding(nn.Module):
                 index = cameras.where(cameras >= 0, self.model.num_cameras)
                 rows = torch.cat([backbone.camera, mean])[index.repeat_interleave(length)]
             tokens = tokens + backbone.camera_scale * rows[:, None]
-        return vit.blocks(vit.norm_pre(tokens))
+        return run_blocks(backbone.vit, tokens, arguments), of_block(backbone.vit, arguments, -1)
 
 
 def resampling(config: ModelConfig) -> tuple[Tensor, Tensor]:
@@ -121,7 +127,8 @@ def samples(model: KeyReID, sizes: tuple[int, ...], cameras: bool, seed: int = 0
 def export(model: KeyReID, checkpoint: Path, path: Path, cameras: bool = False) -> float:
     """Write `path`. cameras: the file takes the camera of each clip, too.
 
-    Returns the largest difference from torch, as a share of the largest value; at most 1e-4.
+    Returns the largest difference from `KeyReID.embed`, as a share of the largest value; at most 1e-4.
+    Raises KeyReIDError for a network that knows no camera, and for one that ONNX cannot express.
     """
     if cameras and not model.num_cameras:
         raise KeyReIDError(f"{checkpoint}: the network knows no camera; leave --with-cameras out")
@@ -129,9 +136,42 @@ def export(model: KeyReID, checkpoint: Path, path: Path, cameras: bool = False) 
     if model.local_branch is None:
         module = _WithoutMaps(module)
     example = samples(model, (2,), cameras)[0]
-    checks = samples(model, (1, 3), cameras, seed=1)
+    checks = [(one, embedding(model, **one)) for one in samples(model, (1, 3), cameras, seed=1)]
     metadata = describe(model, checkpoint, cameras)
-    return write_onnx(module, example, "embedding", "clips", metadata, path, checks)
+    name = f"backbone {model.config.backbone!r}"
+    with plain_attention(model):
+        return write_onnx(module, name, example, "embedding", "clips", metadata, path, checks)
+
+
+def embedding(
+    model: KeyReID, frames: Tensor, part_maps: Tensor | None = None, cameras: Tensor | None = None
+) -> Tensor:
+    """`KeyReID.embed` of what the file takes, prepared by the functions of the loader. Shapes as there."""
+    config, clips = model.config, frames.shape[:2]
+    still = augment.identity(frames.shape[0] * frames.shape[1])
+    pixels = frames.permute(0, 1, 4, 2, 3).contiguous()
+    images = augment.normalise(pixels, still.erased, model.pixel_mean, model.pixel_std, (0.0, 0.0, 0.0))
+    if part_maps is None:
+        return model.embed(images, torch.zeros(*clips, 0, *MAP_SIZE), cameras)
+    levels = 255 * part_maps.flatten(0, 1).numpy()
+    kept = np.arange(levels.shape[1])
+    heat, shown = augment.move_maps(levels, still, config.image_size, kept, map_grid(config))
+    if config.guidance == "published":
+        heat = augment.published_range(heat, shown)
+    return model.embed(images, torch.from_numpy(heat).unflatten(0, clips), cameras)
+
+
+@contextlib.contextmanager
+def plain_attention(model: KeyReID) -> Iterator[None]:
+    """timm's attention in plain arithmetic: the exporter cannot take apart the fused one with a bias."""
+    fused = [module for module in model.modules() if getattr(module, "fused_attn", False)]
+    try:
+        for module in fused:
+            module.fused_attn = False
+        yield
+    finally:
+        for module in fused:
+            module.fused_attn = True
 
 
 class _WithoutMaps(nn.Module):

@@ -19,6 +19,8 @@ from cache.files import explain
 OPSET = 18
 TOLERANCE = 1e-4  # largest difference from torch, as a share of the largest value
 KEY = "keyreid"  # of the metadata, JSON
+Check = tuple[dict[str, Tensor], Tensor]  # inputs by name, and what torch makes of them
+_CANNOT, _WAY_OUT = "ONNX cannot express it", "choose another network, or run it with torch"
 _LARGEST = 2**31 - 2**20  # bytes; a protobuf message ends at 2 GB
 
 
@@ -37,18 +39,21 @@ def import_onnx():
 
 def write_onnx(
     module: nn.Module,
+    name: str,
     example: dict[str, Tensor],
     output: str,
     batch: str,
     metadata: dict[str, Any],
     path: Path,
-    samples: list[dict[str, Tensor]],
+    checks: list[Check],
 ) -> float:
     """Export `module`, which maps the named inputs to one tensor; the first axis of each
-    is `batch`, of any length.
+    is `batch`, of any length. name: what to call it in errors.
 
-    samples: inputs, of several batch sizes, on which onnxruntime must agree with torch to 1e-4 of the
-    largest value. Returns the largest difference found, as such a share. The file appears only if it agrees.
+    checks: inputs of several batch sizes, and what the code that is used without ONNX makes of them;
+    onnxruntime must give the same to 1e-4 of the largest value. Returns the largest difference found, as
+    such a share. The file appears only if it agrees.
+    Raises KeyReIDError where the exporter cannot follow the module, and where the file disagrees.
     """
     onnx, onnxruntime = import_onnx()
     size = sum(p.numel() * p.element_size() for p in module.state_dict().values())
@@ -57,36 +62,42 @@ def write_onnx(
     module.eval()
     axis = torch.export.Dim(batch, min=1, max=2**16)
     axes = {name: {0: axis} for name in example}
-    with quiet():
-        program = torch.onnx.export(
-            module,
-            kwargs=example,
-            input_names=list(example),
-            output_names=[output],
-            dynamic_shapes=axes,
-            opset_version=OPSET,
-            dynamo=True,
-            external_data=False,
-            verbose=False,
-        )
+    try:
+        with quiet():
+            program = torch.onnx.export(
+                module,
+                kwargs=example,
+                input_names=list(example),
+                output_names=[output],
+                dynamic_shapes=axes,
+                opset_version=OPSET,
+                dynamo=True,
+                external_data=False,
+                verbose=False,
+            )
+    except torch.onnx.OnnxExporterError as error:
+        cause = error.__cause__ or error
+        reason = (str(cause).strip().splitlines() or [""])[0]
+        raise KeyReIDError(f"{name}: {_CANNOT} ({type(cause).__name__}: {reason}); {_WAY_OUT}") from error
     model = program.model_proto
     del model.metadata_props[:]
     model.doc_string = ""
     described = {KEY: json.dumps(metadata | {"opset": OPSET})}
     onnx.helper.set_model_props(model, described)
     strip(model)
+    for value in [*model.graph.input, *model.graph.output]:
+        if not value.type.tensor_type.shape.dim[0].dim_param:
+            raise KeyReIDError(f"{name}: {_CANNOT} for any number of {batch}; {_WAY_OUT}")
     onnx.checker.check_model(model, full_check=True)
     aside = path.with_name(f"{path.name}.{secrets.token_hex(4)}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         aside.write_bytes(model.SerializeToString())
-        worst = compare(
-            module, onnxruntime.InferenceSession(aside, providers=["CPUExecutionProvider"]), samples
-        )
+        worst = compare(onnxruntime.InferenceSession(aside, providers=["CPUExecutionProvider"]), checks)
         if not worst <= TOLERANCE:
             raise KeyReIDError(
-                f"{path}: onnxruntime differs from torch by {worst:.2g} of the largest value, more than "
-                f"{TOLERANCE:g}; nothing was written"
+                f"{path}: {name}: onnxruntime differs from torch by {worst:.2g} of the largest value, more "
+                f"than {TOLERANCE:g}; nothing was written"
             )
         aside.replace(path)
     except OSError as error:
@@ -97,13 +108,12 @@ def write_onnx(
     return worst
 
 
-@torch.inference_mode()
-def compare(module: nn.Module, session, samples: list[dict[str, Tensor]]) -> float:
+def compare(session, checks: list[Check]) -> float:
     """Largest difference between torch and onnxruntime, as a share of the largest value of torch."""
     shares = []
-    for sample in samples:
-        expected = module(**sample).numpy()
-        (found,) = session.run(None, {name: value.numpy() for name, value in sample.items()})
+    for inputs, tensor in checks:
+        expected = tensor.numpy()
+        (found,) = session.run(None, {name: value.numpy() for name, value in inputs.items()})
         if found.shape != expected.shape:
             raise KeyReIDError(
                 f"onnxruntime gives {found.shape}, torch {expected.shape}: the export is wrong"

@@ -52,8 +52,13 @@ def write(estimator: HRNetEstimator, names: dict[str, str], path: Path) -> float
         "heatmap_scale": [float(value) for value in estimator.codec.scale_factor],
         "grid": [GRID_WIDTH, GRID_HEIGHT],
     }
-    example, *checks = samples(estimator, (2, 1, 3))
-    return write_onnx(Heatmaps(estimator), example, "heatmaps", "images", metadata, path, checks)
+    example, *others = samples(estimator, (2, 1, 3))
+    checks = [
+        (one, estimator.forward(estimator.prepare(one["images"].flip(-1).numpy())))  # it takes BGR
+        for one in others
+    ]
+    name = f"pose network {names['estimator']}"
+    return write_onnx(Heatmaps(estimator), name, example, "heatmaps", "images", metadata, path, checks)
 
 
 def samples(estimator: HRNetEstimator, sizes: tuple[int, ...], seed: int = 0) -> list[dict[str, Tensor]]:

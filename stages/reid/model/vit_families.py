@@ -45,7 +45,8 @@ def first_tokens(vit: nn.Module, images: Tensor) -> tuple[Tensor, dict[str, Any]
         return tokens, {"rope": rotary}
     if isinstance(vit, VisionTransformer):
         return vit._pos_embed(patches), {}
-    tokens = torch.cat([vit.cls_token.expand(len(images), -1, -1), patches], dim=1)
+    # shape, as export cannot follow len() of any number of frames
+    tokens = torch.cat([vit.cls_token.expand(images.shape[0], -1, -1), patches], dim=1)
     if isinstance(vit, VisionTransformerRelPos):
         shared = vit.shared_rel_pos.get_bias() if vit.shared_rel_pos is not None else None
         return tokens, {"shared_rel_pos": shared}

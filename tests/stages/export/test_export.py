@@ -90,6 +90,67 @@ def test_other_kinds_of_network_give_what_torch_gives(tmp_path, cameras):
         assert np.abs(features[0] - features[1]).max() > 1e-3  # the camera matters
 
 
+@pytest.mark.parametrize(
+    "name",
+    [
+        "beit_base_patch16_224",
+        "eva02_tiny_patch14_224",
+        "vit_small_patch16_dinov3",
+        "vit_small_patch16_rope_mixed_224",
+        "vit_relpos_medium_patch16_cls_224",
+    ],
+)
+def test_every_family_of_backbones_is_exported(tmp_path, name):
+    model, checkpoint = made(tmp_path, backbone=name)
+    with torch.no_grad():  # positions, their biases and rotations are to matter
+        for parameter in model.parameters():
+            parameter.add_(0.1 * torch.randn_like(parameter))
+    fused = [module.fused_attn for module in model.modules() if hasattr(module, "fused_attn")]
+    assert network.export(model, checkpoint, tmp_path / "model.onnx", cameras=True) < 1e-4
+    (sample,) = network.samples(model, (4,), cameras=True, seed=3)
+    assert difference(model, tmp_path / "model.onnx", sample) < 1e-4
+    assert fused == [module.fused_attn for module in model.modules() if hasattr(module, "fused_attn")]
+
+
+def test_published_heat_on_a_finer_grid_than_the_caches_is_the_loaders(tmp_path):
+    sizes = {"backbone_args": SMALL["backbone_args"] | {"patch_size": 14}, "image_size": (84, 42)}
+    model, checkpoint = made(tmp_path, guidance="published", **sizes)
+    assert network.export(model, checkpoint, tmp_path / "model.onnx") < 1e-4
+
+
+def test_a_file_that_is_not_the_model_is_not_written(tmp_path, monkeypatch):
+    model, checkpoint = made(tmp_path)
+    monkeypatch.setattr(network, "run_blocks", lambda vit, tokens, arguments: tokens)
+    with pytest.raises(KeyReIDError, match="backbone 'vit_tiny_patch16_224': onnxruntime differs from torch"):
+        network.export(model, checkpoint, tmp_path / "model.onnx")
+    assert not list(tmp_path.glob("model.onnx*"))
+
+
+class Asking(torch.nn.Module):
+    """Asks for a value, or for the number of rows, in Python."""
+
+    def __init__(self, length: bool):
+        super().__init__()
+        self.length = length
+
+    def forward(self, rows):
+        if self.length:
+            return rows * len(rows)
+        return rows if bool(rows.sum() > 0) else -rows
+
+
+@pytest.mark.parametrize(
+    ("length", "message"), [(True, "one number of rows only"), (False, "cannot express")]
+)
+def test_what_onnx_cannot_express_is_refused_by_name(tmp_path, length, message):
+    example = {"rows": torch.ones(2, 3)}
+    with pytest.raises(KeyReIDError, match=f"^backbone 'x': ONNX cannot .*{message}") as caught:
+        onnx_file.write_onnx(
+            Asking(length), "backbone 'x'", example, "o", "rows", {}, tmp_path / "m.onnx", []
+        )
+    assert "\n" not in str(caught.value) and not list(tmp_path.iterdir())
+
+
 def test_the_file_says_what_it_needs_and_nothing_of_the_classes(exported):
     model = onnx.load(exported / "model.onnx")
     about = json.loads({p.key: p.value for p in model.metadata_props}["keyreid"])
@@ -158,6 +219,7 @@ def test_mistakes_are_named_and_leave_nothing(exported, tmp_path):
     module = torch.nn.Linear(3, 2)
     torch.nn.init.constant_(module.bias, float("nan"))
     inputs = [{"input": torch.ones(n, 3)} for n in (2, 1)]
+    checks = [(one, module(**one).detach()) for one in inputs]
     with pytest.raises(KeyReIDError, match="differs from torch"):
-        onnx_file.write_onnx(module, inputs[0], "output", "rows", {}, tmp_path / "m.onnx", inputs)
+        onnx_file.write_onnx(module, "linear", inputs[0], "output", "rows", {}, tmp_path / "m.onnx", checks)
     assert not list(tmp_path.glob("m.onnx*"))
