@@ -1,7 +1,7 @@
 """Stage one against the bare network, and against mmpose's own loop.
 
     python -m benchmarks.extract                          # walkers and HRNet-W32, this machine's device
-    python -m benchmarks.extract --layouts                # also: which workers x threads is best here
+    python -m benchmarks.extract --layouts                # also: best workers x threads and memory order
     python -m benchmarks.extract --memory                 # also: peak memory for 10x the frames
 
 Every side runs on the same frames and the same cores: one worker, pinned to as many cores as it has
@@ -161,9 +161,11 @@ def summary(rounds: dict[str, list[float]]) -> dict[str, float]:
     return medians | {"share": statistics.median(pairs), "times": statistics.median(against)}
 
 
-def _worker_rate(name: str, weights: Path, threads: int, batch: int, seconds: float) -> float:
+def _worker_rate(
+    name: str, weights: Path, threads: int, batch: int, seconds: float, channels_last: bool
+) -> float:
     torch.set_num_threads(threads)
-    estimator = HRNetEstimator(load_spec(name), weights)
+    estimator = HRNetEstimator(load_spec(name), weights, channels_last=channels_last)
     width, height = estimator.input_size
     ready = estimator.prepare(np.zeros((batch, height, width, 3), np.uint8))
     estimator.forward(ready)
@@ -175,21 +177,38 @@ def _worker_rate(name: str, weights: Path, threads: int, batch: int, seconds: fl
 
 
 def layouts(name: str, given: argparse.Namespace, folder: Path, console: Console) -> None:
-    """Bare forwards in all workers at once, for every way to divide the cores."""
+    """Bare forwards in all workers at once, for both memory orders and every way to divide the cores."""
     import joblib
 
     weights, _ = weights_of(load_spec(name), folder)
     cores = len(os.sched_getaffinity(0))
-    table = Table("workers x threads", "frames/s", title=f"{name}: how to divide {cores} cores")
+    batch, seconds, orders = (
+        given.batch_size or 16,
+        given.seconds,
+        {"contiguous": False, "channels last": True},
+    )
+    table = Table("workers x threads", *orders, "times", title=f"{name}: frames/s of {cores} cores")
+    best: dict[str, tuple[float, str]] = dict.fromkeys(orders, (0.0, ""))
     for threads in [n for n in (1, 2, 4, 8, 16, 32) if n <= cores]:
         workers = cores // threads
         with joblib.parallel_config(backend="loky", inner_max_num_threads=threads):
             pool = joblib.Parallel(n_jobs=workers, batch_size=1)
             job = joblib.delayed(_worker_rate)
-            found = pool(job(name, weights, threads, given.batch_size or 16, 6.0) for _ in range(workers))
+            found = {
+                order: sum(pool(job(name, weights, threads, batch, seconds, last) for _ in range(workers)))
+                for order, last in orders.items()
+            }
         joblib.externals.loky.get_reusable_executor().shutdown(wait=True, kill_workers=True)
-        table.add_row(f"{workers} x {threads}", f"{sum(found):.1f}")
+        times = found["channels last"] / found["contiguous"]
+        table.add_row(f"{workers} x {threads}", *(f"{rate:.1f}" for rate in found.values()), f"{times:.2f}x")
+        flags = f"--workers {workers} --threads {threads}"
+        best = {order: max(best[order], (rate, flags)) for order, rate in found.items()}
     console.print(table)
+    (contiguous, _), (rate, flags) = best["contiguous"], best["channels last"]
+    console.print(
+        f"{name}, on this machine: {flags} ({rate:.1f} frames/s; extraction keeps memory channels last, "
+        f"{rate / contiguous:.2f} times as fast as the best contiguous one)"
+    )
 
 
 def memory(given: argparse.Namespace, folder: Path, console: Console) -> None:
@@ -250,6 +269,7 @@ def main() -> None:
     parser.add_argument("--frames", type=int, help="frames per round")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--layouts", action="store_true")
+    parser.add_argument("--seconds", type=float, default=6.0, help="of each cell of --layouts")
     parser.add_argument("--memory", action="store_true")
     parser.add_argument("--measure", type=int, help=argparse.SUPPRESS)
     given = parser.parse_args()

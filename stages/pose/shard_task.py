@@ -87,7 +87,7 @@ def refuse_other_packages(plan: Manifest) -> None:
 
 
 def _poses(task: ShardTask) -> list[Future]:
-    """What `_pack` makes of each batch; reading, network and packing run side by side, a few batches apart."""
+    """What `_pack` makes of each batch; reading, network and packing run side by side, some batches apart."""
     estimator = load_estimator(
         task.spec.model_dump_json(),
         task.weights,
