@@ -1,11 +1,10 @@
 """Stochastic depth whose draws depend on the sample's key."""
 
 import stages.compat  # noqa: F401  isort: skip  (before timm)
-import torch
 from timm.layers import DropPath
 from torch import Tensor, nn
 
-from stages.reid.model.keyed_random import hashed, uniform
+from stages.reid.model.keyed_random import hashed_range, uniform
 
 
 class KeyedDropPath(nn.Module):
@@ -54,4 +53,4 @@ def frame_keys(keys: Tensor | None, frames: int) -> Tensor | None:
     """Keys of the frames of clips: int64 [B] -> [B * frames], frame by frame."""
     if keys is None:
         return None
-    return hashed(keys[:, None], torch.arange(frames, device=keys.device)).flatten()
+    return hashed_range(keys, frames).flatten()

@@ -24,10 +24,28 @@ def _shift_right(value: Tensor, bits: int) -> Tensor:
     return (value >> bits) & ((1 << (64 - bits)) - 1)  # >> keeps the sign of an int64
 
 
-def hashed(keys: Tensor, number: Tensor | int) -> Tensor:
-    """Mix a number into int64 keys; broadcasts. One step of SplitMix64 at position `number`."""
-    step = GAMMA * (number + 1)
-    value = keys + (_signed(step % (1 << 64)) if isinstance(step, int) else step)
+def _step(number: int) -> int:
+    return _signed(GAMMA * (number + 1) % (1 << 64))
+
+
+def hashed(keys: Tensor, number: int) -> Tensor:
+    """Mix a number into int64 keys. One step of SplitMix64 at position `number`."""
+    return _mixed(keys + _step(number))
+
+
+def hashed_range(keys: Tensor, count: int) -> Tensor:
+    """`hashed` for the numbers 0 to count - 1, along a new last axis: [*keys.shape, count].
+
+    The constants come from a table. torch.compile takes a product with torch.arange for index arithmetic,
+    and its C++ must not overflow.
+    """
+    if count == 1:
+        return hashed(keys, 0)[..., None]
+    table = torch.tensor([_step(number) for number in range(count)], dtype=torch.int64)
+    return _mixed(keys[..., None] + table.to(keys.device, non_blocking=True))
+
+
+def _mixed(value: Tensor) -> Tensor:
     value = (value ^ _shift_right(value, 30)) * MULTIPLIERS[0]
     value = (value ^ _shift_right(value, 27)) * MULTIPLIERS[1]
     return value ^ _shift_right(value, 31)
@@ -38,9 +56,7 @@ def keyed_uniform(keys: Tensor, salt: int, shape: tuple[int, ...] = ()) -> Tenso
 
     keys: int64, any shape. salt: an int of its own for every place that draws.
     """
-    positions = torch.arange(math.prod(shape), device=keys.device)
-    stream = hashed(hashed(keys, salt), 0)
-    bits = hashed(stream[..., None], positions)
+    bits = hashed_range(hashed(hashed(keys, salt), 0), math.prod(shape))
     return (_shift_right(bits, 40).float() * 2.0**-24).reshape(*keys.shape, *shape)
 
 

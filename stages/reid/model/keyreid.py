@@ -91,8 +91,8 @@ class KeyReID(nn.Module):
         (of clips on a GPU in training: see `check_cameras`).
         """
         self.check_shapes(images, part_maps)
-        # in a training step on a GPU, reading a number would wait for all work in hand
-        if cameras is not None and not torch.compiler.is_compiling() and not (self.training and images.is_cuda):
+        waits = self.training and images.is_cuda  # to read a number there is to wait for all work in hand
+        if not (cameras is None or waits or torch.compiler.is_compiling()):
             self.check_cameras(cameras)
         frames = images.shape[1]
         drawn = keys if self.training else None

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stages.reid.model.drop_path import KeyedDropPath, frame_keys
-from stages.reid.model.keyed_random import hashed, keyed_uniform, uniform
+from stages.reid.model.keyed_random import GAMMA, hashed, hashed_range, keyed_uniform, uniform
 from tests.stages.reid.model.tiny import tiny_clips, tiny_model
 
 INT64 = st.integers(-(2**63), 2**63 - 1)
@@ -24,6 +24,16 @@ def test_first_numbers_are_those_of_splitmix64():
     expected = [6457827717110365317, 3203168211198807973, 9817491932198370423]
     found = [int(hashed(torch.tensor([1234567]), i)) % 2**64 for i in range(3)]
     assert found == expected
+
+
+def test_a_range_of_numbers_gives_what_each_gives_and_what_a_product_with_positions_would():
+    keys = torch.tensor([0, -1, 1234567, 2**63 - 1, -(2**63)])
+    for count in (0, 1, 2, 300):
+        found = hashed_range(keys, count)
+        assert found.shape == (5, count)
+        assert all(torch.equal(found[:, number], hashed(keys, number)) for number in range(count))
+        moved = keys[:, None] + GAMMA * torch.arange(count)  # hashing number 0 adds GAMMA once more
+        assert torch.equal(found, hashed(moved, 0))
 
 
 def test_draws_are_even_and_unlike_for_neighbouring_keys_and_salts():

@@ -147,6 +147,13 @@ def test_inputs_that_do_not_belong_to_the_config_are_named(change, words):
         model.embed(*change(*tiny_clips(model)))
 
 
+def test_a_training_step_is_one_graph_to_the_compiler():
+    model = tiny_model(drop_path=0.5).train()
+    inputs = (*tiny_clips(model), torch.arange(3))
+    model.compile(backend="eager", fullgraph=True)
+    model(*inputs)
+
+
 def test_training_on_one_clip_is_refused():
     model = tiny_model().train()
     with pytest.raises(KeyReIDError, match="2 clips"):

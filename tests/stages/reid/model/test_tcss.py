@@ -1,5 +1,8 @@
 """Tagged tokens show which token lies in which slot, and that its weight lies with it."""
 
+import os
+import shutil
+
 import pytest
 import torch
 from hypothesis import given
@@ -75,6 +78,15 @@ def test_sequence_form_shifts_and_interleaves_two_halves():
     shifted = [*range(5, 32), *range(5)]
     assert sequence[0::2] == shifted[:16]
     assert sequence[1::2] == shifted[16:]
+
+
+@pytest.mark.skipif(
+    not shutil.which(os.environ.get("CXX", "g++")), reason="no C++ compiler for torch.compile"
+)
+def test_the_time_form_draws_the_same_when_compiled():
+    keys = torch.tensor([3, 2**62, -5, 123456789012345678])
+    compiled = torch.compile(tcss.time_order, fullgraph=True)
+    assert torch.equal(compiled(4, 128, 4, keys, CPU), tcss.time_order(4, 128, 4, keys, CPU))
 
 
 @given(st.integers(1, 9))

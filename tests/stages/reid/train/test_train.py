@@ -1,7 +1,9 @@
 """A run from start to end, and that its result depends on nothing but its seed and config."""
 
 import json
+import os
 import random
+import shutil
 
 import numpy as np
 import pytest
@@ -16,6 +18,7 @@ from stages.reid.trainer import random_state, set_random_state
 from tests.stages.reid.train.conftest import records
 from tests.stages.reid.train.driver import MODEL
 
+COMPILER = shutil.which(os.environ.get("CXX", "g++")) or shutil.which("clang++")
 LOSSES = ("loss", "identity_loss", "triplet_loss", "center_loss", "attention_loss")
 
 
@@ -92,10 +95,20 @@ def test_activation_checkpointing_and_compile_change_no_result(once):
     plain = once(model=model)
     for settings in (
         {"activation_checkpointing": True},
-        {"compile": True, "compile_backend": "eager"},
+        {"compile": True, "compile_backend": "aot_eager"},
     ):
         other = once(train=settings, model=model)
         np.testing.assert_allclose(losses(other), losses(plain), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.skipif(COMPILER is None, reason="torch.compile needs a C++ compiler on the CPU; none is here")
+def test_the_default_compiler_changes_no_result(once):
+    """One branch and three parts: most of the time goes into compiling."""
+    model = {"drop_path": 0.5, "backbone_args": {"depth": 3}, "local_only": True, "parts": 3}
+    runs = [once(train={"compile": on, "epochs": 1}, model=model) for on in (True, False)]
+    compiled, plain = (losses(run, LOSSES[:-1]) for run in runs)
+    assert len(compiled) == 5
+    np.testing.assert_allclose(compiled, plain, rtol=1e-4, atol=1e-4)
 
 
 def test_accumulated_gradients_make_one_step_of_several_batches_and_end_with_the_epoch(once):
