@@ -1,12 +1,13 @@
 """Optimisers and the learning-rate schedule."""
 
+import stages.compat  # noqa: F401  isort: skip  (before timm)
 import re
+from typing import Any
 
 import torch
 from timm.scheduler import CosineLRScheduler
 from torch import nn
 
-import stages.compat  # noqa: F401  before timm
 from stages.reid.model import KeyReID
 from stages.reid.train_config import OptimConfig, ScheduleConfig
 
@@ -61,6 +62,24 @@ def build_optimizer(model: KeyReID, config: OptimConfig, scaled: bool = False) -
 def build_center_optimizer(centers: list[nn.Parameter], config: OptimConfig) -> torch.optim.Optimizer:
     """Plain SGD over the centers."""
     return torch.optim.SGD(centers, lr=config.center_lr)
+
+
+def parameter_names(model: nn.Module, optimizer: torch.optim.Optimizer) -> list[str]:
+    """Names of the optimiser's parameters, in the order in which its `state_dict` counts them."""
+    names = {id(parameter): name for name, parameter in model.named_parameters()}
+    return [names[id(parameter)] for group in optimizer.param_groups for parameter in group["params"]]
+
+
+def load_moments(
+    optimizer: torch.optim.Optimizer, names: list[str], saved: dict[str, Any], saved_names: list[str]
+) -> None:
+    """What a saved optimiser has learnt about each parameter; rates, decay and groups stay as they are here.
+
+    names, saved_names: `parameter_names` of this optimiser and of the saved one, whose `state_dict` is saved.
+    """
+    found = {name: saved["state"][i] for i, name in enumerate(saved_names) if i in saved["state"]}
+    state = {i: found[name] for i, name in enumerate(names) if name in found}
+    optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
 
 
 class Schedule:

@@ -92,12 +92,19 @@ def differences(before: Identity, now: Identity) -> list[str]:
 def check_same_run(path: Path, before: Identity, now: Identity, allowed: bool) -> list[str]:
     """The differences, which are logged. Raises KeyReIDError that names them, unless they are allowed.
 
-    A different number of classes is never allowed: the weights would not fit.
+    A different number of classes is never allowed: the weights would not fit. Nor is another optimiser: what
+    one has learnt about the gradients is of no use to the other.
     """
     if before.num_persons != now.num_persons:
         raise KeyReIDError(
             f"{path}: the checkpoint has {before.num_persons} classes, the training set "
             f"{now.num_persons} identities; resume with the data set and validation share of the first start"
+        )
+    one, two = (identity.train["optim"]["name"] for identity in (before, now))
+    if one != two:
+        raise KeyReIDError(
+            f"{path}: the run was started with train.optim.name = {one}, not {two}, and its training states "
+            f"are of use to {one} alone; keep it, or start a new run"
         )
     found = differences(before, now)
     if found and not allowed:

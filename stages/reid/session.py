@@ -198,12 +198,15 @@ class Session:
         try:
             self.trainer.load_state(state["trainer"])
         except (RuntimeError, ValueError, KeyError) as error:
-            changes = "; ".join(state["changes"])
+            changes, reason = "; ".join(state["changes"]), str(error).splitlines()[0]
             if not changes:
-                raise
+                raise KeyReIDError(
+                    f"{self.checkpoints.folder}: the training state does not fit this version of the program "
+                    f"({reason}); resume with the version that started the run, see environment.json"
+                ) from error
             raise KeyReIDError(
                 f"{self.checkpoints.folder}: the training state does not fit after these changes: {changes} "
-                f"({str(error).splitlines()[0]}); undo those that change the network or the optimiser"
+                f"({reason}); undo those that change the network"
             ) from None
         self.position, self.best = Position(**state["position"]), state["best"]
         self.saved = self.position.step

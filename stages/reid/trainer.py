@@ -1,5 +1,6 @@
 """One training step, and everything that a training state has to hold."""
 
+import stages.compat  # noqa: F401  isort: skip  (before timm)
 import random
 from contextlib import nullcontext
 from dataclasses import dataclass
@@ -14,12 +15,11 @@ from timm.utils import ModelEmaV3
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-import stages.compat  # noqa: F401  before timm
 from stages.reid.model import KeyReID
 from stages.reid.model.drop_path import KeyedDropPath, set_keys
 from stages.reid.model.keyreid import ClipOutput
 from stages.reid.objective import Objective
-from stages.reid.optim import Schedule, build_center_optimizer, build_optimizer
+from stages.reid.optim import Schedule, build_center_optimizer, build_optimizer, load_moments, parameter_names
 from stages.reid.train_config import TrainConfig
 
 
@@ -59,6 +59,7 @@ class Trainer:
         if config.compile:
             model.compile(backend=config.compile_backend)
         optimizer = build_optimizer(model, config.optim, scaled=config.precision == "fp16")
+        self.names = parameter_names(model, optimizer)
         self.batches = batches_per_epoch
         steps = config.epochs * -(-batches_per_epoch // config.optim.accumulate)
         self.schedule = Schedule(optimizer, config.schedule, config.epochs, steps)
@@ -134,12 +135,15 @@ class Trainer:
         return {**rates, "centers": self.center_optimizer.param_groups[0]["lr"]}
 
     def state(self) -> dict[str, Any]:
-        """Tensors and plain types only. Call in every process: each adds its random state."""
+        """Tensors and plain types only. Call in every process: each adds its random state.
+
+        The centers' optimiser is not in it: plain SGD remembers nothing.
+        """
         scaler = self.accelerator.scaler
         return {
             "objective": self.objective.state_dict(),
             "optimizer": self.optimizer.state_dict(),
-            "center_optimizer": self.center_optimizer.state_dict(),
+            "parameters": self.names,
             "scaler": None if scaler is None else scaler.state_dict(),
             "ema": None if self.ema is None else self.ema.module.state_dict(),
             "updates": self.updates,
@@ -147,14 +151,16 @@ class Trainer:
         }
 
     def load_state(self, state: dict[str, Any]) -> None:
-        """Continue from `state()` of a run with the same network and optimisers."""
+        """Continue from `state()` of a run with the same network and optimiser.
+
+        Their settings stay those of this run's config: a resume may change them.
+        """
         self.objective.load_state_dict(state["objective"])
-        self.optimizer.load_state_dict(state["optimizer"])
-        self.center_optimizer.load_state_dict(state["center_optimizer"])
+        load_moments(self.optimizer, self.names, state["optimizer"], state["parameters"])
         if self.accelerator.scaler is not None and state["scaler"] is not None:
             self.accelerator.scaler.load_state_dict(state["scaler"])
-        if self.ema is not None and state["ema"] is not None:
-            self.ema.module.load_state_dict(state["ema"])
+        if self.ema is not None:  # an average that begins with this resume begins at the weights
+            self.ema.module.load_state_dict(state["ema"] or self.model.state_dict())
         self.updates = state["updates"]
         if self.accelerator.process_index < len(state["random"]):
             set_random_state(state["random"][self.accelerator.process_index])

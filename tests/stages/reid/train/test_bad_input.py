@@ -9,9 +9,12 @@ import torch
 from cache import PoseCache
 from cache.errors import KeyReIDError
 from cache.writer import write_cache
-from stages.reid.model import ModelConfig
+from stages.reid.checkpoint import CheckpointFolder
+from stages.reid.model import KeyReID, ModelConfig
+from stages.reid.session import CHECKPOINTS
 from stages.reid.train import run
 from stages.reid.train_config import TrainConfig
+from stages.reid.training_set import TrainingSet
 from stages.reid.validation import hold_out
 from tests.stages.reid.train.conftest import finish, records, start
 from tests.stages.reid.train.driver import MODEL, TRAIN, Job, dataset, merged
@@ -77,6 +80,14 @@ def test_whole_identities_are_held_out_and_only_those_that_can_be_ranked(tiny):
         assert len(training) + len(held) == len(tracklets)
 
 
+def test_a_network_that_lacks_a_camera_of_the_training_set(tiny):
+    config = TrainConfig(**TRAIN)
+    data = TrainingSet.of(dataset(tiny), PoseCache.open(tiny / "cache"), config, 1)
+    network = KeyReID(ModelConfig(**MODEL), len(data.persons), num_cameras=1)
+    with pytest.raises(KeyReIDError, match="camera 1: the network knows cameras 0 to 0"):
+        data.batches(network, (0, 0), 0, 1)
+
+
 @pytest.fixture
 def stopped(tiny, tmp_path):
     """A job whose run has a checkpoint after epoch 1 of 3."""
@@ -100,14 +111,24 @@ def test_a_resume_with_another_config_names_the_differences(stopped):
     assert "train.optim.lr: 0.001 -> 0.5" in (job.run_dir / "log-0.txt").read_text()
 
 
-def test_another_number_of_classes_or_another_network_is_never_resumed(stopped):
+def test_another_number_of_classes_another_network_or_optimiser_is_never_resumed(stopped):
     cases = (
         (replace(stopped, train={"validation": {"share": 0.4}}), "has 5 classes, the training set 3"),
         (replace(stopped, model={"attention_width": 8}), "model.attention_width: 16 -> 8"),
+        (replace(stopped, train={"optim": {"name": "sgd"}}), "train.optim.name = adamw, not sgd"),
     )
     for job, expected in cases:
         assert finish(start(replace(job, allow_config_change=True))) == [2]
         assert expected in (job.run_dir / "error.txt").read_text()
+
+
+def test_a_state_of_another_version_of_the_program_is_refused(stopped):
+    folder = CheckpointFolder(stopped.run_dir / CHECKPOINTS, keep=3)
+    state = folder.load(folder.newest())
+    del state["trainer"]["parameters"]
+    folder.save(state["position"]["step"], state, {})
+    assert finish(start(stopped)) == [2]
+    assert "does not fit this version" in (stopped.run_dir / "error.txt").read_text()
 
 
 def test_a_loss_that_is_not_finite_stops_with_step_batch_and_last_good_checkpoint(tiny, tmp_path):
