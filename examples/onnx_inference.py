@@ -33,7 +33,10 @@ class Network:
 
 def read_pictures(path: str, size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
     """The whole picture, BGR [h, w, 3], for the pose network, and RGB [H, W, 3] of `size` for KeyRe-ID."""
-    whole = cv2.imread(path, cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
+    try:
+        whole = cv2.imread(path, cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
+    except cv2.error:  # a header that declares more pixels than OpenCV takes
+        whole = None
     if whole is None:
         raise SystemExit(f"{path}: missing or no picture")
     small, (height, width) = whole, size

@@ -8,7 +8,7 @@ import numpy as np
 
 from cache.errors import KeyReIDError
 from stages.datasets.tracklet import Tracklet
-from stages.reid.data.frames import FLAGS
+from stages.reid.data.frames import read_whole
 
 BINS = (8, 4, 4)  # hue, saturation, value
 
@@ -31,7 +31,7 @@ def stripe_histograms(
 
 
 def _stripes(path: Path, stripes: int) -> np.ndarray:
-    image = cv2.imread(str(path), FLAGS)
+    image = read_whole(path)
     if image is None:
         raise KeyReIDError(f"{path}: missing or not a readable picture; keyreid doctor lists all such frames")
     hsv = cv2.cvtColor(image, cv2.COLOR_BGR2HSV)

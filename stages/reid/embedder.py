@@ -10,7 +10,6 @@ from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
 
-import cv2
 import numpy as np
 import torch
 import yaml
@@ -24,6 +23,7 @@ from stages.datasets.tracklet import Dataset, Tracklet
 from stages.pose import geometry
 from stages.pose.config import PoseConfig, load_spec
 from stages.pose.weights import find_weights
+from stages.reid.data.frames import read_whole
 from stages.reid.embed import embed_tracklets
 from stages.reid.embeddings import Embeddings
 from stages.reid.eval_config import EvalConfig
@@ -253,7 +253,7 @@ def _absolute(frames: Sequence[Path | str]) -> tuple[str, ...]:
 
 
 def _read(path: Path) -> np.ndarray:
-    image = cv2.imread(str(path), cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
+    image = read_whole(path)
     if image is None:
         raise KeyReIDError(f"{path}: missing or not a readable picture")
     return image

@@ -11,7 +11,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from cache.errors import KeyReIDError
-from stages.reid.data.frames import FLAGS
+from stages.reid.data.frames import read_whole
 
 RIGHT, WRONG, NEUTRAL = "#1a9641", "#d7191c", "#555555"  # also told apart by the mark in the title
 
@@ -31,7 +31,7 @@ class Match:
 
 def read_rgb(path: Path, size: tuple[int, int] | None = None) -> np.ndarray:
     """uint8 [H, W, 3] in RGB; size is (height, width). Raises KeyReIDError for a file that is no picture."""
-    image = cv2.imread(str(path), FLAGS)
+    image = read_whole(path)
     if image is None:
         raise KeyReIDError(f"{path}: missing or not a readable picture; keyreid doctor lists all such frames")
     if size is not None:

@@ -41,6 +41,14 @@ def reduction(stored: tuple[int, int], wanted: tuple[int, int]) -> int:
     return 1
 
 
+def read_whole(path: Path) -> np.ndarray | None:
+    """A picture in its own size, uint8 [h, w, 3], BGR; None where it is missing or OpenCV cannot read it."""
+    try:
+        return cv2.imread(str(path), FLAGS)
+    except cv2.error:  # a header that declares more pixels than OpenCV takes
+        return None
+
+
 def read_frame(path: Path | str, size: tuple[int, int]) -> np.ndarray:
     """A frame as uint8 [height, width, 3], RGB, resized to `size` (height, width). Errors as `decode`."""
     return cv2.cvtColor(decode(path, size), cv2.COLOR_BGR2RGB)
@@ -69,7 +77,10 @@ def decode(path: Path | str, size: tuple[int, int]) -> np.ndarray:
                 f"{path}: the JPEG is cut short ({len(data)} bytes, no end mark); copy it again"
             )
         flags |= _REDUCED.get(reduction(stored, size), 0)
-    image = cv2.imdecode(np.frombuffer(data, dtype=np.uint8), flags) if data else None
+    try:
+        image = cv2.imdecode(np.frombuffer(data, dtype=np.uint8), flags) if data else None
+    except cv2.error:  # a header that declares more pixels than OpenCV takes
+        image = None
     if image is None:
         what = "is empty" if not data else f"is not an image that OpenCV reads ({len(data)} bytes)"
         raise KeyReIDError(f"{path}: {what}; copy it again")
