@@ -2,6 +2,7 @@
 
 import json
 import logging
+import math
 import resource
 import sys
 from collections.abc import Iterator
@@ -103,9 +104,13 @@ class Monitor:
             self.board.add_image("part_maps", picture, step, dataformats="HWC")
 
     def write(self, record: dict[str, Any]) -> None:
-        """Append a record to metrics.jsonl and its numbers to TensorBoard."""
+        """Append a record to metrics.jsonl and its numbers to TensorBoard. NaN and infinity become null.
+
+        A scaler skips steps whose gradient is not finite, and JSON has no word for that.
+        """
+        record = {k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in record.items()}
         with self._recording():
-            self.file.write(json.dumps(record) + "\n")
+            self.file.write(json.dumps(record, allow_nan=False) + "\n")
             self.file.flush()
             for name, value in record.items():
                 if name not in ("step", "epoch", "kind") and isinstance(value, int | float):

@@ -221,10 +221,12 @@ class Session:
     def _not_finite(self, error: NotFiniteError) -> KeyReIDError:
         members = self.data.members(self.position.epoch, self.position.batch)
         numbers = ", ".join(f"{k} {v:g}" for k, v in error.details.items() if k != "accuracy")
+        other = ", use train.precision = bf16" if self.config.precision == "fp16" else ""
+        last = self.checkpoints.newest() or "none"
         return KeyReIDError(
             f"loss or gradient is not finite at step {self.position.step + 1} ({numbers}); "
-            f"batch: {', '.join(members)}; last good checkpoint: {self.checkpoints.newest() or 'none'}; "
-            "lower train.optim.lr or set train.optim.clip_norm, then resume with --allow-config-change"
+            f"batch: {', '.join(members)}; last good checkpoint: {last}; lower "
+            f"train.optim.lr{other} or set train.optim.clip_norm, then resume with --allow-config-change"
         )
 
     # validation and the finished networks

@@ -22,9 +22,14 @@ from stages.reid.objective import Objective
 from stages.reid.optim import Schedule, build_center_optimizer, build_optimizer, load_moments, parameter_names
 from stages.reid.train_config import TrainConfig
 
+MOST_SKIPPED = 20  # updates in a row that a scaler may skip; one that comes down from 2^16 needs a few
+
 
 class NotFiniteError(Exception):
-    """The loss of a batch or its gradient is NaN or infinite; `details` has the numbers."""
+    """The loss of a batch or its gradient is NaN or infinite; `details` has the numbers.
+
+    With a scaler, which looks for a scale at which gradients are finite: there seems to be none.
+    """
 
     def __init__(self, details: dict[str, float]) -> None:
         super().__init__("loss or gradient is not finite")
@@ -67,13 +72,14 @@ class Trainer:
         self.centers = self.objective.center_parameters()
         self.center_optimizer = build_center_optimizer(self.centers, config.optim)
         self.updates = 0  # optimiser steps so far
+        self.skipped = 0  # updates that the scaler skipped since the last one
 
     def step(self, batch: dict[str, Tensor], epoch: int, index: int, stop: int) -> StepResult:
         """Forward, backward and, after every `accumulate` batches and at an epoch's end, an update.
 
         batch: on the device. index: of the batch in its epoch. stop: signal received by this process, or 0.
         Raises NotFiniteError, in every process and before anything is updated, for a loss or a gradient
-        that is not finite.
+        that is not finite; with a scaler, for gradients that stay so whatever the scale.
         """
         group = self.config.optim.accumulate
         start = index - index % group
@@ -108,16 +114,21 @@ class Trainer:
         """Change weights, centers and EMA. Returns the norm of the network's gradient before clipping."""
         accelerator, limit = self.accelerator, self.config.optim.clip_norm
         if accelerator.scaler is not None:
+            details["loss_scale"] = accelerator.scaler.get_scale()
             # the centers' optimiser stays outside accelerate, which would update the scaler once for each
             for parameter in self.centers:
-                parameter.grad.div_(accelerator.scaler.get_scale())
+                parameter.grad.div_(details["loss_scale"])
         norm = float(accelerator.clip_grad_norm_(self.model.parameters(), limit or float("inf")))
         if accelerator.scaler is None and not np.isfinite(norm):  # a scaler skips such a step, as it must
             raise NotFiniteError({**details, "gradient_norm": norm})
         self.optimizer.step()
-        if not accelerator.optimizer_step_was_skipped:
+        if accelerator.optimizer_step_was_skipped:
+            self.skipped += 1
+            if self.skipped >= MOST_SKIPPED or accelerator.scaler.get_scale() < 1:
+                raise NotFiniteError({**details, "gradient_norm": norm, "updates_skipped": self.skipped})
+        else:
             self.center_optimizer.step()
-            self.updates += 1
+            self.updates, self.skipped = self.updates + 1, 0
             if self.ema is not None:
                 self.ema.update(self.model, step=self.updates)
         self.optimizer.zero_grad()
@@ -147,6 +158,7 @@ class Trainer:
             "scaler": None if scaler is None else scaler.state_dict(),
             "ema": None if self.ema is None else self.ema.module.state_dict(),
             "updates": self.updates,
+            "skipped": self.skipped,
             "random": self._gathered(random_state()),
         }
 
@@ -161,7 +173,7 @@ class Trainer:
             self.accelerator.scaler.load_state_dict(state["scaler"])
         if self.ema is not None:  # an average that begins with this resume begins at the weights
             self.ema.module.load_state_dict(state["ema"] or self.model.state_dict())
-        self.updates = state["updates"]
+        self.updates, self.skipped = state["updates"], state["skipped"]
         if self.accelerator.process_index < len(state["random"]):
             set_random_state(state["random"][self.accelerator.process_index])
 

@@ -28,13 +28,16 @@ def batch(number: int) -> dict[str, Tensor]:
     }
 
 
-def trainer(fp16: bool = False, **train: Any) -> Trainer:
-    """A trainer of the same first weights each time. fp16: with autocast and a scaler, here on the CPU."""
+def trainer(fp16: bool = False, scale: float = SCALE, **train: Any) -> Trainer:
+    """A trainer of the same first weights each time.
+
+    fp16: with autocast and a scaler that begins at `scale`, here on the CPU.
+    """
     config = TrainConfig(**merged(TRAIN, train))
     accelerator = start_processes(config)
     if fp16:  # what accelerate does on CUDA
         accelerator.state._mixed_precision, accelerator.native_amp = "fp16", True
-        accelerator.scaler = torch.amp.GradScaler("cpu", init_scale=SCALE, growth_interval=3)
+        accelerator.scaler = torch.amp.GradScaler("cpu", init_scale=scale, growth_interval=3)
         config = config.model_copy(update={"precision": "fp16"})
     torch.manual_seed(0)
     return Trainer(KeyReID(ModelConfig(**MODEL), PERSONS, CAMERAS), config, accelerator, BATCHES)

@@ -5,6 +5,7 @@ import logging
 from pathlib import Path
 
 import numpy as np
+import pytest
 import torch
 
 from stages.reid.model.keyreid import ClipOutput
@@ -25,6 +26,14 @@ def test_a_resumed_run_drops_the_records_after_its_checkpoint_and_a_line_cut_sho
         monitor.write(record(3))
     steps = [json.loads(line)["step"] for line in (tmp_path / METRICS).read_text().splitlines()]
     assert steps == [1, 2, 3]
+
+
+def test_numbers_that_are_not_finite_are_null(tmp_path):
+    with Monitor(tmp_path, total_steps=9, start_step=0, show=False) as monitor:
+        monitor.write({**record(1), "gradient_norm": float("nan"), "loss_scale": float("inf")})
+    (line,) = (tmp_path / METRICS).read_text().splitlines()
+    found = json.loads(line, parse_constant=lambda word: pytest.fail(f"{word} is no JSON"))
+    assert found["gradient_norm"] is None and found["loss_scale"] is None and found["loss"] == 1.0
 
 
 def test_a_full_disk_costs_records_and_not_the_run(tmp_path, caplog):
