@@ -62,9 +62,14 @@ def remove_leftovers(folder: Path) -> None:
 
 
 def sha256_of(path: Path) -> str:
-    """SHA-256 of a file, as 64 hexadecimal digits."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    """SHA-256 of a file, as 64 hexadecimal digits. Raises KeyReIDError where it cannot be read."""
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise KeyReIDError(
+            f"{path} cannot be read: {error.strerror}; give a file that you may read"
+        ) from error
 
 
 def explain(error: OSError, path: Path, size: int) -> str:

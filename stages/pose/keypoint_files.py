@@ -6,7 +6,7 @@ One JSON file for all frames:
   the `images` of a COCO file; AlphaPose writes file names there.
 Or a folder with one JSON file per frame, under the frame's own path: FRAME.pose or STEM.pose (the released
 pipeline: a list of 17 [x, y, score]; OpenPifPaf: a list of persons), FRAME.predictions.json (OpenPifPaf),
-STEM.json or FRAME.json (mmpose's inferencer).
+STEM.json or FRAME.json (mmpose's inferencer and demos).
 
 Of several persons in a frame the one with the highest score is taken. Joints are COCO's 17, in its order.
 """
@@ -110,7 +110,8 @@ def _image_names(content: Any, path: Path) -> dict[Any, str]:
 def _persons(content: Any, path: Path) -> list[dict]:
     """The persons in one frame's file."""
     if isinstance(content, dict):
-        content = content.get("predictions", content.get("instances", [content]))
+        known = (key for key in ("predictions", "instances", "instance_info") if key in content)
+        content = content.get(next(known, None), [content])
     if isinstance(content, list) and len(content) == 1 and isinstance(content[0], list):
         inner = content[0]
         if inner and isinstance(inner[0], dict):
@@ -119,7 +120,11 @@ def _persons(content: Any, path: Path) -> list[dict]:
         return [{"keypoints": content}]
     if not isinstance(content, list) or not all(isinstance(person, dict) for person in content):
         raise KeyReIDError(f"{path}: neither {JOINTS} keypoints nor a list of persons with keypoints")
-    return [person for person in content if "keypoints" in person]
+    found = [person for person in content if "keypoints" in person]
+    if content and not found:
+        keys = ", ".join(sorted({key for person in content for key in person})[:5])
+        raise KeyReIDError(f"{path}: no keypoints in what it holds ({keys}); expected those of one frame")
+    return found
 
 
 def _best(persons: Iterable[dict], where: str) -> np.ndarray | None:

@@ -88,7 +88,9 @@ def _in_processes(tasks: Iterable[ShardTask], workers: int, threads: int) -> Ite
 
 def _on_dask(tasks: Iterable[ShardTask], scheduler: str) -> Iterator[tuple[int, ShardEntry]]:
     try:
-        from distributed import Client
+        from distributed import Client, KilledWorker
+
+        backend = _dask_backend()
     except ImportError as error:
         raise KeyReIDError(
             f"--scheduler {scheduler} needs dask and distributed: pip install keyreid[cluster]"
@@ -97,9 +99,29 @@ def _on_dask(tasks: Iterable[ShardTask], scheduler: str) -> Iterator[tuple[int, 
         client = Client(scheduler, timeout="10s")
     except (OSError, ValueError) as error:
         raise KeyReIDError(f"--scheduler {scheduler}: no Dask scheduler answers there ({error})") from error
-    with contextlib.closing(client), joblib.parallel_config(backend="dask"):
+    with contextlib.closing(client), joblib.parallel_config(backend=backend(client=client)):
         pool = joblib.Parallel(return_as="generator_unordered", batch_size=1)
-        yield from pool(joblib.delayed(_numbered)(task) for task in tasks)
+        try:
+            yield from pool(joblib.delayed(_numbered)(task) for task in tasks)
+        except KilledWorker as error:
+            raise KeyReIDError(
+                f"--scheduler {scheduler}: Dask workers died again and again at one shard, perhaps for want "
+                "of memory; see their logs and run the command again to go on"
+            ) from error
+
+
+def _dask_backend() -> type:
+    """joblib's backend for Dask, which tells nobody of errors that are not the task's own, such as
+    KilledWorker: the run would wait for ever."""
+    from joblib._dask import DaskDistributedBackend
+
+    class Backend(DaskDistributedBackend):
+        def submit(self, func, callback=None):
+            future = super().submit(func, callback)
+            future.add_done_callback(lambda done: done.exception() and callback(done.exception()))
+            return future
+
+    return Backend
 
 
 def default_workers(threads: int, tasks: int, frames: int, device: str) -> int:

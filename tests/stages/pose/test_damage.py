@@ -15,7 +15,7 @@ import pytest
 
 from cache import PoseCache
 from cache.errors import KeyReIDError
-from cache.files import write_whole
+from cache.files import sha256_of, write_whole
 from cache.lock import check_token, lock_folder
 from cache.manifest import load_manifest
 from cache.verify import check_shard, verify
@@ -289,11 +289,12 @@ def test_a_folder_that_cannot_be_written_is_named(frames, estimator, tmp_path):
     for path in (tmp_path, *list(tmp_path.parents)[:3]):
         with contextlib.suppress(PermissionError):
             path.chmod(path.stat().st_mode | 0o055)
+    weights = tmp_path / "tiny.safetensors"
+    shutil.copyfile(estimator.with_suffix(".safetensors"), weights)
+    weights.chmod(0o644)
     for target in (closed, closed / "new"):
         with nobody(), pytest.raises(KeyReIDError, match="choose a folder that you may write to") as error:
-            from cache.files import make_folder
-
-            make_folder(target)
+            run(frames, config(estimator, weights=weights), target)
         assert str(target) in str(error.value)
     (tmp_path / "file").touch()
     with pytest.raises(KeyReIDError, match="there is a file of that name"):
@@ -349,6 +350,11 @@ def test_a_shard_whose_run_ends_while_it_is_written_gets_no_name(folder, monkeyp
         write_whole(path, b"late", check)
     assert steps == ["written", "checked"]
     assert path.read_bytes() == before and not list(folder.glob("*.tmp"))
+
+
+def test_a_weights_file_that_cannot_be_read_is_named(tmp_path):
+    with pytest.raises(KeyReIDError, match=r"weights\.pth cannot be read: No such file"):
+        sha256_of(tmp_path / "weights.pth")
 
 
 def test_a_manifest_is_readable_json_with_every_shards_digest(folder):

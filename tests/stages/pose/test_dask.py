@@ -9,6 +9,7 @@ import time
 
 import pytest
 
+from stages.datasets.tracklet import Dataset, Tracklet
 from stages.pose.extract import run
 from tests.stages.pose import tiny
 from tests.stages.pose.test_extract import assert_same_shards
@@ -27,11 +28,12 @@ if __name__ == "__main__":
 
 
 @pytest.fixture
-def cluster(tmp_path):
-    """Address of a scheduler and process ids of its two workers."""
+def cluster(tmp_path, request):
+    """Address of a scheduler and process ids of its two workers; parameters are Dask's own variables."""
     script = tmp_path / "cluster.py"
     script.write_text(CLUSTER)
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path), "OMP_NUM_THREADS": "1"}
+    environment |= getattr(request, "param", {})
     process = subprocess.Popen(
         [sys.executable, "-W", "ignore", str(script)],
         stdin=subprocess.PIPE,
@@ -52,25 +54,57 @@ def cluster(tmp_path):
 
 @pytest.mark.timeout(200)
 def test_a_cluster_that_loses_a_worker_makes_the_same_bytes(cluster, frames, estimator, tmp_path):
-    address, pids = cluster
+    address, _ = cluster
     many = tiny.config(estimator, shard_frames=1)
     expected = run(frames, many, tmp_path / "here")
     target = tmp_path / "there"
     killed = []
 
-    def kill_one() -> None:
+    def kill_busy(client) -> None:
+        pids = client.run(os.getpid)
+        deadline = time.monotonic() + 150
+        while time.monotonic() < deadline:
+            done = len(list(target.glob("shard-*.h5")))
+            busy = [worker for worker, tasks in client.processing().items() if tasks]
+            if done and busy:
+                killed.append(done)
+                os.kill(pids[busy[0]], signal.SIGKILL)
+                return
+            time.sleep(0.005)
+
+    with distributed.Client(address, set_as_default=False) as client:
+        killer = threading.Thread(target=kill_busy, args=(client,))
+        killer.start()
+        run(frames, many.model_copy(update={"scheduler": address}), target)
+        killer.join()
+    assert killed and killed[0] < 6, "the worker was killed too late to matter"
+    assert_same_shards(target, expected)
+
+
+@pytest.mark.timeout(200)
+@pytest.mark.parametrize(
+    "cluster", [{"DASK_DISTRIBUTED__SCHEDULER__ALLOWED_FAILURES": "0"}], indirect=True, ids=["no failures"]
+)
+def test_workers_that_die_at_the_same_shard_again_are_reported(cluster, frames, estimator, tmp_path):
+    from cache.errors import KeyReIDError
+
+    address, pids = cluster
+    target = tmp_path / "there"
+    tracklets = tuple(Tracklet((frame,), 1, 1, frame) for frame in frames.frames())
+    many = Dataset("tiny", frames.root, (), (), tracklets)
+
+    def kill_both() -> None:
         deadline = time.monotonic() + 150
         while not list(target.glob("shard-*.h5")) and time.monotonic() < deadline:
             time.sleep(0.005)
-        killed.append(len(list(target.glob("shard-*.h5"))))
-        os.kill(pids[0], signal.SIGKILL)
+        for pid in pids:
+            os.kill(pid, signal.SIGKILL)
 
-    killer = threading.Thread(target=kill_one)
+    killer = threading.Thread(target=kill_both)
     killer.start()
-    run(frames, many.model_copy(update={"scheduler": address}), target)
+    with pytest.raises(KeyReIDError, match="Dask workers died again and again"):
+        run(many, tiny.config(estimator, shard_frames=1, scheduler=address), target)
     killer.join()
-    assert killed and killed[0] < 6, "the worker was killed too late to matter"
-    assert_same_shards(target, expected)
 
 
 def test_a_scheduler_that_is_not_there_is_named(frames, estimator, tmp_path):

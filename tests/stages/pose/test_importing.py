@@ -88,7 +88,16 @@ def as_mmpose_inferencer_files(poses, folder):
     return ImportConfig(poses=folder / "poses")
 
 
+def as_mmpose_demo_files(poses, folder):
+    for frame, pose in poses.items():
+        person = {"keypoints": pose[:, :2].tolist(), "keypoint_scores": pose[:, 2].tolist()}
+        content = {"meta_info": {"dataset_name": "coco"}, "instance_info": [person]}
+        write((folder / "poses" / frame).with_suffix(".json"), content)
+    return ImportConfig(poses=folder / "poses")
+
+
 FORMATS = [
+    as_mmpose_demo_files,
     as_coco,
     as_results_with_numbers,
     as_alphapose,
@@ -171,6 +180,21 @@ def test_files_that_are_no_poses_are_named(content, words, data, tmp_path):
     with pytest.raises(KeyReIDError, match=words) as error:
         run(data, ImportConfig(poses=tmp_path / "poses.json"), tmp_path / "cache")
     assert str(tmp_path / "poses.json") in str(error.value)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        {"meta_info": {}, "instance_info": [{"frame_id": 1, "instances": []}]},  # of a video
+        {"people": []},
+        [{"bbox": [0, 0, 1, 1]}],
+    ],
+)
+def test_a_frames_file_without_keypoints_is_named(content, data, tmp_path):
+    path = write((tmp_path / "poses" / data.frames()[0]).with_suffix(".json"), content)
+    with pytest.raises(KeyReIDError, match="no keypoints in what it holds") as error:
+        run(data, ImportConfig(poses=tmp_path / "poses"), tmp_path / "cache")
+    assert str(path) in str(error.value)
 
 
 @pytest.mark.parametrize("keypoints", [[1, 2, 3], [float("nan")] * 51, ["a"] * 51, None])
