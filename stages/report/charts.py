@@ -8,7 +8,7 @@ import numpy as np
 from markupsafe import Markup, escape
 
 WIDTH, HEIGHT = 360, 220
-LEFT, RIGHT, TOP, BOTTOM = 46, 10, 28, 38
+LEFT, RIGHT, TOP, BOTTOM = 54, 10, 28, 38
 STYLES = 6  # how many the style sheet knows
 SAMPLES = 10  # rows of the table beside a chart
 
@@ -65,13 +65,13 @@ def line_chart(
         y = at_y(tick)
         parts.append(f'<line class="grid" x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{y:.1f}" y2="{y:.1f}"/>')
         parts.append(f'<text x="{LEFT - 5}" y="{y + 3.5:.1f}" text-anchor="end">{show(tick)}</text>')
-    for tick in x_ticks:
-        if x_low <= tick <= x_high:
-            place = f'x="{at_x(tick):.1f}" y="{HEIGHT - BOTTOM + 14}"'
-            parts.append(f'<text {place} text-anchor="middle">{_number(tick)}</text>')
+    for tick in [tick for tick in x_ticks if x_low <= tick <= x_high] or [x_low]:
+        place = f'x="{at_x(tick):.1f}" y="{HEIGHT - BOTTOM + 14}"'
+        parts.append(f'<text {place} text-anchor="middle">{_number(tick)}</text>')
     for number, one in enumerate(series):
         points = [(at_x(x), at_y(y)) for x, y in _steps(one)]
-        parts.append(f'<path class="line s{number % STYLES}" d="{_path(points)}"/>')
+        kind = "line" if sum(math.isfinite(y) for _, y in points) > 1 else "line dot"
+        parts.append(f'<path class="{kind} s{number % STYLES}" d="{_path(points)}"/>')
     summary = "; ".join(f"{s.name} {_span(s, show)}" for s in series)
     label = escape(f"{title}. {x_label} across, {y_label} up. {summary}.")
     svg = Markup(
@@ -159,6 +159,9 @@ def _span(series: Series, show) -> str:
 
 
 def _number(value: float) -> str:
+    if 0 < abs(value) < 1e-3:
+        digits, power = f"{value:.2e}".split("e")
+        return f"{float(digits):g}e{int(power)}"
     return f"{value:.3g}" if abs(value) < 1000 else f"{value:,.0f}"
 
 

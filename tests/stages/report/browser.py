@@ -33,6 +33,7 @@ class Page:
         self._events: set[str] = set()
         target = self.call("Target.createTarget", url="about:blank")["targetId"]
         self._session = self.call("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
+        self.call("Emulation.setScrollbarsHidden", hidden=True)
         for domain in ("Page", "Runtime", "Log", "Network", "Accessibility"):
             self.call(f"{domain}.enable")
 
@@ -76,6 +77,11 @@ class Page:
         answer = self.call("Runtime.evaluate", expression=script, returnByValue=True)
         assert "exceptionDetails" not in answer, answer["exceptionDetails"]
         return answer["result"].get("value")
+
+    def settle(self) -> None:
+        """Wait until what has happened so far is reported in `trouble` and `requests`."""
+        wait = "new Promise(done => setTimeout(() => requestAnimationFrame(() => setTimeout(done, 20)), 0))"
+        self.call("Runtime.evaluate", expression=wait, awaitPromise=True)
 
     def size(self, width: int, height: int, mobile: bool = False) -> None:
         """Set the size of the view in CSS pixels."""

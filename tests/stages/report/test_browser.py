@@ -1,5 +1,10 @@
 """The page in a real browser, without network: filters, keyboard, phone width, dark, names, contrast."""
 
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import cv2
 import pytest
 
 from tests.stages.report.browser import Page
@@ -40,13 +45,17 @@ CONTRAST = """
 
 
 @pytest.fixture
-def opened(page: Page, evaluated: Evaluated) -> Page:
+def opened(page: Page, evaluated: Evaluated) -> Iterator[Page]:
+    """The report. After each test, whatever it did: no error, nothing on the console, nothing asked for."""
     page.trouble.clear()
     page.requests.clear()
     page.size(1280, 900)
     page.dark(False)
     page.open(evaluated.report)
-    return page
+    yield page
+    page.settle()
+    assert page.trouble == []
+    assert [url for url in page.requests if not url.startswith("data:")] == [evaluated.report.as_uri()]
 
 
 def choose(page: Page, name: str, value: str) -> None:
@@ -56,11 +65,25 @@ def choose(page: Page, name: str, value: str) -> None:
     )
 
 
-def test_the_page_opens_without_an_error_and_asks_for_nothing(opened: Page):
-    assert opened.trouble == []
-    assert [url for url in opened.requests if not url.startswith(("data:", "file:"))] == []
-    assert len([url for url in opened.requests if url.startswith("file:")]) == 1
+def test_every_picture_of_the_page_can_be_shown(opened: Page):
+    assert opened.run("document.images.length") > 10
     assert opened.run("[...document.images].every(i => i.complete && i.naturalWidth > 0)")
+
+
+@pytest.mark.parametrize(
+    "script",
+    [
+        "setTimeout(() => { throw new Error('thrown') })",
+        "console.error('told')",
+        "fetch('https://x.invalid/')",
+    ],
+)
+def test_trouble_in_the_page_is_noticed(opened: Page, script: str):
+    opened.run(f"void ({script})")
+    opened.settle()
+    assert len(opened.trouble) >= 1
+    opened.trouble.clear()
+    opened.requests[1:] = []
 
 
 def test_filters_leave_what_matches_and_say_how_many(opened: Page):
@@ -76,6 +99,41 @@ def test_filters_leave_what_matches_and_say_how_many(opened: Page):
     assert opened.run(f"{VISIBLE}.length") == 0
     opened.run("document.getElementById('clear').click()")
     assert opened.run(f"{VISIBLE}.length") == everything
+
+
+@pytest.mark.parametrize("name", ["outcome", "occlusion", "camera"])
+def test_each_choice_of_a_filter_leaves_exactly_its_own(opened: Page, name: str):
+    values = opened.run(f"[...document.querySelector('[data-filter={name}]').options].map(o => o.value)")
+    assert values[0] == "" and len(values) > 2
+    found = []
+    for value in values[1:]:
+        choose(opened, name, value)
+        for kind in ("cards", "rows"):
+            items = f"[...document.querySelectorAll('[data-item={kind}]')]"
+            state = opened.run(f"{items}.map(e => [e.dataset.{name}, e.offsetParent !== null])")
+            assert state and all(shown == (own == value) for own, shown in state), (value, kind)
+            found += [value] * (kind == "rows") * sum(shown for _, shown in state)
+    total = opened.run("document.querySelectorAll('[data-item=rows]').length")
+    assert len(found) == total and set(found) == set(values[1:])
+
+
+def test_filters_work_together_and_survive_sorting(opened: Page):
+    for name, value in (("camera", "1"), ("outcome", "right")):
+        choose(opened, name, value)
+    rows = "[...document.querySelectorAll('[data-item=rows]')]"
+    picked = f"{rows}.filter(e => !e.hidden).map(e => [e.dataset.camera, e.dataset.outcome, e.innerText])"
+    before = opened.run(picked)
+    assert before and {tuple(row[:2]) for row in before} == {("1", "right")}
+    headings = opened.run("[...document.querySelectorAll('.sortable th button')].map(b => b.textContent)")
+    for column, heading in enumerate(headings):
+        for descending in (False, True):
+            opened.run(f"document.querySelectorAll('.sortable th button')[{column}].click()")
+            assert sorted(opened.run(picked)) == sorted(before)
+            cells = opened.run(f"{rows}.map(e => e.children[{column}].textContent)")
+            if heading in ("person", "camera", "first right at", "AP"):
+                cells = [float(cell) for cell in cells]
+            if heading != "query":  # text sorts by locale
+                assert cells == sorted(cells, reverse=descending), heading
 
 
 def test_the_page_is_worked_by_keyboard_alone(opened: Page):
@@ -111,6 +169,47 @@ def test_nothing_sticks_out_at_phone_width(opened: Page):
     opened.run("document.querySelectorAll('details').forEach(d => d.open = true)")
     assert opened.run("document.documentElement.scrollWidth") <= 360
     assert opened.run("document.querySelector('.chart text').getBoundingClientRect().height") >= 9
+
+
+@pytest.mark.parametrize("width", [1280, 360])
+def test_no_text_of_a_chart_or_of_a_picture_is_cut_off(opened: Page, width: int):
+    opened.size(width, 900, mobile=width < 400)
+    outside = """
+      (inner, outer, border) => {
+        const [a, b] = [inner.getBoundingClientRect(), outer.getBoundingClientRect()];
+        return a.left < b.left + border - 0.5 || a.right > b.right - border + 0.5;
+      }"""
+    texts = "[...document.querySelectorAll('.chart > svg text')]"
+    assert (
+        opened.run(f"{texts}.filter(t => ({outside})(t, t.closest('svg'), 0)).map(t => t.textContent)") == []
+    )
+    marks = "[...document.querySelectorAll('.strip li span')]"
+    assert (
+        opened.run(f"{marks}.filter(m => ({outside})(m, m.parentElement, 3)).map(m => m.textContent)") == []
+    )
+
+
+def test_a_single_validation_is_a_dot_that_can_be_seen(opened: Page):
+    widths = opened.run("[...document.querySelectorAll('.dot')].map(d => getComputedStyle(d).strokeWidth)")
+    assert widths == ["7px", "7px"]
+    held = "[...document.querySelectorAll('.chart')].filter(c => c.innerText.includes('held-out'))"
+    assert all("700" in text for text in opened.run(f"{held}.map(c => c.querySelector('svg').textContent)"))
+
+
+def test_screenshots_for_a_person_to_look_at(opened: Page, tmp_path: Path):
+    """Written to the folder KEYREID_SCREENSHOTS, where it is named."""
+    folder = Path(os.environ.get("KEYREID_SCREENSHOTS") or tmp_path)
+    folder.mkdir(parents=True, exist_ok=True)
+    brightness = {}
+    for name, width, dark in (("light", 1280, False), ("dark", 1280, True), ("phone", 360, False)):
+        opened.size(width, 900, mobile=width < 400)
+        opened.dark(dark)
+        opened.run("document.querySelectorAll('.card details').forEach((d, i) => d.open = i === 0)")
+        opened.settle()
+        picture = cv2.imread(str(opened.screenshot(folder / f"report-{name}.png", whole=True)))
+        assert picture.shape[1] == width and picture.shape[0] > 3000 and picture.std() > 10
+        brightness[name] = picture.mean()
+    assert brightness["dark"] < 100 < 150 < brightness["light"]
 
 
 @pytest.mark.parametrize("dark", [False, True])
