@@ -51,7 +51,8 @@ def embed_dataset(model, batches: Iterable, dataset: Dataset, config: EvalConfig
     width = features.shape[1]
     if parts:  # a row is [global D | parts x T*D]
         width = 0 if settings.local_only else width // (1 + parts * settings.clip_length)
-    return pack(dataset, features, visibility if parts else None, parts, width, camera=config.camera, **about)
+    about |= {name: getattr(config, name) for name in ("camera", "clip_stride", "clip_cap")}
+    return pack(dataset, features, visibility if parts else None, parts, width, **about)
 
 
 def _check_tests(dataset: Dataset) -> None:

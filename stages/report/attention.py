@@ -9,6 +9,7 @@ import torch
 
 from cache import PoseCache
 from stages.datasets.tracklet import Tracklet
+from stages.reid.data.clips import consecutive_clips
 from stages.reid.loader import test_loader
 from stages.reid.model import KeyReID
 from stages.reid.part_maps import PartGroups, joints_to_parts
@@ -33,11 +34,18 @@ class Look:
     class_row: np.ndarray | None
 
 
-def middle_clips(tracklet: Tracklet, length: int, clips: int) -> Tracklet:
-    """The clips in the middle of a tracklet, cut where evaluation cuts them."""
-    number = -(-len(tracklet.frames) // length)
-    first = max(0, (number - clips) // 2) * length
-    return replace(tracklet, frames=tracklet.frames[first : first + clips * length])
+def middle_clips(
+    tracklet: Tracklet, length: int, clips: int, stride: int | None = None, cap: int | None = None
+) -> Tracklet:
+    """The clips in the middle of those that evaluation took of a tracklet, one after the other.
+
+    Only a tracklet's last clip is short of frames, so they can be cut again every `length` frames. Where
+    clips overlap, frames come twice. stride, cap: of `EvalConfig`.
+    """
+    rows = consecutive_clips(len(tracklet.frames), length, stride, cap)
+    first = max(0, (len(rows) - clips) // 2)
+    places = [place for row in rows[first : first + clips].tolist() for place in dict.fromkeys(row)]
+    return replace(tracklet, frames=tuple(tracklet.frames[place] for place in places))
 
 
 @torch.inference_mode()
@@ -50,10 +58,15 @@ def look(
     clips: int,
     batch_size: int = 8,
     camera: str = "given",
+    stride: int | None = None,
+    cap: int | None = None,
 ) -> list[Look]:
-    """Run the network over the middle clips of each tracklet. cameras: those of its training, in order."""
+    """Run the network over the middle clips of each tracklet. cameras: those of its training, in order.
+
+    camera, stride, cap: as in the evaluation.
+    """
     config, length = model.config, model.config.clip_length
-    shown = [middle_clips(t, length, clips) for t in tracklets]
+    shown = [middle_clips(t, length, clips, stride, cap) for t in tracklets]
     mean, std = model.pixel_mean, model.pixel_std
     batches = test_loader(root, shown, cache, config, mean, std, batch_size, 0, cameras=cameras)
     device = next(model.parameters()).device

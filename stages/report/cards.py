@@ -118,6 +118,7 @@ def _looks(
 
     model, extra = load_model(checkpoint_of(contents))
     cameras = known_cameras(extra, source.dataset, model.num_cameras)
+    evaluated = contents.eval_config
     looks = look(
         model,
         source.dataset.root,
@@ -125,7 +126,9 @@ def _looks(
         source.cache,
         cameras,
         config.clips,
-        camera=contents.eval_config.camera,
+        camera=evaluated.camera,
+        stride=evaluated.clip_stride,
+        cap=evaluated.clip_cap,
     )
     return looks, list(model.config.part_names)
 

@@ -52,12 +52,14 @@ class Contents:
 
     @property
     def eval_config(self) -> EvalConfig:
-        """What decides the distances, as it was when the run was scored."""
+        """What decides the distances, and the clips, as it was when the run was scored."""
         rerank = self.scores.get("rerank")
         return EvalConfig(
             distance=self.scores["distance"],
             rerank=RerankConfig(**rerank) if rerank else RerankConfig(),
             camera=self.scores.get("camera") or "given",
+            clip_stride=self.scores.get("clip_stride"),
+            clip_cap=self.scores.get("clip_cap"),
         )
 
 

@@ -10,9 +10,11 @@ from click.testing import CliRunner
 
 from cache.errors import KeyReIDError
 from pipeline.cli import keyreid
+from stages.reid.eval_config import RerankConfig
 from stages.reid.gallery import Gallery
+from stages.reid.search import SearchConfig, search
 from tests.stages.pose import tiny
-from tests.stages.reid.own import write_run
+from tests.stages.reid.own import made_gallery, write_run
 
 
 def call(*words):
@@ -73,6 +75,26 @@ def test_a_tracklet_of_one_of_several_galleries_is_a_query(own):
     )  # fmt: skip
     assert "yard-0003/yard" in text and "door-0001" not in text
     assert "Nobody here" in text or "yes" in text
+
+
+def test_reranked_search_gives_reranked_distances(tmp_path):
+    gallery = made_gallery()
+    file = gallery.save(tmp_path / "g.h5")
+    words = ("search", "--gallery", file, "--query", "p002/c2/0005", "--top", 5, "--no-picture")
+    plain, reranked = (json.loads(call(*words, "--json", *more))[0] for more in ((), ("--rerank",)))
+    config = SearchConfig(top=5, rerank=RerankConfig(enabled=True))
+    found = search(gallery, np.array([5]), np.arange(40), config)
+    assert [a["tracklet"] for a in reranked["answers"]] == gallery.embeddings.names[found.matches[0]].tolist()
+    assert [a["distance"] for a in reranked["answers"]] == pytest.approx(found.distances[0].tolist())
+    assert [a["distance"] for a in plain["answers"]] != [a["distance"] for a in reranked["answers"]]
+    assert [a["right"] for a in reranked["answers"]] == [True, True, True, False, False]
+    assert f"{found.distances[0, 0]:.4g}" in call(*words, "--rerank")  # as a table
+    for more, message in (
+        (("--index", "flat"), "re-ranking needs every distance"),
+        (("--threshold", "1"), "--threshold with --rerank"),
+    ):
+        with pytest.raises(KeyReIDError, match=message):
+            call(*words, "--rerank", *more)
 
 
 def test_embedding_again_takes_the_poses_that_are_there(own):

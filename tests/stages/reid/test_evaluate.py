@@ -237,11 +237,12 @@ def test_the_network_is_left_in_its_mode():
 def test_run_writes_everything_and_scoring_again_from_the_file_gives_the_same(tmp_path):
     test = tuple(Tracklet((f"{i}.jpg",), 1 + (i > 1), i, f"t{i}") for i in range(3))
     data = dataset(query=test[:1], gallery=test)
-    config = EvalConfig(bootstrap=50)
+    config = EvalConfig(bootstrap=50, clip_cap=3)
     folder = run(Tiny(), clips(range(6)), data, config, tmp_path / "eval", checkpoint="model.safetensors")
     files = {"embeddings.npz", "metrics.json", "queries.csv", "ranking.json"}
     assert {p.name for p in folder.iterdir()} == files
     report = json.loads((folder / "metrics.json").read_text())
+    assert (report["camera"], report["clip_stride"], report["clip_cap"]) == ("given", None, 3)
     again = score(Embeddings.load(folder / "embeddings.npz"), config)
     assert again == report
     line = report["line"]

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from cache.errors import KeyReIDError
 from stages.datasets.tracklet import Tracklet
+from stages.reid.data.clips import consecutive_clips
 from stages.reid.distances import distance_rows
 from stages.reid.embeddings import Embeddings
 from stages.reid.eval_config import EvalConfig, RerankConfig
@@ -204,14 +205,18 @@ def test_config_is_flattened_in_its_order():
     assert flat({"a": {"b": 1, "c": None}, "d": {}}) == [("a.b", "1"), ("a.c", "-"), ("d", "{}")]
 
 
-@given(st.integers(1, 60), st.integers(1, 6), st.integers(1, 4))
-def test_shown_clips_are_clips_of_the_evaluation(length: int, frames: int, clips: int):
+maybe = st.none() | st.integers(1, 9)
+
+
+@given(st.integers(1, 60), st.integers(1, 6), st.integers(1, 4), maybe, maybe)
+def test_shown_clips_are_clips_of_the_evaluation(length: int, frames: int, clips: int, stride, cap):
     tracklet = Tracklet(tuple(map(str, range(length))), 1, 1, "t")
-    shown = middle_clips(tracklet, frames, clips).frames
-    assert int(shown[0]) % frames == 0 and 1 <= len(shown) <= frames * clips
-    assert list(map(int, shown)) == list(range(int(shown[0]), int(shown[0]) + len(shown)))
-    if length >= frames * clips:
-        assert len(shown) > frames * (clips - 1)
+    shown = [int(frame) for frame in middle_clips(tracklet, frames, clips, stride, cap).frames]
+    evaluated = consecutive_clips(length, frames, stride, cap).tolist()
+    again = [[shown[place] for place in clip] for clip in consecutive_clips(len(shown), frames)]
+    first = evaluated.index(again[0])
+    assert evaluated[first : first + len(again)] == again and len(again) == min(clips, len(evaluated))
+    assert abs(first - (len(evaluated) - first - len(again))) <= 1  # in the middle
 
 
 def test_attention_of_a_clip_sums_to_one(evaluated):

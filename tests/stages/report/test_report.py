@@ -54,6 +54,21 @@ def parsed(evaluated: Evaluated) -> Parsed:
     return Parsed(evaluated.report.read_text(encoding="utf-8"))
 
 
+def test_frames_that_were_not_evaluated_are_not_shown(own_run: Evaluated, parsed: Parsed):
+    path = own_run.run / "eval/metrics.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"clip_cap": 1}))
+    capped = Parsed(build.run(own_run.run, own_run.source).read_text(encoding="utf-8"))
+    counts = [
+        {
+            int(found[1])
+            for image in page.all("img")
+            if (found := re.search(r"^Query, .* of (\d+)", image["alt"]))
+        }
+        for page in (parsed, capped)
+    ]
+    assert counts == [{4, 5, 6}, {4}]  # clips of 4 frames
+
+
 def test_scores_of_every_protocol_are_shown(evaluated: Evaluated, parsed: Parsed):
     scores = json.loads((evaluated.run / "eval/metrics.json").read_text())
     for name, found in scores["protocols"].items():
