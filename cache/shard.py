@@ -75,7 +75,8 @@ def build_shard(
             ("places", chunk_places(heat)),
         ):
             step = (min(rows, SMALL_CHUNK), *values.shape[1:])
-            file.create_dataset(name, data=values, chunks=step, compression="gzip", fletcher32=True)
+            small = file.create_dataset(name, data=values, chunks=step, compression="gzip", fletcher32=True)
+            small.flush()  # else its place in the file depends on when Python's garbage collector closes it
         file.attrs["schema"] = np.int64(SCHEMA)
         for key, value in attributes.items():
             file.attrs[key] = np.bytes_(json.dumps(value, sort_keys=True))

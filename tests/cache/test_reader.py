@@ -118,6 +118,24 @@ def test_same_content_gives_the_same_bytes():
     assert one == two
 
 
+@pytest.mark.parametrize("late", ["frames", "frame_size", "keypoints"])
+def test_bytes_do_not_depend_on_when_the_garbage_collector_closes_a_data_set(late, monkeypatch):
+    frames, heat, keypoints, sizes = sample(3)
+    chunks = [encode(h) for h in heat]
+    expected = build_shard(frames, chunks, keypoints, sizes, {"a": 1})
+    create, open_ones = h5py.Group.create_dataset, []
+
+    def keep(self, name, *given, **options):
+        made = create(self, name, *given, **options)
+        if name == late:
+            open_ones.append(made)
+        return made
+
+    monkeypatch.setattr(h5py.Group, "create_dataset", keep)
+    assert build_shard(frames, chunks, keypoints, sizes, {"a": 1}) == expected
+    assert open_ones
+
+
 def _read_in_child(cache, frame, results):
     results.put((os.getpid(), cache.read_heatmaps([frame]).tobytes()))
 
