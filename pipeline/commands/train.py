@@ -65,21 +65,15 @@ def command(
     dataset = load_inputs(inputs)
     cache = PoseCache.open(inputs.cache)
 
-    def run_dir() -> Path:
-        if old is None:
-            return folders.new_run(inputs, runs)
-        if allow_config_change:
-            folders.keep_config(old, inputs)
-        return old
-
     folder = train.run(
         inputs.recipe.train,
         inputs.recipe.model,
         dataset,
         cache,
-        run_dir,
+        old or (lambda: folders.new_run(inputs, runs)),
         resume=old is not None,
         allow_config_change=allow_config_change,
+        keep_config=lambda: folders.keep_config(old, inputs),
     )
     if folders.is_main_process():
         click.echo(f"trained: {folder / 'model.safetensors'}")

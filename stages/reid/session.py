@@ -5,7 +5,7 @@ import logging
 import shutil
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -62,12 +62,20 @@ class Session:
         self.best: dict[str, Any] = {}
         self.saved = 0  # step of the newest training state
 
-    def run(self, resume: bool, allow_config_change: bool, show_progress: bool | None) -> Path:
+    def run(
+        self,
+        resume: bool,
+        allow_config_change: bool,
+        keep_config: Callable[[], object] | None,
+        show_progress: bool | None,
+    ) -> Path:
         """Train to the end. Returns the run folder. Arguments and errors as `stages.reid.train.run`."""
         state = self._state_to_resume(allow_config_change) if resume else None
         self.trainer = Trainer(self.model, self.config, self.accelerator, self.data.sampler.batches)
         if state is not None:
             self._continue_from(state)
+        if resume and keep_config and (state is None or state["changes"]):
+            from_main(self.accelerator, keep_config)
         self.data.log()
         log.info(
             "%s on %s, %d process(es), %d workers each", "resumed" if state else "started",

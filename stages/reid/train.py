@@ -30,19 +30,22 @@ def run(
     *,
     resume: bool = False,
     allow_config_change: bool = False,
+    keep_config: Callable[[], object] | None = None,
     show_progress: bool | None = None,
 ) -> Path:
     """Train and return the run folder, which then holds `model.safetensors` and its JSON.
 
-    run_dir: the run's folder, or a function that makes it, called in the main process alone once all
-    inputs are checked. resume: continue the run of that folder from its newest complete checkpoint.
+    run_dir: the run's folder, as a resume needs it; or a function that makes it, called in the main process
+    alone once all inputs are checked. resume: continue the run of that folder from its newest complete
+    checkpoint. keep_config: writes down the config of a resume that differs from the run's own, called in
+    the main process alone once it is accepted: the checkpoint fits it, or there is no checkpoint yet.
     show_progress: draw the progress bar; default: where stderr is a terminal.
     SIGTERM and SIGINT save and end in SystemExit with code 143 and 130. Raises KeyReIDError, before the first
     step, for inputs that do not fit; and where the loss is not finite.
     """
     accelerator = start_processes(train)
     try:
-        if resume and not callable(run_dir) and CheckpointFolder(Path(run_dir) / CHECKPOINTS, 1).states():
+        if resume and CheckpointFolder(Path(run_dir) / CHECKPOINTS, 1).states():
             # the weights come from the checkpoint, so the file that training started from may be gone
             model = model.model_copy(update={"pretrained": False, "vit_path": None})
         data = TrainingSet.of(dataset, cache, train, accelerator.num_processes)
@@ -55,6 +58,6 @@ def run(
             print(f"start weights: {network.load_report}", file=sys.stderr)
         about = {"dataset": dataset.name, "split": dataset.split, "pose_cache": cache.info.fingerprint}
         session = Session(train, network, data, identity, accelerator, folder, about)
-        return session.run(resume, allow_config_change, show_progress)
+        return session.run(resume, allow_config_change, keep_config, show_progress)
     finally:
         accelerator.end_training()
