@@ -49,11 +49,11 @@ def side_by_side(title: str, module, session, batches: list[dict], rounds: int) 
         print(f"{title:34} {count:5d} {ours:9.2f} {theirs:12.2f} {ratio:16.2f}", flush=True)
 
 
-def main() -> None:
+def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=15)
     parser.add_argument("--vit-base", action="store_true", help="ViT-B/16, 219 M parameters, instead")
-    given = parser.parse_args()
+    given = parser.parse_args(arguments)
     _, onnxruntime = import_onnx()
     threads = int(os.environ.get("OMP_NUM_THREADS") or os.cpu_count() or 1)
     torch.set_num_threads(threads)

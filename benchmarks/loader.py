@@ -1,4 +1,4 @@
-"""How fast one worker reads training clips, and where its time goes.
+"""How fast workers read training clips, where their time goes, and whether a network has to wait for them.
 
     python -m benchmarks.loader [--clips 16] [--rounds 15] [--network walkers]
     python -m benchmarks.loader --memory [--workers 2] [--start fork]
@@ -7,6 +7,8 @@ Ours decodes JPEG frames with OpenCV, reads uint8 joint heatmaps from the pose c
 batches. The plain reader opens frames with Pillow, loads a float64 map [6, 256, 128] per frame from a
 .npy file, and makes the same changes (the very same draws) frame by frame. Both run in one process on
 one thread, by turns, on the same clips; files are in the page cache, which favours the larger ones.
+Then the training loader is run as training runs it, with one and with two worker processes, and its rate
+is compared with that of the network's training steps, measured before on its own.
 
 --memory prints the private memory of each worker after each of ten epochs, over an index as long as
 that of MARS (509,914 frames, which are links to a few files).
@@ -41,14 +43,14 @@ HALF = (0.5, 0.5, 0.5)
 FRAMES, TRACKLETS = 8, 32  # 256 frames: 400 MB of float64 maps
 
 
-def make_data(root: Path) -> list[list[str]]:
+def make_data(root: Path, tracklets: int = TRACKLETS) -> list[list[str]]:
     """Frames of 256x128, their pose cache and their .npy maps; frame paths by tracklet."""
     rng = np.random.default_rng(0)
     (root / "frames").mkdir()
     (root / "maps").mkdir()
     names, heat = [], []
     y, x = np.mgrid[0:64, 0:32]
-    for track in range(TRACKLETS):
+    for track in range(tracklets):
         for number in range(FRAMES):
             name = f"frames/{track:04d}F{number:03d}.jpg"
             coarse = rng.integers(0, 256, (32, 16, 3), dtype=np.uint8)
@@ -131,18 +133,28 @@ def shares(clips: TrainingClips, samples: list[tuple[int, int]]) -> dict[str, fl
     return times
 
 
-def measure(root: Path, tracklets: list[list[str]], size: tuple[int, int], batch: int, rounds: int) -> float:
-    """Print one table; returns our clips/s of one worker."""
+def training_set(root: Path, tracklets: list[list[str]], size: tuple[int, int]) -> TrainingClips:
+    """Clips of 4 frames as the network is to see them, in frames of `size`."""
     config = ModelConfig(image_size=size)
     index = FrameIndex(tracklets)
     reader = disk_reader(root, index, PoseCache.open(root / "cache"), config)
     zeros = np.zeros(len(tracklets), dtype=np.int64)
-    clips = TrainingClips(reader, index, zeros, zeros, config, AugmentConfig(), HALF, HALF)
+    return TrainingClips(reader, index, zeros, zeros, config, AugmentConfig(), HALF, HALF)
+
+
+def drawn(clips: TrainingClips, batch: int, count: int) -> list[list[tuple[int, int]]]:
+    """Samples, (tracklet, key), of so many batches."""
     rng = np.random.default_rng(1)
+    return [
+        [(int(rng.integers(len(clips.lengths))), key) for key in sample_keys(0, number, batch).tolist()]
+        for number in range(count)
+    ]
+
+
+def measure(clips: TrainingClips, root: Path, batch: int, rounds: int) -> float:
+    """Print one table; returns our clips/s in this process."""
     ours, plain, parts = [], [], []
-    for round_ in range(rounds + 1):
-        keys = sample_keys(0, round_, batch).tolist()
-        samples = list(zip(rng.integers(0, len(tracklets), batch).tolist(), keys, strict=True))
+    for round_, samples in enumerate(drawn(clips, batch, rounds + 1)):
         start = time.perf_counter()
         one = clips.finish(clips.__getitems__(samples))
         middle = time.perf_counter()
@@ -157,15 +169,24 @@ def measure(root: Path, tracklets: list[list[str]], size: tuple[int, int], batch
     fast, slow = np.median(ours), np.median(plain)
     ratio = np.median(np.array(plain) / np.array(ours))
     total = sum(np.median([p[name] for p in parts]) for name in parts[0])
-    print(
-        f"frames read at {size[0]}x{size[1]}, {batch} clips of 4 frames a batch, median of {rounds} batches"
-    )
-    print(f"  ours          {batch / fast:7.1f} clips/s per worker")
+    height, width = clips.size
+    print(f"frames read at {height}x{width}, {batch} clips of 4 frames a batch, median of {rounds} batches")
+    print(f"  ours          {batch / fast:7.1f} clips/s in one process")
     for name in parts[0]:
         print(f"    {name:12}{np.median([p[name] for p in parts]) / total:7.0%} of its time")
-    print(f"  plain reader  {batch / slow:7.1f} clips/s per worker")
+    print(f"  plain reader  {batch / slow:7.1f} clips/s in one process")
     print(f"  ratio         {ratio:7.2f}")
     return batch / fast
+
+
+def loader_speed(clips: TrainingClips, workers: int, batch: int, rounds: int) -> float:
+    """Clips/s of the training loader with so many worker processes, once they are all at work."""
+    config = LoaderConfig(workers=workers)
+    before = 2 * workers * config.prefetch  # read while the workers started
+    times = [time.perf_counter()]
+    for _ in training_loader(clips, drawn(clips, batch, before + rounds + 1), config):
+        times.append(time.perf_counter())
+    return batch * rounds / (times[-1] - times[-1 - rounds])
 
 
 def network_speed(recipe: str, batch: int) -> tuple[float, tuple[int, int]]:
@@ -233,32 +254,40 @@ def memory(
     return found
 
 
-def main() -> None:
+def main(given: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--clips", type=int, default=16, help="clips in a batch")
     parser.add_argument("--rounds", type=int, default=15, help="batches measured")
+    parser.add_argument("--tracklets", type=int, default=TRACKLETS, help="tracklets made to be read")
     parser.add_argument(
         "--network", default="walkers", help="recipe whose network the reader must keep up with"
     )
     parser.add_argument("--memory", action="store_true", help="memory of workers over ten epochs")
     parser.add_argument("--workers", type=int, default=2, help="workers, for --memory")
     parser.add_argument("--start", default="fork", help="fork, spawn or forkserver, for --memory")
-    arguments = parser.parse_args()
+    arguments = parser.parse_args(given)
     cv2.setNumThreads(0)
-    if arguments.memory:
-        with tempfile.TemporaryDirectory() as folder:
-            memory(Path(folder), make_data(Path(folder)), arguments.workers, arguments.start)
-        return
-    speed, size = network_speed(arguments.network, arguments.clips)
-    torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as folder:
-        tracklets = make_data(Path(folder))
-        measured = {
-            s: measure(Path(folder), tracklets, s, arguments.clips, arguments.rounds)
-            for s in dict.fromkeys([(256, 128), size])
-        }
-    workers = int(np.ceil(speed / measured[size]))
-    print(f"workers that keep up with this network: {workers} of {len(os.sched_getaffinity(0))} cores")
+        root = Path(folder)
+        tracklets = make_data(root, arguments.tracklets)
+        if arguments.memory:
+            memory(root, tracklets, arguments.workers, arguments.start)
+            return
+        speed, size = network_speed(arguments.network, arguments.clips)
+        torch.set_num_threads(1)
+        for wanted in dict.fromkeys([(256, 128), size]):
+            clips = training_set(root, tracklets, wanted)
+            measure(clips, root, arguments.clips, arguments.rounds)
+            rates = {n: loader_speed(clips, n, arguments.clips, 4 * arguments.rounds) for n in (1, 2)}
+            for n, rate in rates.items():
+                print(f"  {n} worker{'s' * (n > 1):1}     {rate:7.1f} clips/s, {rate / n:.1f} per worker")
+    cores = len(os.sched_getaffinity(0))
+    enough = next((n for n, rate in rates.items() if rate >= speed), int(np.ceil(2 * speed / rates[2])))
+    where = f"with {enough} of {cores} cores" if enough < cores else f"with {enough} cores (here: {cores})"
+    print(
+        f"network {speed:.1f} clips/s, 1 worker {rates[1] / speed:.2f} times as fast, 2 workers "
+        f"{rates[2] / speed:.2f} times: {where} reading is never slower than the network"
+    )
 
 
 if __name__ == "__main__":
