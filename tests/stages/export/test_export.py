@@ -15,6 +15,7 @@ from cache import PoseCache
 from cache.errors import KeyReIDError
 from pipeline.cli import keyreid
 from stages.datasets import load_dataset
+from stages.pose.config import PoseConfig
 from stages.pose.extract import run as extract
 from stages.reid import Embedder
 from stages.reid.model import KeyReID, ModelConfig, save_model
@@ -26,7 +27,7 @@ onnx = pytest.importorskip("onnx", reason=WHY)
 onnxruntime = pytest.importorskip("onnxruntime", reason=WHY)
 pytest.importorskip("onnxscript", reason=WHY)
 
-from stages.export import network, onnx_file  # noqa: E402
+from stages.export import network, onnx_file, pose  # noqa: E402
 
 EXAMPLE = Path(__file__).parents[3] / "examples" / "onnx_inference.py"
 SMALL = {
@@ -184,26 +185,51 @@ def load_example():
     return module
 
 
-@pytest.mark.parametrize("size", [(32, 64), (64, 128), (70, 130), (20, 50)])
-def test_the_example_gives_the_embedding_without_torch(exported, tmp_path, size):
-    dataset = tiny.write_frames(tmp_path / "data", tracklets=1, length=5, size=size)
-    frames = [str(dataset.root / frame) for frame in dataset.tracklets()[0].frames]
+def run_example(network_file, pose_file, frames, folder) -> tuple[str, np.ndarray]:
+    """What the example prints, and the embedding that it writes, in a process that imports no torch."""
     code = (
         "import runpy, sys; sys.argv = sys.argv[1:]; runpy.run_path(sys.argv[0], run_name='__main__'); "
         "assert not {'torch', 'mmpose', 'stages', 'cache'} & set(sys.modules)"
     )
-    words = [EXAMPLE, exported / "model.onnx", exported / "pose.onnx", *frames, "-o", tmp_path / "q.npy"]
+    words = [EXAMPLE, network_file, pose_file, *frames, "-o", folder / "q.npy"]
     done = subprocess.run(
         [sys.executable, "-c", code, *map(str, words)],
         check=True,
         capture_output=True,
         text=True,
-        cwd=tmp_path,
+        cwd=folder,
     )
+    return done.stdout, np.load(folder / "q.npy")
+
+
+@pytest.mark.parametrize("size", [(32, 64), (64, 128), (70, 130), (20, 50)])
+def test_the_example_gives_the_embedding_without_torch(exported, tmp_path, size):
+    dataset = tiny.write_frames(tmp_path / "data", tracklets=1, length=5, size=size)
+    frames = [str(dataset.root / frame) for frame in dataset.tracklets()[0].frames]
+    said, found = run_example(exported / "model.onnx", exported / "pose.onnx", frames, tmp_path)
     expected = Embedder(exported / "run").embed(frames)
-    found = np.load(tmp_path / "q.npy")
-    assert done.stdout.startswith(f"5 frames -> {len(expected)} numbers")
+    assert said.startswith(f"5 frames -> {len(expected)} numbers")
     assert np.abs(found - expected).max() < 1e-4 * np.abs(expected).max()
+
+
+def test_the_example_with_the_shipped_pose_network_on_walkers(exported, walkers_tiny, tmp_path):
+    config = PoseConfig(estimator="walkers", device="cpu")
+    assert pose.export(config, tmp_path / "pose.onnx") < 1e-4
+    dataset = load_dataset("walkers", walkers_tiny)
+    tracklet = dataset.query[0]
+    frames = [str(dataset.root / frame) for frame in tracklet.frames]
+    said, found = run_example(exported / "model.onnx", tmp_path / "pose.onnx", frames, tmp_path)
+    assert said.startswith(f"{len(frames)} frames")
+    expected = Embedder(exported / "run", pose=config).embed(frames)
+    assert np.abs(found - expected).max() < 1e-4 * np.abs(expected).max()
+    example = load_example()
+    picture, _ = example.read_pictures(frames[0], (64, 32))
+    (heat,) = example.joint_heat(example.Network(str(tmp_path / "pose.onnx")), [picture])
+    with np.load(walkers_tiny / "keypoints.npz") as made:
+        joints = made["keypoints"][made["frames"].tolist().index(tracklet.frames[0])]
+    rows, columns = np.unravel_index(heat.reshape(17, -1).argmax(1), heat.shape[1:])
+    away = np.hypot(4 * columns + 2 - joints[:, 0], 4 * rows + 2 - joints[:, 1])[joints[:, 2] == 2]
+    assert np.median(away) < 8  # pixels of a frame of 256x128
 
 
 def test_mistakes_are_named_and_leave_nothing(exported, tmp_path):
