@@ -41,20 +41,31 @@ def camera_index(cameras: Sequence[int | None], known: Sequence[int]) -> np.ndar
 
 
 class Clips(Dataset):
-    """What training and test clips share: reading, geometry, the layout of a batch."""
+    """What training and test clips share: reading, geometry, labels, the layout of a batch."""
 
     def __init__(
-        self, reader: FrameReader, model: ModelConfig, mean: Sequence[float], std: Sequence[float]
+        self,
+        reader: FrameReader,
+        persons: np.ndarray,
+        cameras: np.ndarray,
+        model: ModelConfig,
+        mean: Sequence[float],
+        std: Sequence[float],
     ) -> None:
+        """persons, cameras: int64 of each tracklet, cameras -1 unknown."""
         self.reader, self.frames = reader, model.clip_length
+        self.persons, self.cameras = persons, cameras
         self.size, self.grid = tuple(model.image_size), map_grid(model)
         self.groups = PartGroups.of(model.parts)
         self.published = model.guidance == "published"
         self.mean, self.std = tuple(mean), tuple(std)
         self.fill, self.pool = (0.0, 0.0, 0.0), (1, 1)
 
-    def assemble(self, rows: np.ndarray, draws: augment.Draws) -> Batch:
-        """pixels, rectangles, part_maps and erased of clips; rows: int [B, T] of the reader's index."""
+    def assemble(self, rows: np.ndarray, draws: augment.Draws, tracklets: np.ndarray) -> Batch:
+        """pixels, rectangles, part_maps, erased, persons and cameras of clips.
+
+        rows: int [B, T] of the reader's index. tracklets: int [B].
+        """
         frames, maps = self.reader.read(rows.ravel())
         pixels = augment.move_frames(frames, draws)
         heat, shown = augment.move_maps(maps, draws, self.size, self.groups.flip, self.grid, self.pool)
@@ -66,6 +77,8 @@ class Clips(Dataset):
             "rectangles": torch.from_numpy(draws.erased.reshape(*rows.shape, 4)),
             "part_maps": torch.from_numpy(heat.reshape(*rows.shape, *heat.shape[1:])),
             "erased": torch.from_numpy(erased.reshape(rows.shape)),
+            "persons": torch.from_numpy(self.persons[tracklets]),
+            "cameras": torch.from_numpy(self.cameras[tracklets]),
         }
 
     def finish(self, batch: Batch, device: torch.device | str = "cpu") -> Batch:
@@ -104,13 +117,12 @@ class TrainingClips(Clips):
         mean: Sequence[float],
         std: Sequence[float],
     ) -> None:
-        """persons: training labels int64 of each tracklet. cameras: int64, -1 unknown."""
-        super().__init__(reader, model, mean, std)
+        """persons: training labels."""
+        super().__init__(reader, persons, cameras, model, mean, std)
         self.config, self.fill = config, config.erase_fill
         # the network pools to its patch grid; done here, workers have a fraction of the work
         self.pool = tuple(g // p for g, p in zip(self.grid, patch_grid(model), strict=True))
         self.starts, self.lengths = index.starts, index.lengths
-        self.persons, self.cameras = persons, cameras
 
     def batch(self, samples: list[tuple[int, int]]) -> Batch:
         tracklets, keys = np.array(samples, dtype=np.int64).T
@@ -118,9 +130,7 @@ class TrainingClips(Clips):
         rows = self.starts[tracklets, None] + training_clips(self.lengths[tracklets], draws)
         geometry = augment.draw(keys, self.frames, self.config, self.size)
         return {
-            **self.assemble(rows, geometry),
-            "persons": torch.from_numpy(self.persons[tracklets]),
-            "cameras": torch.from_numpy(self.cameras[tracklets]),
+            **self.assemble(rows, geometry, tracklets),
             "keys": torch.from_numpy(keys.copy()),
         }
 
@@ -142,12 +152,11 @@ class TestClips(Clips):
         stride: int | None = None,
         cap: int | None = None,
     ) -> None:
-        super().__init__(reader, model, mean, std)
+        super().__init__(reader, persons, cameras, model, mean, std)
         clips = [consecutive_clips(int(n), model.clip_length, stride, cap) for n in index.lengths]
         counts = [len(c) for c in clips]
         self.tracklets = np.repeat(np.arange(len(clips)), counts)
         self.rows = np.concatenate([start + c for start, c in zip(index.starts, clips, strict=True)])
-        self.persons, self.cameras = persons, cameras
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -155,9 +164,7 @@ class TestClips(Clips):
     def batch(self, samples: list[int]) -> Batch:
         rows, tracklets = self.rows[samples], self.tracklets[samples]
         return {
-            **self.assemble(rows, augment.identity(rows.size)),
-            "persons": torch.from_numpy(self.persons[tracklets]),
-            "cameras": torch.from_numpy(self.cameras[tracklets]),
+            **self.assemble(rows, augment.identity(rows.size), tracklets),
             "keys": torch.zeros(len(rows), dtype=torch.int64),
             "tracklet": torch.from_numpy(tracklets),
         }
