@@ -17,7 +17,7 @@ ARGS ?=
 BIN := $(VENV)/bin
 COMMON = --dataset $(DATASET) --data-root "$(DATA)"
 KEYREID := $(BIN)/keyreid
-LAUNCH = $(if $(filter-out 1,$(NPROC)),$(BIN)/torchrun --standalone --nproc-per-node $(NPROC) -m pipeline,$(KEYREID))
+LAUNCH = $(if $(filter-out 1,$(NPROC)),$(BIN)/python -m pipeline.launch --standalone --nproc-per-node $(NPROC) -m pipeline,$(KEYREID))
 REQUIREMENTS := $(wildcard requirements/*.txt)
 # optional packages must not move the pinned ones (numpy above all)
 PINS := -c requirements/torch.txt -c requirements/base.txt

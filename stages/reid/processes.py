@@ -2,6 +2,7 @@
 
 import os
 import signal
+import time
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
@@ -28,7 +29,8 @@ PRECISION = {"fp32": "no", "bf16": "bf16", "fp16": "fp16"}
 def start_processes(config: TrainConfig) -> Accelerator:
     """accelerate for this run. Under torchrun or `accelerate launch`, joins the other processes.
 
-    Raises KeyReIDError where CUDA is asked for and absent, and for fp16 without CUDA.
+    Raises KeyReIDError where CUDA is asked for and absent, for fp16 without CUDA, and for more processes
+    on this machine than CUDA devices.
     """
     cuda = torch.cuda.is_available()
     if config.device == "cuda" and not cuda:
@@ -39,6 +41,12 @@ def start_processes(config: TrainConfig) -> Accelerator:
     on_cpu = config.device == "cpu" or not cuda
     if config.precision == "fp16" and on_cpu:
         raise KeyReIDError("train.precision = fp16: needs CUDA; use fp32 or bf16 on the CPU")
+    local = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+    if not on_cpu and local > torch.cuda.device_count():
+        raise KeyReIDError(
+            f"{local} processes on this machine, but torch finds {torch.cuda.device_count()} CUDA device(s); "
+            "start one process for each device, or set train.device = cpu"
+        )
     AcceleratorState._reset_state(reset_partial_state=True)  # several runs in one Python process are separate
     GradientState._reset_state()
     accelerator = Accelerator(
@@ -75,12 +83,17 @@ def run_folder(accelerator: Accelerator, folder: Path | Callable[[], Path]) -> P
 
 
 class StopSignals:
-    """Turns SIGTERM and SIGINT into a request to save and stop, within `with`. A second one acts at once."""
+    """Turns SIGTERM and SIGINT into a request to save and stop, within `with`. A second one acts at once.
+
+    Within a moment of the first it is the same one: a batch system signals every process, and the launcher
+    passes on what it gets.
+    """
 
     EXIT_CODES = {signal.SIGTERM: 143, signal.SIGINT: 130}  # noqa: RUF012  a constant
+    MOMENT = 2.0  # seconds
 
     def __init__(self) -> None:
-        self.received: int = 0
+        self.received, self._since = 0, 0.0
 
     def __enter__(self) -> "StopSignals":
         self._before = {}
@@ -92,10 +105,12 @@ class StopSignals:
         return self
 
     def _note(self, number: int, frame: FrameType | None) -> None:
-        if self.received:
+        now = time.monotonic()
+        if not self.received:
+            self.received, self._since = number, now
+        elif now - self._since > self.MOMENT:
             signal.signal(number, signal.SIG_DFL)
             os.kill(os.getpid(), number)
-        self.received = number
 
     def __exit__(self, *_: Any) -> None:
         for number, handler in self._before.items():
