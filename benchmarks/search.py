@@ -30,7 +30,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.made.gallery import BLOCK, QUERIES, Made
-from benchmarks.product_search import product_search
+from benchmarks.made.product_search import product_search
 from stages.reid.distances import distance_rows
 from stages.reid.embeddings import Embeddings
 from stages.reid.gallery import Gallery
