@@ -10,7 +10,7 @@ import torch
 from rich.console import Console
 
 from cache import PoseCache
-from cache.files import make_folder, write_whole
+from cache.files import make_folder, sha256_of, write_whole
 from pipeline import runs as folders
 from pipeline.options import Inputs
 from pipeline.progress import progress_bar
@@ -28,6 +28,7 @@ from stages.report import build
 from stages.report.contents import keep_baselines
 
 log = logging.getLogger(__name__)
+WEIGHTS = {"last": "its last weights", "ema": "its moving average"}  # of a run, and what tables call them
 
 
 def evaluate(
@@ -37,15 +38,20 @@ def evaluate(
     folder: Path | None,
     runs: Path,
     *,
+    beside: Iterable[str] = (),
     baselines: bool = False,
     other_poses: bool = False,
 ) -> dict[str, Any]:
-    """Evaluate a checkpoint; write everything to folder (default: a new run) and return the report."""
+    """Evaluate a checkpoint; write everything to folder (default: a new run) and return the report.
+
+    beside: of WEIGHTS, those of the same run to score as well; their scores and ranking go to folder/NAME.
+    """
     cache = PoseCache.open(inputs.cache)
     check_cache(cache, [f for t in dataset.test_tracklets() for f in t.frames])
     model, extra = load_model(checkpoint)
     check_test(extra, dataset, cache, other_poses)
-    model.to("cuda" if torch.cuda.is_available() else "cpu")
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    model.to(device)
     cameras = known_cameras(extra, dataset, model.num_cameras)
     if not cameras:
         log.warning("%s knows no camera of %s: all count as unknown", checkpoint, dataset.name)
@@ -53,7 +59,7 @@ def evaluate(
     make_folder(folder)
     config = inputs.recipe.eval
 
-    def embed(network: KeyReID, what: str) -> Embeddings:
+    def embed(network: KeyReID, what: str, path: Path | None = None) -> Embeddings:
         batches = test_loader(
             dataset.root,
             dataset.test_tracklets(),
@@ -67,13 +73,20 @@ def evaluate(
             clip_cap=config.clip_cap,
             cameras=cameras,
         )
-        about = {"checkpoint": str(checkpoint) if network is model else None, "poses": cache.info.fingerprint}
+        about = {"checkpoint": path and str(path), "poses": cache.info.fingerprint}
         return stage.embed_dataset(network, _shown(batches, what), dataset, config, **about)
 
     with naming_killed_workers():
-        embeddings = embed(model, "embed")
+        embeddings = embed(model, "embed", checkpoint)
     embeddings.save(folder / "embeddings.npz")
     report = stage.score(embeddings, config, folder)
+    for name in beside:
+        path = checkpoint.with_name(f"{name}.safetensors")
+        network = load_model(path)[0].to(device)
+        with naming_killed_workers():
+            found = embed(network, f"embed {name}", path)
+        make_folder(folder / name)
+        report.setdefault("beside", {})[name] = stage.score(found, config, folder / name)
     if baselines:
         torch.manual_seed(inputs.recipe.train.seed)
         untrained = KeyReID(model.config, model.num_persons, model.num_cameras)
@@ -88,6 +101,15 @@ def evaluate(
     page = (run if folder == run / "eval" else folder) / build.NAME
     report["report"] = str(build.run(run, build.Source(dataset, cache), out=page, evaluation=folder))
     return report
+
+
+def weights_beside(run: Path) -> list[str]:
+    """Of WEIGHTS, those of a finished run that its model is not, where it keeps an average of its weights."""
+    if not (run / "ema.safetensors").is_file():
+        return []  # its model is its last weights, or the best of them
+    model = run / "model.safetensors"
+    kept = [name for name in WEIGHTS if (run / f"{name}.safetensors").is_file()]
+    return [name for name in kept if sha256_of(run / f"{name}.safetensors") != sha256_of(model)]
 
 
 def score_file(path: Path, inputs: Inputs, changes: Mapping[str, Any], folder: Path) -> dict[str, Any]:
@@ -110,12 +132,10 @@ def tell(reports: list[dict[str, Any]], out: Path | None = None) -> None:
     """
     console = Console()
     for report in reports:
-        if "baselines" in report:
-            rows = {"trained network": _headline(report), **report["baselines"]}
+        rows = _rows(report, report.get("beside", {})) | report.get("baselines", {})
+        if len(rows) > 1:
             console.print(score_table(rows, first="", title=f"Protocol {report['headline']}"))
-        console.print(
-            score_table(report["protocols"], title="All protocols" if "baselines" in report else None)
-        )
+        console.print(score_table(report["protocols"], title="All protocols" if len(rows) > 1 else None))
         console.print(report["line"], soft_wrap=True, highlight=False)
     if len(reports) > 1:
         mean = over_splits(reports)
@@ -123,6 +143,11 @@ def tell(reports: list[dict[str, Any]], out: Path | None = None) -> None:
             make_folder(out)
             write_whole(out / "splits.json", json.dumps(mean, indent=1).encode())
         console.print(score_table(mean["protocols"], title=f"Mean of {len(reports)}"))
+        common = [name for name in WEIGHTS if all(name in report.get("beside", {}) for report in reports)]
+        if common:
+            others = {name: over_splits([report["beside"][name] for report in reports]) for name in common}
+            title = f"Mean of {len(reports)}, protocol {mean['headline']}"
+            console.print(score_table(_rows(mean, others), first="", title=title))
         console.print(mean["line"], soft_wrap=True, highlight=False)
     pictures = [picture for report in reports for picture in report.get("pictures", ())]
     if pictures:
@@ -132,6 +157,12 @@ def tell(reports: list[dict[str, Any]], out: Path | None = None) -> None:
     for report in reports:
         if "report" in report:
             console.print(f"Report: {report['report']}", soft_wrap=True, highlight=False)
+
+
+def _rows(report: dict[str, Any], beside: Mapping[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    """A table's rows: the network, and other weights of its run."""
+    others = {WEIGHTS[name]: _headline(found) for name, found in beside.items()}
+    return {"trained network": _headline(report), **others}
 
 
 def _headline(report: dict[str, Any]) -> dict[str, Any]:

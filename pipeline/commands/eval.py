@@ -25,7 +25,11 @@ WEIGHTS = ("model", "ema", "last", "best")
     multiple=True,
     help="Score an embeddings.npz again, without a network. Several: their mean as well.",
 )
-@click.option("--weights", type=click.Choice(WEIGHTS), default="model", show_default=True, help="Of the run.")
+@click.option(
+    "--weights",
+    type=click.Choice(WEIGHTS),
+    help="Score these of the run alone. Default: its model; beside it the last weights, or their average.",
+)
 @click.option("--baselines", is_flag=True, help="Score an untrained network and colour histograms as well.")
 @click.option("--rerank", is_flag=True, help="k-reciprocal re-ranking.")
 @click.option(
@@ -35,7 +39,9 @@ WEIGHTS = ("model", "ema", "last", "best")
 @click.option("--workers", type=click.IntRange(0), help="Reading processes; does not change the result.")
 @click.option("--allow-other-poses", is_flag=True, help="Although the network was trained with other poses.")
 @click.option(
-    "--out", type=click.Path(path_type=Path), help="Default: RUN/eval; rescored/ beside --embeddings."
+    "--out",
+    type=click.Path(path_type=Path),
+    help="Default: RUN/eval (RUN/eval-WEIGHTS with --weights); rescored/ beside --embeddings.",
 )
 @click.option(
     "--runs", type=click.Path(path_type=Path), default=Path("runs"), show_default=True, help="All runs."
@@ -45,7 +51,7 @@ def command(
     runs_given: tuple[Path, ...],
     checkpoint: Path | None,
     embeddings: tuple[Path, ...],
-    weights: str,
+    weights: str | None,
     baselines: bool,
     rerank: bool,
     distance: str | None,
@@ -84,7 +90,11 @@ def command(
         reports = []
         for run in runs_given or (folders.newest_run(inputs.recipe.dataset.name, runs),):
             jobs = folders.inputs_of(run, inputs).changed(changes)
-            target = out / run.name if out and len(runs_given) > 1 else out or run / "eval"
-            file = run / f"{weights}.safetensors"
-            reports.append(evaluation.evaluate(file, jobs, load_inputs(jobs), target, runs, **extras))
+            own = run / ("eval" if weights in (None, "model") else f"eval-{weights}")
+            target = out / run.name if out and len(runs_given) > 1 else out or own
+            beside = evaluation.weights_beside(run) if weights is None else ()
+            file = run / f"{weights or 'model'}.safetensors"
+            reports.append(
+                evaluation.evaluate(file, jobs, load_inputs(jobs), target, runs, beside=beside, **extras)
+            )
     evaluation.tell(reports, out or (runs_given[-1] if runs_given else None))
