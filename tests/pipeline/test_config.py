@@ -3,11 +3,13 @@
 from pathlib import Path
 
 import pytest
+import yaml
 from click.testing import CliRunner
 
 from cache.errors import KeyReIDError
 from pipeline.cli import COMMANDS, keyreid
 from pipeline.config import CONFIGS, load_recipe
+from stages.reid.resume import flat
 
 RECIPES = sorted(path for path in CONFIGS.glob("*.yaml") if path.stem != "ablation")
 
@@ -15,6 +17,29 @@ RECIPES = sorted(path for path in CONFIGS.glob("*.yaml") if path.stem != "ablati
 @pytest.mark.parametrize("path", RECIPES, ids=lambda p: p.stem)
 def test_every_recipe_that_we_ship_is_valid(path: Path):
     assert load_recipe(None, path).dataset.name
+
+
+def lines_of_keys(node: yaml.Node, prefix: str = "") -> dict[str, int]:
+    """The line, from 0, of every dotted key of a YAML mapping that has no keys below it."""
+    if not isinstance(node, yaml.MappingNode):
+        return {}
+    found = {}
+    for key, value in node.value:
+        name = prefix + key.value
+        found |= lines_of_keys(value, f"{name}.") or {name: key.start_mark.line}
+    return found
+
+
+def test_every_difference_of_our_mars_recipe_from_the_published_one_has_its_comment_and_nothing_else_has():
+    ours, published = (
+        flat(load_recipe("mars", CONFIGS / f"{name}.yaml").model_dump(mode="json"))
+        for name in ("mars", "mars-published")
+    )
+    different = {key for key in ours if ours[key] != published[key]}
+    text = (CONFIGS / "mars.yaml").read_text()
+    lines = text.splitlines()
+    commented = {key for key, line in lines_of_keys(yaml.compose(text)).items() if "  # " in lines[line]}
+    assert commented == different
 
 
 def test_an_override_reaches_its_field():
