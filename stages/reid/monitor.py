@@ -12,8 +12,9 @@ from typing import Any
 
 import numpy as np
 import torch
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.text import Text
 from torch import Tensor
 from torch.utils.tensorboard import SummaryWriter
 
@@ -21,6 +22,15 @@ from stages.reid.model.keyreid import ClipOutput
 
 log = logging.getLogger(__name__)
 METRICS = "metrics.jsonl"
+
+
+class _TwoLines(Progress):
+    """The bar, and below it the numbers: 80 columns are too few for both."""
+
+    def get_renderables(self) -> Iterator[RenderableType]:
+        yield from super().get_renderables()
+        for task in self.tasks:
+            yield Text(task.fields["numbers"], no_wrap=True, overflow="ellipsis")
 
 
 class Monitor:
@@ -33,13 +43,12 @@ class Monitor:
         self.board = SummaryWriter(
             str(run_dir / "tensorboard"), purge_step=start_step + 1 if start_step else None
         )
-        self.progress = Progress(
+        self.progress = _TwoLines(
             TextColumn("{task.description}"),
             BarColumn(bar_width=12),
             TextColumn("{task.completed}/{task.total}"),
             TimeRemainingColumn(compact=True),
             TextColumn("left"),
-            TextColumn("{task.fields[numbers]}"),
             console=Console(file=sys.stderr),
             disable=not show,
             refresh_per_second=2,

@@ -1,15 +1,23 @@
 """What a run writes down as it goes."""
 
+import io
 import json
 import logging
+import re
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
+from cache import PoseCache
+from stages.reid.model import ModelConfig
 from stages.reid.model.keyreid import ClipOutput
 from stages.reid.monitor import METRICS, Monitor, attention_statistics, part_map_grid
+from stages.reid.train import run
+from stages.reid.train_config import TrainConfig
+from tests.stages.reid.train.driver import MODEL, TRAIN, dataset, merged
 
 
 def record(step):
@@ -34,6 +42,32 @@ def test_numbers_that_are_not_finite_are_null(tmp_path):
     (line,) = (tmp_path / METRICS).read_text().splitlines()
     found = json.loads(line, parse_constant=lambda word: pytest.fail(f"{word} is no JSON"))
     assert found["gradient_norm"] is None and found["loss_scale"] is None and found["loss"] == 1.0
+
+
+class Terminal(io.StringIO):
+    def isatty(self):
+        return True
+
+
+def test_the_progress_bar_tells_everything_in_80_columns(tiny, tmp_path, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setattr(sys, "stderr", Terminal())
+    run(
+        TrainConfig(**merged(TRAIN, {"epochs": 2})), ModelConfig(**MODEL), dataset(tiny),
+        PoseCache.open(tiny / "cache"), tmp_path, show_progress=True,
+    )  # fmt: skip
+    shown = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", sys.stderr.getvalue())
+    number = r"[\d.e+-]+"
+    assert re.search(r"epoch 2/2 \S+ 10/10 \S*\d:\d\d left", shown), shown
+    losses = rf"loss {number} \(id {number} tr {number} ce {number} at {number}\)"
+    assert re.search(rf"{losses} acc \d+% lr {number} {number} clips/s", shown), shown
+    show_nothing = Terminal()
+    monkeypatch.setattr(sys, "stderr", show_nothing)
+    (tmp_path / "quiet").mkdir()
+    with Monitor(tmp_path / "quiet", 9, 0, show=False) as monitor:
+        monitor.step(record(1), epochs=2)
+    assert "left" not in show_nothing.getvalue()
 
 
 def test_a_full_disk_costs_records_and_not_the_run(tmp_path, caplog):

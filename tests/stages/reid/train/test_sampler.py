@@ -1,6 +1,8 @@
 """P identities x K tracklets."""
 
+import logging
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -8,10 +10,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from cache import PoseCache
 from cache.errors import KeyReIDError
 from stages.datasets import load_dataset
 from stages.reid.data.sampler import BatchStream, IdentitySampler
-from stages.reid.train_config import SamplerConfig
+from stages.reid.train_config import SamplerConfig, TrainConfig
+from stages.reid.training_set import TrainingSet
+from tests.stages.reid.train.driver import TRAIN, dataset, merged
 
 
 def sampler_of(sizes, p=2, k=2, seed=0, cameras=3, **config):
@@ -98,6 +103,24 @@ def test_small_identities_are_counted():
     )
     assert (sampler.counts.identities, sampler.counts.tracklets) == (3, 6)
     assert (sampler.counts.short, sampler.counts.single_camera) == (2, 2)
+
+
+def test_the_log_tells_the_counts(tiny, caplog):
+    """Of 5 persons with 4 tracklets each, two are held out, and one keeps only the 2 of its first camera."""
+    whole = dataset(tiny)
+    some = replace(whole, train=tuple(t for t in whole.train if (t.person, t.camera) != (3, 2)))
+    config = TrainConfig(
+        **merged(TRAIN, {"sampler": {"tracklets": 3}, "validation": {"share": 0.2}, "seed": 3})
+    )
+    data = TrainingSet.of(some, PoseCache.open(tiny / "cache"), config, processes=1)
+    with caplog.at_level(logging.INFO):
+        data.log()
+    for words in (
+        "training on 3 identities, 10 tracklets, 2 cameras; 2 identities held out for validation",
+        f"{data.sampler.batches} batches of 2 x 3 clips an epoch; "
+        "1 identities have under 3 tracklets, 1 one camera",
+    ):
+        assert words in caplog.text
 
 
 def test_fewer_identities_than_a_batch_needs_is_an_error():
