@@ -3,7 +3,8 @@
     OMP_NUM_THREADS=2 python -m benchmarks.export [--rounds 15] [--vit-base]
 
 The small network is the recipe of walkers (--vit-base: ViT-B/16 at 256x128), the pose network its small
-HRNet; untrained weights, which cost as much. Calls take turns; the median of the ratios counts.
+HRNet; untrained weights, which cost as much. Calls take turns, a pause
+between them, since idle threads of both spin for a while; the median of the ratios counts.
 """
 
 import argparse
@@ -34,19 +35,28 @@ def side_by_side(title: str, module, session, batches: list[dict], rounds: int) 
     for batch in batches:
         values = {name: value.numpy() for name, value in batch.items()}
         count = len(next(iter(values.values())))
-        times = []
-        for number in range(rounds + 2):
-            began = time.perf_counter()
-            with torch.inference_mode():
-                module(**batch)
-            middle = time.perf_counter()
-            session.run(None, values)
-            end = time.perf_counter()
-            if number >= 2:  # warm
-                times.append((middle - began, end - middle))
+        calls = (_torch(module, batch), lambda values=values: session.run(None, values))
+        times = [[_once(call) for call in calls] for _ in range(rounds)]
         ours, theirs = (1000 * statistics.median(column) / count for column in zip(*times, strict=True))
         ratio = statistics.median(a / b for a, b in times)
         print(f"{title:34} {count:5d} {ours:9.2f} {theirs:12.2f} {ratio:16.2f}", flush=True)
+
+
+def _torch(module, batch: dict):
+    def call() -> None:
+        with torch.inference_mode():
+            module(**batch)
+
+    return call
+
+
+def _once(call) -> float:
+    """Seconds of a call that follows another of its kind; first the other side's threads stop spinning."""
+    time.sleep(0.1)
+    call()
+    began = time.perf_counter()
+    call()
+    return time.perf_counter() - began
 
 
 def main(arguments: list[str] | None = None) -> None:
