@@ -121,6 +121,6 @@ def load_manifest(path: Path) -> Manifest:
         raise KeyReIDError(f"{path} does not exist; run keyreid extract-poses") from error
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise KeyReIDError(f"{path} is damaged ({error}); {AGAIN}") from error
-    if stated != manifest.fingerprint or digest not in (None, computed):
+    if stated != manifest.fingerprint or digest != computed:
         raise KeyReIDError(f"{path} is damaged (it is not what its digest says); {AGAIN}")
     return manifest

@@ -17,6 +17,7 @@ from pipeline.progress import progress_bar
 from stages.datasets.tracklet import Dataset
 from stages.reid import evaluate as stage
 from stages.reid.baselines import stripe_histograms
+from stages.reid.compare import QUERIES
 from stages.reid.embeddings import Embeddings
 from stages.reid.illustrate import illustrate
 from stages.reid.loader import check_cache, naming_killed_workers, test_loader
@@ -76,6 +77,9 @@ def evaluate(
         about = {"checkpoint": path and str(path), "poses": cache.info.fingerprint}
         return stage.embed_dataset(network, _shown(batches, what), dataset, config, **about)
 
+    for name in WEIGHTS:  # nothing of an earlier evaluation beside this one
+        for file in (stage.METRICS, QUERIES, "ranking.json", "embeddings.npz"):
+            (folder / name / file).unlink(missing_ok=True)
     with naming_killed_workers():
         embeddings = embed(model, "embed", checkpoint)
     embeddings.save(folder / "embeddings.npz")
@@ -86,6 +90,7 @@ def evaluate(
         with naming_killed_workers():
             found = embed(network, f"embed {name}", path)
         make_folder(folder / name)
+        found.save(folder / name / "embeddings.npz")
         report.setdefault("beside", {})[name] = stage.score(found, config, folder / name)
     if baselines:
         torch.manual_seed(inputs.recipe.train.seed)

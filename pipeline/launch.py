@@ -16,7 +16,7 @@ PATIENCE = "600"  # seconds to finish a step or a validation and to save, before
 
 
 def main() -> None:
-    """Launch. Exit code: 143 and 130 after SIGTERM and SIGINT, else that of the first process that failed."""
+    """Launch. Exit code: 143 or 130 when signalled, saved or not; else of the first process that failed."""
     os.environ.setdefault("TORCH_ELASTIC_SHUTDOWN_TIMEOUT", PATIENCE)
     try:
         run.main()

@@ -19,6 +19,7 @@ from cache.errors import KeyReIDError
 from cache.files import make_folder, remove_leftovers
 from cache.lock import lock_folder
 from cache.manifest import MANIFEST, PLAN, Manifest, ShardEntry, differences, fingerprint
+from cache.shard import read_rows
 from cache.verify import check_shards, settle
 from stages.datasets.tracklet import Dataset
 from stages.pose import plan as planning
@@ -83,16 +84,18 @@ def fill(
         frames = [frame for part in runs for frame in part]
         sources = _check_sources(dataset.root, frames, before, folder, token, zero_bad, bar)
         parts = planning.make_parts(runs, sources.records["digest"], sources.bad, recipe)
+        if before is None and not force:
+            _refuse_orphans(folder, fingerprint(parts), recipe)
         plan = _agree(before, parts, sources, folder) or _begin(folder, runs, parts, sources, recipe, force)
         if not plan.created and any(folder.glob("shard-*.h5")):  # before shards are thrown away as unsound
-            _refuse_mixture(plan, recipe, folder)
+            _refuse_mixture(plan.packages, recipe, folder)
         sound = _keep_sound(folder, plan, bar, len(frames))
         todo = [number for number in range(len(runs)) if number not in sound]
         if not todo and plan.created:  # a manifest, not a plan
             bar.say(f"{folder} is complete: {len(frames)} frames in {len(runs)} shards, nothing to do")
             return folder
         if sound and todo:
-            _refuse_mixture(plan, recipe, folder)
+            _refuse_mixture(plan.packages, recipe, folder)
         elif todo and dict(plan.packages) != recipe.packages():
             plan = _begin(folder, runs, parts, sources, recipe, force)
         began = time.monotonic()
@@ -194,11 +197,26 @@ def _keep_sound(folder: Path, plan: Manifest, bar: Bar, frames: int) -> dict[int
     return sound
 
 
-def _refuse_mixture(plan: Manifest, recipe: Recipe, folder: Path) -> None:
+def _refuse_orphans(folder: Path, wanted: str, recipe: Recipe) -> None:
+    """Shards whose plan and manifest are lost are not thrown away for being made with other packages."""
+    for path in sorted(folder.glob("shard-*.h5")):
+        try:
+            attributes = read_rows(path).attributes
+        except ValueError:
+            continue
+        if attributes.get("fingerprint") == wanted:
+            _refuse_mixture(attributes.get("packages") or {}, recipe, folder)
+            return
+
+
+def _refuse_mixture(made_with: Mapping, recipe: Recipe, folder: Path) -> None:
     """Shards made by different versions of the packages do not go into one cache."""
-    differ = differences(plan.packages, recipe.packages())
+    differ = differences(made_with, recipe.packages())
     if differ:
+        way = "install those to finish it"
+        if all(phrase.startswith("cpu: ") for phrase in differ):
+            way = f"set ATEN_CPU_CAPABILITY={str(made_with['cpu']).lower()} to finish it here"
         raise KeyReIDError(
             f"pose cache {folder} was begun with other packages ({'; '.join(differ)}); "
-            "install those to finish it, or --force to redo it"
+            f"{way}, or --force to redo it"
         )

@@ -74,7 +74,7 @@ class Session:
         self.trainer = Trainer(self.model, self.config, self.accelerator, self.data.sampler.batches)
         if state is not None:
             self._continue_from(state)
-        if resume and keep_config and (state is None or state["changes"]):
+        if resume and keep_config and (state is None or state["changes"] or allow_config_change):
             from_main(self.accelerator, keep_config)
         self.data.log()
         log.info(

@@ -40,6 +40,14 @@ def test_weights_asked_for_are_scored_alone_and_overwrite_nothing(run: Path, key
     assert scores(run / "eval-ema")["protocols"] == scores(run / "eval/ema")["protocols"]
 
 
+def test_scores_beside_never_outlive_those_they_stand_beside(run: Path, keyreid):
+    assert keyreid("eval", "--run", run).code == 0
+    again = keyreid("eval", "--embeddings", run / "eval/ema/embeddings.npz", "--out", run / "eval/ema")
+    assert again.code == 0, again.err
+    result = keyreid("eval", "--run", run, "--weights", "model", "--distance", "cosine")
+    assert result.code == 0 and not (run / "eval/ema/metrics.json").exists(), result.err
+
+
 def test_a_run_whose_model_is_its_average_shows_the_last_weights_beside_it(run: Path, keyreid):
     for suffix in (".safetensors", ".json"):
         shutil.copyfile(run / f"ema{suffix}", run / f"model{suffix}")

@@ -62,6 +62,13 @@ def test_a_refused_resume_leaves_the_run_as_it_was(run: Path, keyreid, change, w
     assert {p: p.read_bytes() for p in run.rglob("*") if p.is_file() and p.name != "log.txt"} == kept
 
 
+def test_an_allowed_change_is_written_down_whatever_it_is(run: Path, keyreid, trained: Trained, tmp_path):
+    shutil.copytree(trained.poses, tmp_path / "elsewhere")
+    result = keyreid("train", "--resume", run, "--cache", tmp_path / "elsewhere", "--allow-config-change")
+    assert result.code == 0, result.err
+    assert yaml.safe_load((run / "config.yaml").read_text())["cache"] == str(tmp_path / "elsewhere")
+
+
 def test_a_resume_before_the_first_checkpoint_starts_again_with_the_config_given(run: Path, keyreid):
     shutil.rmtree(run / "checkpoints")
     result = keyreid("train", "--resume", run, "--epochs", 1)

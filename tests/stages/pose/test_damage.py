@@ -163,6 +163,14 @@ def test_an_edited_record_is_named_and_repaired(name, key, folder, frames, estim
     assert verify(folder) == [] and PoseCache.open(folder).info.zeroed == ()
 
 
+def test_a_record_without_its_digest_is_damaged(folder):
+    record = json.loads((folder / "manifest.json").read_text())
+    del record["digest"]
+    (folder / "manifest.json").write_text(json.dumps(record | {"zeroed": ["x"]}))
+    (problem,) = verify(folder)
+    assert "manifest.json is damaged" in problem
+
+
 @pytest.mark.parametrize("name", ["manifest.json", "plan.json", "sources.npy", "both"])
 @pytest.mark.parametrize("damage", ["deleted", "truncated", "flipped"])
 def test_damaged_records_are_repaired(name, damage, folder, frames, estimator, finished):

@@ -339,6 +339,22 @@ def test_other_packages_do_not_finish_a_cache(frames, estimator, finished, tmp_p
     assert PoseCache.open(folder).info.packages["zlib"] == "0.9"
 
 
+def test_another_kind_of_cpu_is_told_how_to_finish_and_throws_nothing_away(
+    frames, estimator, finished, tmp_path, monkeypatch
+):
+    folder = tmp_path / "poses"
+    shutil.copytree(finished, folder)
+    (folder / "manifest.json").unlink()
+    monkeypatch.setattr("torch.backends.cpu.get_cpu_capability", lambda: "OTHER")
+    usual = PoseCache.open(finished).info.packages["cpu"]
+    with pytest.raises(KeyReIDError, match=rf"cpu: .* set ATEN_CPU_CAPABILITY={usual.lower()} to finish"):
+        run(frames, config(estimator), folder)
+    (folder / "plan.json").unlink()  # the shards themselves say what they were made with
+    with pytest.raises(KeyReIDError, match=r"begun with other packages \(cpu: "):
+        run(frames, config(estimator), folder)
+    assert_same_shards(folder, finished)
+
+
 @pytest.mark.parametrize("key", ["torch", "cpu", "zlib"])
 def test_a_worker_with_other_packages_than_the_plans_refuses(key, frames, estimator, tmp_path, monkeypatch):
     make = planning.make_plan

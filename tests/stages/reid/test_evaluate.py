@@ -306,6 +306,8 @@ def test_several_divisions_give_mean_and_sample_deviation():
     assert combined["deviation"]["mAP"] == pytest.approx(np.std(values, ddof=1))
     with pytest.raises(KeyReIDError, match="distance"):
         over_splits([reports[0], {**reports[1], "distance": "cosine"}])
+    few = {**reports[1], "protocols": {"official": reports[1]["protocols"]["official"]}}
+    assert list(over_splits([reports[0], few])["protocols"]) == ["official"]
 
 
 def test_the_table_fits_in_80_columns():
