@@ -231,8 +231,6 @@ def memory(given: argparse.Namespace, folder: Path, console: Console) -> None:
 
 def measure(times: int, root: Path) -> None:
     """Extract the data set `times` times over, under new names; print frames and peak memory in KB."""
-    import resource
-
     from stages.datasets import load_dataset
     from stages.datasets.tracklet import Tracklet
 
@@ -249,7 +247,9 @@ def measure(times: int, root: Path) -> None:
         many = Dataset("copies", folder, tuple(copies), (), ())
         weights, _ = weights_of(load_spec("walkers"), folder)
         run(many, PoseConfig(estimator="walkers", weights=weights, workers=1, threads=1), folder / "poses")
-        print(len(many.frames()), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+        # Not ru_maxrss, which starts at what the process that started this one had.
+        status = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
+        print(len(many.frames()), status["VmHWM"].split()[0])
 
 
 def walkers_data(folder: Path) -> Path:
