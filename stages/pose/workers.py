@@ -5,7 +5,6 @@ import functools
 import os
 import threading
 import time
-import warnings
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 
@@ -16,8 +15,6 @@ from cache.manifest import ShardEntry
 from stages.pose.shard_task import ShardTask, begin_shard, run_shard
 
 FEW = 256
-# loky replaces a worker that has grown by 100 MB, which the network alone does; nothing is lost by that.
-warnings.filterwarnings("ignore", message="A worker stopped while some jobs were given to the executor")
 
 
 def cores() -> int:
