@@ -71,6 +71,8 @@ def _in_processes(tasks: Iterable[ShardTask], workers: int, threads: int) -> Ite
     from joblib.externals.loky import get_reusable_executor
     from joblib.externals.loky.process_executor import TerminatedWorkerError
 
+    # Workers of an earlier stage of this process would be taken for leaking once the network is in them.
+    get_reusable_executor().shutdown(wait=True)
     try:
         with joblib.parallel_config(backend="loky", inner_max_num_threads=threads):
             pool = joblib.Parallel(

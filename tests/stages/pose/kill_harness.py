@@ -28,7 +28,7 @@ from cache.errors import KeyReIDError
 from cache.verify import verify
 from stages.datasets import Dataset, load_dataset
 from tests.stages.pose import tiny
-from tests.stages.pose.test_extract import assert_same_shards
+from tests.stages.pose.compare import assert_same_shards
 
 SERIES = 5  # kills before a cache is finished and compared
 EVENTS = ("open", "os.rename", "os.remove", "os.mkdir", "os.truncate")

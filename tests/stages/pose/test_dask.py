@@ -12,7 +12,7 @@ import pytest
 from stages.datasets.tracklet import Dataset, Tracklet
 from stages.pose.extract import run
 from tests.stages.pose import tiny
-from tests.stages.pose.test_extract import assert_same_shards
+from tests.stages.pose.compare import assert_same_shards
 
 distributed = pytest.importorskip("distributed", reason="pip install keyreid[cluster]")
 

@@ -6,10 +6,8 @@ import struct
 import threading
 import time
 import zlib
-from dataclasses import replace
-from pathlib import Path
 
-import h5py
+import joblib
 import numpy as np
 import pytest
 from PIL import Image
@@ -19,37 +17,11 @@ from cache.errors import KeyReIDError
 from cache.verify import verify
 from stages.datasets.tracklet import Dataset, Tracklet
 from stages.pose import filling, shard_task, workers
-from stages.pose import plan as planning
 from stages.pose.estimator import HRNetEstimator
 from stages.pose.extract import run
 from stages.pose.plan import divide
+from tests.stages.pose.compare import assert_same_shards, differing_parts
 from tests.stages.pose.tiny import config, write_estimator, write_frames
-
-
-def assert_same_shards(folder: Path, expected: Path) -> None:
-    """The same shards, byte for byte; says where two of them differ."""
-    names = [path.name for path in sorted(expected.glob("shard-*.h5"))]
-    assert sorted(path.name for path in folder.glob("shard-*.h5")) == names
-    for name in names:
-        if (folder / name).read_bytes() != (expected / name).read_bytes():
-            pytest.fail(f"{name} differs: {differing_parts(folder / name, expected / name)}")
-
-
-def differing_parts(one: Path, two: Path) -> dict[str, object]:
-    """Name of a data set or attribute -> how many of its values differ, by how much, in which rows."""
-    found = {}
-    with h5py.File(one) as a, h5py.File(two) as b:
-        for name in a:
-            x, y = a[name][()], b[name][()]
-            if not np.array_equal(x, y):
-                far = np.abs(x.astype(float) - y.astype(float)) if x.dtype.kind in "iuf" else x != y
-                rows = np.unique(np.nonzero(far)[0])
-                found[name] = (
-                    f"{np.count_nonzero(far)} of {far.size} values, by up to {far.max()}, "
-                    f"in {len(rows)} of {len(x)} rows: {rows[:20].tolist()}"
-                )
-        found |= {k: (v, b.attrs.get(k)) for k, v in a.attrs.items() if not np.array_equal(v, b.attrs.get(k))}
-    return found or {"nothing but the layout": ""}
 
 
 @pytest.fixture
@@ -96,6 +68,14 @@ def test_a_second_run_does_nothing(finished, frames, estimator, capsys):
 def test_local_workers_make_the_same_bytes(count, finished, frames, estimator, tmp_path):
     run(frames, config(estimator, workers=count), tmp_path)
     assert_same_shards(tmp_path, finished)
+
+
+def test_local_workers_are_not_those_of_an_earlier_stage(monkeypatch):
+    with joblib.parallel_config(backend="loky", inner_max_num_threads=1):
+        earlier = set(joblib.Parallel(n_jobs=2)(joblib.delayed(os.getpid)() for _ in range(8)))
+    monkeypatch.setattr(workers, "_numbered", lambda task, parent: os.getpid())
+    ours = set(workers.run_tasks(range(8), workers=2, threads=1, scheduler=None))
+    assert earlier and ours and not earlier & ours
 
 
 def test_a_shard_is_written_while_the_network_is_at_the_next(
@@ -322,52 +302,3 @@ def test_force_redoes_with_other_settings(frames, estimator, finished, tmp_path)
     cache = PoseCache.open(folder)
     assert len(cache.info.shards) == 1 and cache.info.parts["settings"]["flip_test"]
     assert len(list(folder.glob("shard-*"))) == 1 and verify(folder) == []
-
-
-def test_other_packages_do_not_finish_a_cache(frames, estimator, finished, tmp_path, monkeypatch):
-    folder = tmp_path / "poses"
-    shutil.copytree(finished, folder)
-    monkeypatch.setattr("stages.pose.plan.zlib.ZLIB_RUNTIME_VERSION", "0.9")
-    run(frames, config(estimator), folder)  # complete: nothing would be mixed
-    (folder / "shard-00001.h5").unlink()
-    with pytest.raises(KeyReIDError, match=r"begun with other packages \(zlib: .* -> \"0.9\"\)"):
-        run(frames, config(estimator), folder)
-    for path in folder.glob("*.h5"):
-        path.unlink()
-    (folder / "manifest.json").unlink()
-    run(frames, config(estimator), folder)  # nothing was made yet: it is begun again with these
-    assert PoseCache.open(folder).info.packages["zlib"] == "0.9"
-
-
-def test_another_kind_of_cpu_is_told_how_to_finish_and_throws_nothing_away(
-    frames, estimator, finished, tmp_path, monkeypatch
-):
-    folder = tmp_path / "poses"
-    shutil.copytree(finished, folder)
-    (folder / "manifest.json").unlink()
-    monkeypatch.setattr("torch.backends.cpu.get_cpu_capability", lambda: "OTHER")
-    usual = PoseCache.open(finished).info.packages["cpu"]
-    with pytest.raises(KeyReIDError, match=rf"cpu: .* set ATEN_CPU_CAPABILITY={usual.lower()} to finish"):
-        run(frames, config(estimator), folder)
-    (folder / "plan.json").unlink()  # the shards themselves say what they were made with
-    with pytest.raises(KeyReIDError, match=r"begun with other packages \(cpu: "):
-        run(frames, config(estimator), folder)
-    assert_same_shards(folder, finished)
-
-
-@pytest.mark.parametrize("key", ["torch", "cpu", "zlib"])
-def test_a_worker_with_other_packages_than_the_plans_refuses(key, frames, estimator, tmp_path, monkeypatch):
-    make = planning.make_plan
-
-    def altered(*given):
-        plan = make(*given)
-        return replace(plan, packages=dict(plan.packages) | {key: "other"})
-
-    monkeypatch.setattr(planning, "make_plan", altered)
-    with pytest.raises(KeyReIDError, match=rf"would not make the same bytes \({key}: \"other\" -> "):
-        run(frames, config(estimator), tmp_path)
-    assert not list(tmp_path.glob("shard-*"))
-
-
-def test_imported_poses_need_no_cpu_in_their_record():
-    assert "cpu" in planning.packages(network=True) and "cpu" not in planning.packages()

@@ -1,0 +1,62 @@
+"""A cache's shards are all made with the same packages, on the same kind of CPU."""
+
+import shutil
+from dataclasses import replace
+
+import pytest
+
+from cache import PoseCache
+from cache.errors import KeyReIDError
+from stages.pose import plan as planning
+from stages.pose.extract import run
+from tests.stages.pose.compare import assert_same_shards
+from tests.stages.pose.tiny import config
+
+
+def test_other_packages_do_not_finish_a_cache(frames, estimator, finished, tmp_path, monkeypatch):
+    folder = tmp_path / "poses"
+    shutil.copytree(finished, folder)
+    monkeypatch.setattr("stages.pose.plan.zlib.ZLIB_RUNTIME_VERSION", "0.9")
+    run(frames, config(estimator), folder)  # complete: nothing would be mixed
+    (folder / "shard-00001.h5").unlink()
+    with pytest.raises(KeyReIDError, match=r"begun with other packages \(zlib: .* -> \"0.9\"\)"):
+        run(frames, config(estimator), folder)
+    for path in folder.glob("*.h5"):
+        path.unlink()
+    (folder / "manifest.json").unlink()
+    run(frames, config(estimator), folder)  # nothing was made yet: it is begun again with these
+    assert PoseCache.open(folder).info.packages["zlib"] == "0.9"
+
+
+def test_another_kind_of_cpu_is_told_how_to_finish_and_throws_nothing_away(
+    frames, estimator, finished, tmp_path, monkeypatch
+):
+    folder = tmp_path / "poses"
+    shutil.copytree(finished, folder)
+    (folder / "manifest.json").unlink()
+    monkeypatch.setattr("torch.backends.cpu.get_cpu_capability", lambda: "OTHER")
+    usual = PoseCache.open(finished).info.packages["cpu"]
+    with pytest.raises(KeyReIDError, match=rf"cpu: .* set ATEN_CPU_CAPABILITY={usual.lower()} to finish"):
+        run(frames, config(estimator), folder)
+    (folder / "plan.json").unlink()  # the shards themselves say what they were made with
+    with pytest.raises(KeyReIDError, match=r"begun with other packages \(cpu: "):
+        run(frames, config(estimator), folder)
+    assert_same_shards(folder, finished)
+
+
+@pytest.mark.parametrize("key", ["torch", "cpu", "zlib"])
+def test_a_worker_with_other_packages_than_the_plans_refuses(key, frames, estimator, tmp_path, monkeypatch):
+    make = planning.make_plan
+
+    def altered(*given):
+        plan = make(*given)
+        return replace(plan, packages=dict(plan.packages) | {key: "other"})
+
+    monkeypatch.setattr(planning, "make_plan", altered)
+    with pytest.raises(KeyReIDError, match=rf"would not make the same bytes \({key}: \"other\" -> "):
+        run(frames, config(estimator), tmp_path)
+    assert not list(tmp_path.glob("shard-*"))
+
+
+def test_imported_poses_need_no_cpu_in_their_record():
+    assert "cpu" in planning.packages(network=True) and "cpu" not in planning.packages()
