@@ -1,5 +1,6 @@
 """One shard, from frames on disk to a file: the unit of work, in this process or another."""
 
+import contextlib
 import functools
 import socket
 from collections import deque
@@ -102,19 +103,17 @@ def _poses(task: ShardTask) -> list[Future]:
     parts: list[Future] = []
     helpers = 2 if task.device == "cpu" else 8
     packers = ThreadPoolExecutor(helpers)
-    with ThreadPoolExecutor(helpers) as readers:
-        try:
-            for batch in _ahead(readers, batches, lambda rows: _read(task, estimator, rows)):
-                images, affines, sizes = batch
-                maps = estimator.forward(estimator.prepare(images))[: len(sizes)]
-                heat = estimator.heat(maps, affines, sizes)
-                if len(parts) >= AHEAD:
-                    parts[-AHEAD].result()
-                    note_progress(task.folder, task.number, (len(parts) - AHEAD + 1) * size)
-                parts.append(packers.submit(_pack, estimator, heat, maps.cpu().numpy(), affines, sizes))
-        except BaseException:
-            packers.shutdown(cancel_futures=True)
-            raise
+    with contextlib.ExitStack() as on_error, ThreadPoolExecutor(helpers) as readers:
+        on_error.callback(packers.shutdown, cancel_futures=True)
+        for batch in _ahead(readers, batches, lambda rows: _read(task, estimator, rows)):
+            images, affines, sizes = batch
+            maps = estimator.forward(estimator.prepare(images))[: len(sizes)]
+            heat = estimator.heat(maps, affines, sizes)
+            if len(parts) >= AHEAD:
+                parts[-AHEAD].result()
+                note_progress(task.folder, task.number, (len(parts) - AHEAD + 1) * size)
+            parts.append(packers.submit(_pack, estimator, heat, maps.cpu().numpy(), affines, sizes))
+        on_error.pop_all()
     packers.shutdown(wait=False)  # it still does what it was given
     return parts
 
