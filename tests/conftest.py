@@ -5,8 +5,15 @@ from pathlib import Path
 
 import pytest
 
-os.environ.setdefault("OMP_NUM_THREADS", "2")
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # `make test` has a process on every core
 os.environ.setdefault("MPLBACKEND", "Agg")
+for name in ("MAKEFLAGS", "MFLAGS", "MAKEOVERRIDES", "ARGS", "DATASET", "DATA", "RUN", "WORKERS", "NPROC"):
+    os.environ.pop(name, None)  # what `make test` was given is not for the make that tests call
+
+
+def pytest_xdist_auto_num_workers() -> int:
+    """As many as cores that may be used; each takes 2 GB at times."""
+    return min(len(os.sched_getaffinity(0)), 4)
 
 
 @pytest.fixture(scope="session")
