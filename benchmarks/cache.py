@@ -1,6 +1,7 @@
 """The pose cache: codecs on real heat, and random clips against the released format.
 
-    python -m benchmarks.cache [--data-root WALKERS] [--mini-mars MINI-MARS] [--frames 400]
+    python -m benchmarks.cache                                  # heat of walkers, made for the occasion
+    python -m benchmarks.cache --data-root data/walkers --mini-mars data/mini-mars --frames 400
 
 Heat comes from the walkers network on walkers frames and, where given, on the real frames of mini-mars.
 hdf5plugin's codecs are measured where that package is installed (it is no dependency).
@@ -228,13 +229,17 @@ def clip_table(heat: np.ndarray, rounds: int, folder: Path, console: Console) ->
     return found
 
 
-def main() -> None:
+def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data-root", type=Path, help="walkers data; default: made for the occasion")
     parser.add_argument("--mini-mars", type=Path, help="mini-mars data, for real frames")
     parser.add_argument("--frames", type=int, default=400)
     parser.add_argument("--rounds", type=int, default=5)
-    given = parser.parse_args()
+    return parser.parse_args(arguments)
+
+
+def main(arguments: list[str] | None = None) -> None:
+    given = parse(arguments)
     real = os.environ.get("KEYREID_REAL_DATA")
     if given.mini_mars is None and real is not None:
         given.mini_mars = Path(real) / "mini-mars"

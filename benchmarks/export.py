@@ -1,10 +1,11 @@
 """The exported networks in onnxruntime against torch: time per clip and per frame, side by side.
 
-    OMP_NUM_THREADS=2 python -m benchmarks.export [--rounds 15] [--vit-base]
+    OMP_NUM_THREADS=2 python -m benchmarks.export --rounds 15
+    OMP_NUM_THREADS=2 python -m benchmarks.export --vit-base    # ViT-B/16 and HRNet-W32 instead
 
 The small network is the recipe of walkers (--vit-base: ViT-B/16 at 256x128), the pose network its small
-HRNet; untrained weights, which cost as much. Calls take turns, a pause
-between them, since idle threads of both spin for a while; the median of the ratios counts.
+HRNet (HRNet-W32); untrained weights, which cost as much. Calls take turns, a pause between them, since idle
+threads of both spin for a while; the median of the ratios counts.
 """
 
 import argparse
@@ -59,11 +60,15 @@ def _once(call) -> float:
     return time.perf_counter() - began
 
 
-def main(arguments: list[str] | None = None) -> None:
+def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=15)
     parser.add_argument("--vit-base", action="store_true", help="ViT-B/16, 219 M parameters, instead")
-    given = parser.parse_args(arguments)
+    return parser.parse_args(arguments)
+
+
+def main(arguments: list[str] | None = None) -> None:
+    given = parse(arguments)
     _, onnxruntime = import_onnx()
     threads = int(os.environ.get("OMP_NUM_THREADS") or os.cpu_count() or 1)
     torch.set_num_threads(threads)

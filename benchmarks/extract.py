@@ -93,8 +93,9 @@ def rates(data: Dataset, name: str, given: argparse.Namespace, folder: Path) -> 
     spec = load_spec(name)
     weights, note = weights_of(spec, folder)
     gpu = given.device != "cpu"
+    amount = given.frames or (2048 if gpu else 64 if name.startswith("hrnet") else 512)
     settings = {
-        "batch_size": given.batch_size or (128 if gpu else 32),
+        "batch_size": min(given.batch_size or (128 if gpu else 32), amount),
         "threads": given.threads,
         "half": gpu,
         "padding": spec.padding,
@@ -102,7 +103,6 @@ def rates(data: Dataset, name: str, given: argparse.Namespace, folder: Path) -> 
         "device": given.device,
         "layout": "channels_last",
     }
-    amount = given.frames or (2048 if gpu else 64 if name.startswith("hrnet") else 512)
     frames = (data.frames() * (amount // len(data.frames()) + 1))[:amount]
     frames = tuple(frames)
     torch.set_num_threads(given.threads)
@@ -259,7 +259,7 @@ def walkers_data(folder: Path) -> Path:
     return make.run(WalkersConfig(identities=8), folder / "walkers")
 
 
-def main() -> None:
+def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--estimators", nargs="+", default=["walkers", "hrnet-w32-256x192"])
     parser.add_argument("--data-root", type=Path, help="walkers data; default: made for the occasion")
@@ -272,7 +272,11 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=6.0, help="of each cell of --layouts")
     parser.add_argument("--memory", action="store_true")
     parser.add_argument("--measure", type=int, help=argparse.SUPPRESS)
-    given = parser.parse_args()
+    return parser.parse_args(arguments)
+
+
+def main(arguments: list[str] | None = None) -> None:
+    given = parse(arguments)
     if given.measure:
         measure(given.measure, given.data_root)
         return

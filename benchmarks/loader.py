@@ -1,7 +1,7 @@
 """How fast workers read training clips, where their time goes, and whether a network has to wait for them.
 
-    python -m benchmarks.loader [--clips 16] [--rounds 15] [--network walkers]
-    python -m benchmarks.loader --memory [--workers 2] [--start fork]
+    python -m benchmarks.loader --clips 16 --rounds 15 --network walkers
+    python -m benchmarks.loader --memory --workers 2 --start fork
 
 Ours decodes JPEG frames with OpenCV, reads uint8 joint heatmaps from the pose cache and augments whole
 batches. The plain reader opens frames with Pillow, loads a float64 map [6, 256, 128] per frame from a
@@ -254,7 +254,7 @@ def memory(
     return found
 
 
-def main(given: list[str] | None = None) -> None:
+def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--clips", type=int, default=16, help="clips in a batch")
     parser.add_argument("--rounds", type=int, default=15, help="batches measured")
@@ -265,20 +265,24 @@ def main(given: list[str] | None = None) -> None:
     parser.add_argument("--memory", action="store_true", help="memory of workers over ten epochs")
     parser.add_argument("--workers", type=int, default=2, help="workers, for --memory")
     parser.add_argument("--start", default="fork", help="fork, spawn or forkserver, for --memory")
-    arguments = parser.parse_args(given)
+    return parser.parse_args(arguments)
+
+
+def main(arguments: list[str] | None = None) -> None:
+    given = parse(arguments)
     cv2.setNumThreads(0)
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
-        tracklets = make_data(root, arguments.tracklets)
-        if arguments.memory:
-            memory(root, tracklets, arguments.workers, arguments.start)
+        tracklets = make_data(root, given.tracklets)
+        if given.memory:
+            memory(root, tracklets, given.workers, given.start)
             return
-        speed, size = network_speed(arguments.network, arguments.clips)
+        speed, size = network_speed(given.network, given.clips)
         torch.set_num_threads(1)
         for wanted in dict.fromkeys([(256, 128), size]):
             clips = training_set(root, tracklets, wanted)
-            measure(clips, root, arguments.clips, arguments.rounds)
-            rates = {n: loader_speed(clips, n, arguments.clips, 4 * arguments.rounds) for n in (1, 2)}
+            measure(clips, root, given.clips, given.rounds)
+            rates = {n: loader_speed(clips, n, given.clips, 4 * given.rounds) for n in (1, 2)}
             for n, rate in rates.items():
                 print(f"  {n} worker{'s' * (n > 1):1}     {rate:7.1f} clips/s, {rate / n:.1f} per worker")
     cores = len(os.sched_getaffinity(0))

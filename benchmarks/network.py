@@ -1,6 +1,8 @@
 """The network against its plain formulation: time, memory, and the floor by operation count.
 
-    python benchmarks/network.py [--guidance published] [--clips 4] [--device cuda]
+    python -m benchmarks.network --guidance prior --clips 4 --repeats 5
+    python -m benchmarks.network --guidance published --device cuda
+    python -m benchmarks.network --small                  # a few thousand weights, to try the script
 
 Plain: the wide block in full, on all rows, once for each of the six parts; the global branch's last
 block on all rows too. Both sides share weights and inputs and use torch's scaled-dot-product
@@ -11,21 +13,17 @@ import argparse
 import json
 import platform
 import statistics
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT))
+import torch
+import torch.nn.functional as F
+from torch.profiler import ProfilerActivity, profile
+from torch.utils.flop_counter import FlopCounterMode
 
-import torch  # noqa: E402
-import torch.nn.functional as F  # noqa: E402
-from torch.profiler import ProfilerActivity, profile  # noqa: E402
-from torch.utils.flop_counter import FlopCounterMode  # noqa: E402
-
-from stages.reid.model import KeyReID, ModelConfig  # noqa: E402
-from tests.stages.reid.model.plain import plain  # noqa: E402
+from stages.reid.model import KeyReID, ModelConfig
+from tests.stages.reid.model.plain import plain
 
 TARGETS = {
     "local forward": 12.0,
@@ -35,16 +33,21 @@ TARGETS = {
 }
 MEMORY_TARGET = 0.65
 PERSONS, CAMERAS = 625, 6
+SMALL = {
+    "backbone": "vit_tiny_patch16_224",
+    "backbone_args": {"depth": 2, "embed_dim": 32, "num_heads": 2},
+    "image_size": (64, 32),
+}
 
 
 class Bench:
     """One network in both formulations, with inputs, an optimiser and a clock."""
 
-    def __init__(self, guidance: str, clips: int, device: str):
+    def __init__(self, guidance: str, clips: int, device: str, small: bool = False):
         torch.manual_seed(0)
         self.device = torch.device(device)
         with self.device:
-            self.model = KeyReID(ModelConfig(guidance=guidance), PERSONS, CAMERAS)
+            self.model = KeyReID(ModelConfig(guidance=guidance, **(SMALL if small else {})), PERSONS, CAMERAS)
         self.sides = {"plain": plain(self.model), "ours": self.model}
         frames, width = self.model.config.clip_length, self.model.backbone.width
         patches = self.model.grid[0] * self.model.grid[1]
@@ -145,9 +148,9 @@ def operations(run: Callable[[], object]) -> int:
     return counter.get_total_flops()
 
 
-def counts(guidance: str, clips: int) -> dict[str, dict[str, int]]:
+def counts(guidance: str, clips: int, small: bool) -> dict[str, dict[str, int]]:
     """Operations of every measured section, both sides, without running them."""
-    bench, found = Bench(guidance, clips, "meta"), {}
+    bench, found = Bench(guidance, clips, "meta", small), {}
     for side, net in bench.sides.items():
         with torch.no_grad():
             forward = operations(lambda net=net: bench.forward(net))
@@ -190,7 +193,7 @@ def measure(bench: Bench, repeats: int) -> tuple[dict[str, dict[str, list[float]
     return seconds, rate
 
 
-def main() -> None:
+def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -198,15 +201,20 @@ def main() -> None:
     parser.add_argument("--clips", type=int, default=4)
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--device", default="cpu")
+    parser.add_argument("--small", action="store_true", help="a tiny network: its figures mean nothing")
     parser.add_argument("--json", type=Path, help="write the figures there")
-    options = parser.parse_args()
+    return parser.parse_args(arguments)
 
-    bench = Bench(options.guidance, options.clips, options.device)
+
+def main(arguments: list[str] | None = None) -> None:
+    options = parse(arguments)
+    bench = Bench(options.guidance, options.clips, options.device, options.small)
     name = torch.cuda.get_device_name() if options.device.startswith("cuda") else platform.processor()
     threads = torch.get_num_threads()
     print(f"{name or platform.machine()}, {threads} threads, torch {torch.__version__}, float32")
-    print(f"ViT-B/16, {options.clips} clips of 4 frames, 6 parts, guidance {options.guidance}, training mode")
-    counted = counts(options.guidance, options.clips)
+    trunk = "a tiny ViT" if options.small else "ViT-B/16"
+    print(f"{trunk}, {options.clips} clips of 4 frames, 6 parts, guidance {options.guidance}, training mode")
+    counted = counts(options.guidance, options.clips, options.small)
     forward, gradient = differences(bench)
     print(f"relative difference of ours from plain: features {forward:.1e}, worst gradient {gradient:.1e}")
     seconds, rate = measure(bench, options.repeats)
@@ -237,8 +245,8 @@ def main() -> None:
     print(
         "\nby count: ratio of the operations of the matrix products. floor: our operations at "
         f"{rate / 1e9:.0f} G/s, the\nbest rate of the trunk's products here. The local branch lies further "
-        "above its floor, since a few rows\nmeet 113 M weights: reading them and writing their gradients "
-        "takes longer than the products."
+        "above its floor, since a few rows\nmeet many weights (113 M of ViT-B/16): reading them and writing "
+        "their gradients takes longer than\nthe products."
     )
     if options.json:
         settings = vars(options) | {"json": None, "threads": threads}

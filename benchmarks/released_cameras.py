@@ -1,6 +1,6 @@
 """What the released evaluator does to the scores of MARS, from the official metadata alone.
 
-    python -m benchmarks.released_cameras --data-root DIR      (a folder with info/; no frames needed)
+    python -m benchmarks.released_cameras --data-root data/mars      # its info/; no frames are needed
 
 It is handed one camera per frame of the clips it reads (clips of 4, the last one filled, at most 41 per
 tracklet) and takes the i-th of them for the camera of the i-th tracklet.
@@ -70,11 +70,15 @@ def simulate(same_person: np.ndarray, same_camera: np.ndarray, seed: int = 0) ->
     return distances - 2 * same_camera
 
 
-def main() -> None:
+def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     real = os.environ.get("KEYREID_REAL_DATA")
     parser.add_argument("--data-root", type=Path, default=Path(real) / "mars" if real else None)
-    root = parser.parse_args().data_root
+    return parser.parse_args(arguments)
+
+
+def main(arguments: list[str] | None = None) -> None:
+    root = parse(arguments).data_root
     if root is None:
         print("skipped: needs --data-root of MARS (its info folder is enough)")
         return

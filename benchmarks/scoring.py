@@ -1,6 +1,6 @@
 """How fast `score_ranking` is, against a loop over gallery items and against numpy one query at a time.
 
-    python -m benchmarks.scoring [--rounds 3] [--queries 1840] [--gallery 9330]
+    python -m benchmarks.scoring --rounds 3 --queries 1840 --gallery 9330
 
 The first is how the released evaluator works. All three score the same matrix; results are compared before
 times are. The three take turns, and the median of the rounds counts.
@@ -80,12 +80,16 @@ def problem(queries: int, gallery: int, seed: int = 0):
     )
 
 
-def main() -> None:
+def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--queries", type=int, default=1840)
     parser.add_argument("--gallery", type=int, default=9330)
-    options = parser.parse_args()
+    return parser.parse_args(arguments)
+
+
+def main(arguments: list[str] | None = None) -> None:
+    options = parse(arguments)
     arrays = problem(options.queries, options.gallery)
     contenders = {"released-style loop": by_item, "numpy per query": by_query, "score_ranking": ours}
     seconds: dict[str, list[float]] = {name: [] for name in contenders}

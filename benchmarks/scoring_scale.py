@@ -1,6 +1,6 @@
 """Scoring far beyond MARS: exact AP and first answers of 20,000 x 200,000 embeddings, in bounded memory.
 
-    python -m benchmarks.scoring_scale [--queries 20000] [--gallery 200000] [--width 768]
+    python -m benchmarks.scoring_scale --queries 20000 --gallery 200000 --width 768
 
 The whole matrix would be 16 GB; blocks of 256 queries are held. Some queries are scored again by sorting.
 """
@@ -50,14 +50,18 @@ def by_sorting(data: Embeddings, query: int) -> float | None:
     return float((np.arange(1, len(ranks) + 1) / ranks).mean()) if len(ranks) else None
 
 
-def main() -> None:
+def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--queries", type=int, default=20_000)
     parser.add_argument("--gallery", type=int, default=200_000)
     parser.add_argument("--width", type=int, default=768)
     parser.add_argument("--block", type=int, default=256)
     parser.add_argument("--check", type=int, default=20, help="queries to score again by sorting")
-    options = parser.parse_args()
+    return parser.parse_args(arguments)
+
+
+def main(arguments: list[str] | None = None) -> None:
+    options = parse(arguments)
     data = make(options.queries, options.gallery, options.width)
     start = time.perf_counter()
     [(scores, ranking, _)] = rank_protocols(data, [STANDARD], EvalConfig(block=options.block))

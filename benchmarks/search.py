@@ -1,7 +1,8 @@
 """Search in large galleries: recall and speed of FAISS against exact search, and what compression costs.
 
-    python -m benchmarks.search [--counts 10000 100000 1000000] [--width 19200] [--memory GB]
-    python -m benchmarks.search --size train.h5 test.h5       galleries of a labelled set (keyreid embed)
+    python -m benchmarks.search --counts 10000 100000 1000000 --width 19200
+    python -m benchmarks.search --counts 10000 --memory 4     # GB that an index may use
+    python -m benchmarks.search --size train.h5 test.h5       # galleries of a labelled set (keyreid embed)
 
 Speed: made-up embeddings, four tracklets to a person, and 256 queries of the same persons. Width 19,200 is
 ViT-B's whole feature (global and six parts), 768 its global feature alone. A million whole features take
@@ -273,7 +274,7 @@ class quiet:
         os.close(self.null)
 
 
-def main(arguments: list[str] | None = None) -> None:
+def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--counts", type=int, nargs="+", default=[10_000, 100_000, 1_000_000])
     parser.add_argument("--width", type=int, default=19_200)
@@ -282,7 +283,11 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--memory", type=float, help="GB an index may use; default: 0.8 of what is free")
     parser.add_argument("--skip", nargs="*", default=[], help=f"of {' '.join(KINDS)}")
     parser.add_argument("--size", nargs=2, metavar=("TRAIN", "TEST"), help="gallery files of a labelled set")
-    given = parser.parse_args(arguments)
+    return parser.parse_args(arguments)
+
+
+def main(arguments: list[str] | None = None) -> None:
+    given = parse(arguments)
     faiss = import_faiss()
     threads = int(os.environ.get("OMP_NUM_THREADS") or os.cpu_count() or 1)
     faiss.omp_set_num_threads(threads)

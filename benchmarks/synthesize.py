@@ -1,6 +1,6 @@
 """How fast walkers are made: frames a second of one core, drawing, encoding and writing included.
 
-    python -m benchmarks.synthesize [--rounds 5] [--tracklets 20]
+    python -m benchmarks.synthesize --rounds 5 --tracklets 20
 
 Every round films the same tracklets of the default data set; CPU time and wall time are printed, and the
 best and the median of the rounds. On a machine busy with other work only the CPU time means something.
@@ -21,13 +21,17 @@ from stages.datasets.walkers.make import film_to_disk
 from stages.datasets.walkers.plan import make_plan
 
 
-def main() -> None:
+def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--tracklets", type=int, default=20)
-    options = parser.parse_args()
+    return parser.parse_args(arguments)
+
+
+def main(arguments: list[str] | None = None) -> None:
+    options = parse(arguments)
     cv2.setNumThreads(1)
     config = WalkersConfig()
     plans = make_plan(config).tracklets()

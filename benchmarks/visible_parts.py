@@ -1,8 +1,9 @@
 """Does it help to count parts by how visible they are? On walkers, where occlusion is known.
 
-    python -m benchmarks.visible_parts --embeddings RUN/eval/embeddings.npz --data-root data/walkers
+    python -m benchmarks.visible_parts --embeddings runs/walkers/RUN/eval/embeddings.npz
 
-Queries are divided into occluded and clear ones; the two distances are compared query by query.
+Queries are divided into occluded and clear ones; the two distances are compared query by query. The walkers
+are those of --data-root, data/walkers.
 """
 
 import argparse
@@ -27,11 +28,15 @@ def per_query(embeddings: Embeddings, distance: str) -> Scores:
     return dict(zip(names, zip(*(c.tolist() for c in columns), strict=True), strict=True))
 
 
-def main() -> None:
+def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--embeddings", type=Path, help="embeddings.npz of an evaluation on walkers")
     parser.add_argument("--data-root", type=Path, default=Path("data/walkers"))
-    options = parser.parse_args()
+    return parser.parse_args(arguments)
+
+
+def main(arguments: list[str] | None = None) -> None:
+    options = parse(arguments)
     if options.embeddings is None:
         print("skipped: needs --embeddings RUN/eval/embeddings.npz and --data-root of walkers")
         return

@@ -5,6 +5,8 @@ commands are parsed, options and values included, and not run. A block tagged `t
 command.
 """
 
+import argparse
+import importlib
 import os
 import re
 import shlex
@@ -29,6 +31,7 @@ NEEDS = re.compile(r"<!-- needs: (.+?) -->")
 ASSIGNMENT = re.compile(r"[A-Z_]+=")
 SUBSTITUTION = re.compile(r"\$\([^()]*\)")
 TOOLS = ("keyreid", "make")
+BENCHMARK = "benchmarks."
 NOT_REPEATED = (
     "source .venv/bin/activate",
     "make test",
@@ -90,13 +93,15 @@ class Block:
         return f"{self.file.relative_to(ROOT)}, line {self.line}"
 
 
-def read_blocks(path: Path) -> list[Block]:
-    """All fenced blocks of a Markdown file, in order. Raises AssertionError for one that never ends."""
+def read_blocks(path: Path, text: str | None = None) -> list[Block]:
+    """All fenced blocks of a Markdown file, or of a page's text, in order. Raises AssertionError for one that
+    never ends."""
     blocks: list[Block] = []
     opened: tuple[int, str, str, str] | None = None
     inside: list[str] = []
     before = ""
-    for number, row in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+    text = path.read_text(encoding="utf-8") if text is None else text
+    for number, row in enumerate(text.splitlines(), start=1):
         found = FENCE.match(row)
         if opened is None and found:
             needs = NEEDS.fullmatch(before.strip())
@@ -162,7 +167,26 @@ def check_marked(block: Block) -> int:
             for call in keyreid_lines(words) if words[0] == "make" else [words]:
                 parse_words(call)
             number += 1
+        elif is_benchmark(words):
+            parse_benchmark(words)
+            number += 1
     return number
+
+
+def is_benchmark(words: list[str]) -> bool:
+    """Whether a command is `python -m benchmarks.NAME ...`, names set before it or not."""
+    at = words.index("python") if "python" in words else len(words)
+    return words[at + 1 : at + 2] == ["-m"] and "".join(words[at + 2 : at + 3]).startswith(BENCHMARK)
+
+
+def parse_benchmark(words: list[str]) -> argparse.Namespace:
+    """The options of a benchmark's command, which is not run. Raises AssertionError for a wrong one."""
+    at = words.index("-m") + 1
+    assert all(ASSIGNMENT.match(word) for word in words[: at - 2]), shlex.join(words)
+    try:
+        return importlib.import_module(words[at]).parse(words[at + 1 :])
+    except (SystemExit, ImportError) as error:
+        raise AssertionError(f"{shlex.join(words)}: {error}") from error
 
 
 class Runner:
