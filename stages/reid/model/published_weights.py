@@ -10,8 +10,8 @@ from torch import Tensor
 from cache.errors import KeyReIDError
 from stages.reid.model.config import ModelConfig
 from stages.reid.model.keyreid import KeyReID
-from stages.reid.model.vit_weights import read_tensors
 from stages.reid.model.weights import listed
+from stages.reid.model.weights_file import read_tensors, unfit, unwrapped
 
 # Our name -> the released one. Part necks and classifiers count from 1 there.
 RENAMED = {
@@ -59,7 +59,7 @@ def load_published(source: Path | str | Mapping[str, Tensor], published_maps: st
     another shape.
     """
     label = "state dict" if isinstance(source, Mapping) else f"weights {source}"
-    state = tensors_of(source if isinstance(source, Mapping) else read_tensors(Path(source)))
+    state = tensors_of(source if isinstance(source, Mapping) else read_tensors(Path(source)), label)
     config = ModelConfig(guidance="published", published_maps=published_maps)
     with torch.device("meta"):
         model = KeyReID(config, rows(state, "classifier.weight"), rows(state, "base.Cam"))
@@ -67,6 +67,10 @@ def load_published(source: Path | str | Mapping[str, Tensor], published_maps: st
     sources = {name: released_name(name) for name in own}
     expected = {sources[name]: released_shape(sources[name], value.shape) for name, value in own.items()}
     wrong = unlike(state, expected)
+    fitting = (
+        (sources[name], unfit(state[sources[name]], value)) for name, value in own.items() if not wrong
+    )
+    wrong = wrong or [f"{name} {reason}" for name, reason in fitting if reason]
     if wrong:
         raise KeyReIDError(f"{label}: not the released network: {listed(wrong)}")
     copies = {
@@ -82,24 +86,23 @@ def rows(state: Mapping[str, Tensor], name: str) -> int:
     return max(1, len(state[name])) if name in state and state[name].dim() else 1
 
 
-def tensors_of(state: Mapping) -> dict[str, Tensor]:
+def tensors_of(state: Mapping, label: str) -> dict[str, Tensor]:
     """Plain entries of a released state dict: out of its wrapping, the shared block under one name.
 
-    `block1.*` and `b2.0.*` are the same tensors under two names; either will do.
-    Raises KeyReIDError where the two differ, and for entries that are no tensors.
+    `block1.*` and `b2.0.*` are the same tensors under two names; either will do. label: of the state dict,
+    for messages. Raises KeyReIDError where the two differ, and for entries that are no tensors.
     """
-    if isinstance(state.get("state_dict"), Mapping):
-        state = state["state_dict"]
-    plain = {}
-    for name, value in state.items():
+    plain, _ = unwrapped(state, label)
+    for name, value in plain.items():
         if not isinstance(value, Tensor):
-            raise KeyReIDError(f"entry {name!r} is a {type(value).__name__}, expected a tensor")
-        plain[name.removeprefix("module.")] = value  # DataParallel's prefix
+            raise KeyReIDError(f"{label}: entry {name!r} is a {type(value).__name__}, expected a tensor")
     for name in [name for name in plain if name.startswith("block1.")]:
         alias, value = "b2.0." + name.removeprefix("block1."), plain.pop(name)
         other = plain.setdefault(alias, value)
         if other is not value and not torch.equal(other, value):
-            raise KeyReIDError(f"{name} and {alias} differ: in the released network they are one tensor")
+            raise KeyReIDError(
+                f"{label}: {name} and {alias} differ: in the released network they are one tensor"
+            )
     return plain
 
 

@@ -8,14 +8,13 @@ from safetensors.torch import save_file
 
 from cache.errors import KeyReIDError
 from stages.reid.model import KeyReID
-from stages.reid.model.vit_weights import load_vit, read_tensors
+from stages.reid.model.vit_weights import load_vit
+from stages.reid.model.weights_file import read_tensors
 from tests.stages.reid.model.tiny import SIZES, tiny_config
 
 
-def vit(image_size=(32, 16), classes=0, **sizes):
-    return timm.create_model(
-        "vit_tiny_patch16_224", img_size=image_size, num_classes=classes, **{**SIZES, **sizes}
-    )
+def vit(image_size=(32, 16), classes=0, name="vit_tiny_patch16_224", **sizes):
+    return timm.create_model(name, img_size=image_size, num_classes=classes, **{**SIZES, **sizes})
 
 
 @pytest.fixture
@@ -57,17 +56,6 @@ def test_positions_are_resampled_bilinearly_for_guidance_published(tmp_path, ori
     grid = original["pos_embed"][:, 1:].view(1, 4, 4, 32).permute(0, 3, 1, 2)
     expected = torch.nn.functional.interpolate(grid, (4, 2), mode="bilinear", align_corners=False)
     assert torch.allclose(network.pos_embed[:, 1:], expected.flatten(2).transpose(1, 2))
-
-
-@pytest.mark.parametrize("wrap", [lambda s: {"model": s}, lambda s: {"state_dict": s, "epoch": 3}])
-def test_wrapped_state_dicts_are_unwrapped(tmp_path, original, wrap):
-    torch.save(wrap(original), tmp_path / "wrapped.pth")
-    assert load_vit(vit(), tmp_path / "wrapped.pth").missing == []
-
-
-def test_names_with_the_prefix_of_data_parallel_are_understood(tmp_path, original):
-    torch.save({f"module.{name}": value for name, value in original.items()}, tmp_path / "parallel.pth")
-    assert load_vit(vit(), tmp_path / "parallel.pth").missing == []
 
 
 def test_what_is_not_loaded_is_listed(tmp_path, original):
