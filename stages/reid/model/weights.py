@@ -14,6 +14,7 @@ from safetensors.torch import save_file
 from cache.errors import KeyReIDError
 from stages.reid.model.config import ModelConfig
 from stages.reid.model.keyreid import KeyReID
+from stages.reid.model.weights_file import finite
 
 FORMAT = 1
 SHOWN = 20  # differences named in an error; the rest is counted
@@ -69,7 +70,11 @@ def load_model(path: Path, config: ModelConfig | None = None) -> tuple[KeyReID, 
         model = KeyReID(found, *sizes)  # some backbones compute buffers that no file holds
     with safe_open(path, framework="pt") as file:
         # Owned copies: tensors of an open file are views of it.
-        model.load_state_dict({name: file.get_tensor(name).clone() for name in stored}, assign=True)
+        tensors = {name: file.get_tensor(name).clone() for name in stored}
+    broken = sorted(name for name, value in tensors.items() if not finite(value))
+    if broken:
+        raise KeyReIDError(f"checkpoint {path}: values that are not finite in {listed(broken)}; train again")
+    model.load_state_dict(tensors, assign=True)
     return model.eval(), extra
 
 
@@ -136,7 +141,12 @@ def _read_description(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
     try:
         data = json.loads(path.read_text(encoding="utf-8"))
         described = {key: data[key] for key in ("config", "num_persons", "num_cameras")}
-    except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError) as error:
+        for key in ("num_persons", "num_cameras"):
+            if type(described[key]) is not int:
+                raise TypeError(f"{key} is {described[key]!r}, expected a whole number")
+        if not isinstance(data.get("extra", {}), dict):
+            raise TypeError(f"extra is {data['extra']!r}, expected an object")
+    except (OSError, json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError) as error:
         raise KeyReIDError(f"checkpoint {path}: not the description of a checkpoint ({error})") from error
     if data.get("format") != FORMAT:
         raise KeyReIDError(f"checkpoint {path}: format {data.get('format')!r}, this program reads {FORMAT}")
@@ -150,8 +160,11 @@ def _read_header(path: Path) -> tuple[dict[str, tuple], dict[str, Any]]:
         with safe_open(path, framework="pt") as file:
             slices = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118  not a dict
             stored = {name: (part.get_dtype(), tuple(part.get_shape())) for name, part in slices.items()}
-            return stored, json.loads((file.metadata() or {}).get("keyreid", "{}"))
-    except (SafetensorError, json.JSONDecodeError) as error:
+            header = json.loads((file.metadata() or {}).get("keyreid", "{}"))
+            if not isinstance(header, dict):
+                raise TypeError(f"its header is {header!r}, expected an object")
+            return stored, header
+    except (SafetensorError, OSError, json.JSONDecodeError, UnicodeDecodeError, TypeError) as error:
         raise KeyReIDError(f"checkpoint {path}: not a safetensors file, or cut short ({error})") from error
 
 

@@ -128,6 +128,44 @@ def test_an_unknown_config_key_is_named(saved):
         load_model(path)
 
 
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"num_persons": "x"}, "num_persons is 'x'"),
+        ({"num_persons": 5.0}, "num_persons is 5.0"),
+        ({"num_cameras": True}, "num_cameras is True"),
+        ({"config": None}, "config"),
+        ({"config": [1]}, "config"),
+        ({"extra": [1]}, "extra is"),
+    ],
+)
+@pytest.mark.parametrize("header", [True, False])
+def test_a_description_of_wrong_types_is_named(saved, change, words, header):
+    _, path = saved
+    if not header:
+        save_file(load_file(path), path)
+    description = json.loads(path.with_suffix(".json").read_text())
+    path.with_suffix(".json").write_text(json.dumps({**description, **change}))
+    with pytest.raises(KeyReIDError, match=words):
+        load_model(path)
+
+
+@pytest.mark.parametrize("header", ["[1]", "5", "null"])
+def test_a_header_that_is_no_object_is_named(saved, header):
+    _, path = saved
+    save_file(load_file(path), path, metadata={"keyreid": header})
+    with pytest.raises(KeyReIDError, match=r"model\.safetensors: .*its header is"):
+        load_model(path)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_weights_that_are_not_finite_are_named(saved, value):
+    _, path = saved
+    rewrite(path, lambda tensors: tensors["global_neck.weight"][3].fill_(value))
+    with pytest.raises(KeyReIDError, match=r"not finite in global_neck\.weight"):
+        load_model(path)
+
+
 def test_a_later_format_is_refused(saved):
     _, path = saved
     description = json.loads(path.with_suffix(".json").read_text())
