@@ -1,15 +1,24 @@
 """A recipe is read strictly, and every mistake is named."""
 
+import math
 from pathlib import Path
+from typing import get_args
 
 import pytest
 import yaml
 from click.testing import CliRunner
+from pydantic import ValidationError
 
 from cache.errors import KeyReIDError
 from pipeline.cli import COMMANDS, keyreid
 from pipeline.config import CONFIGS, load_recipe
+from stages.config import StrictModel
+from stages.datasets.walkers.config import WalkersConfig
+from stages.pose.config import EstimatorSpec
+from stages.pose.fit import FitConfig
+from stages.pose.importing import ImportConfig
 from stages.reid.resume import flat
+from stages.tracks import CutConfig
 
 RECIPES = sorted(path for path in CONFIGS.glob("*.yaml") if path.stem != "ablation")
 
@@ -57,6 +66,8 @@ def test_an_override_reaches_its_field():
         ("dataset.name.x=1", ["dataset.name", "not a section"]),
         ("model.tcss=sideways", ["model.tcss = 'sideways'", "'time'"]),
         ("train.epochs=[", ["not valid YAML"]),
+        ("train.optim.clip_norm=.inf", ["train.optim.clip_norm = inf", "finite number"]),
+        ("train.augment.erase_aspect=[0.3, nan]", ["train.augment.erase_aspect", "finite number"]),
     ],
 )
 def test_a_wrong_override_is_named_with_what_is_allowed(override, words):
@@ -65,6 +76,26 @@ def test_a_wrong_override_is_named_with_what_is_allowed(override, words):
     message = str(caught.value)
     assert all(word in message for word in words), message
     assert "\n" not in message
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, "-inf"])
+def test_every_number_of_every_config_has_to_be_finite(value):
+    sections = StrictModel.__subclasses__()
+    assert {CutConfig, ImportConfig, FitConfig, WalkersConfig, EstimatorSpec} < set(sections)
+    for section in sections:
+        fields = section.model_fields.items()
+        names = {name for name, f in fields if float in (f.annotation, *get_args(f.annotation))}
+        with pytest.raises(ValidationError) as caught:
+            section.model_validate(dict.fromkeys(names, value) | {"unknown": 0})
+        refused = {e["loc"][0] for e in caught.value.errors() if e["type"] in ("finite_number", "tuple_type")}
+        assert refused == names, section
+
+
+def test_a_number_that_is_none_is_refused_by_its_option(tmp_path):
+    words = ["import-mot", "--video", "v.avi", "--tracks", "t.txt", "--camera", "a", str(tmp_path / "out")]
+    for option in ("--min-confidence", "--pad-width", "--pad-height"):
+        result = CliRunner().invoke(keyreid, [*words, option, "nan"])
+        assert str(result.exception).startswith(f"{option} nan: Input should be a finite number")
 
 
 def test_a_mistake_in_a_file_names_the_file(tmp_path: Path):
