@@ -43,7 +43,9 @@ def make_segments(boxes: Boxes, width: int, height: int, config: CutConfig) -> S
     left_out = dict(boxes.left_out)
     bare = clip_boxes(boxes.box, width, height, 0, 0)
     sides = bare[:, 2:] - bare[:, :2]
-    outside = (sides <= 0).any(1)
+    # Boxes narrower than a pixel may be rounded to nothing; that alone is not outside.
+    low, high = boxes.box[:, :2], np.maximum(boxes.box[:, 2:], boxes.box[:, :2] + 1)
+    outside = ((high <= 0) | (low >= (width, height))).any(1)
     small = ~outside & (sides < (config.min_width, config.min_height)).any(1)
     for reason, rows in (
         ("outside the frame", outside),

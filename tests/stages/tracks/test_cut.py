@@ -92,6 +92,15 @@ def test_boxes_are_padded_then_clipped_and_small_ones_left_out(tmp_path, video):
     assert list(left_out.values()) == [4, 4]
 
 
+def test_a_box_narrower_than_a_pixel_is_too_small_and_not_outside(tmp_path, video):
+    rows = [(n, 1, 10, 20, 30, 40) for n in range(1, 5)]
+    rows += [(1, t, left, 20, 0.2, 40) for t, left in ((2, 0), (3, 50), (4, WIDTH - 1))]
+    rows += [(1, 5, WIDTH, 20, 0.2, 40), (1, 6, -9, 20, 9, 40)]
+    out = run(config(), tracks(tmp_path, rows), video, tmp_path / "out")
+    left_out = json.loads((out / ABOUT).read_text())["left_out"]
+    assert left_out == {"outside the frame": 2, "smaller than 4x4 inside the frame": 3}
+
+
 def test_gaps_split_a_track_and_short_pieces_are_left_out(tmp_path, video):
     numbers = [*range(1, 7), *range(9, 12), *range(20, 23), *range(40, 50)]
     file = tracks(tmp_path, [(n, 1, 10, 20, 30, 40) for n in numbers])
