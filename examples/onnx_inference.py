@@ -23,8 +23,11 @@ class Network:
     def __init__(self, path: str, threads: int = 0):
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads  # 0: all cores
-        self.session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
-        self.about = json.loads(self.session.get_modelmeta().custom_metadata_map["keyreid"])
+        try:
+            self.session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+            self.about = json.loads(self.session.get_modelmeta().custom_metadata_map["keyreid"])
+        except Exception as error:  # onnxruntime's have no base of their own
+            raise SystemExit(f"{path}: not a file of keyreid export ({type(error).__name__})") from error
         self.inputs = [value.name for value in self.session.get_inputs()]
 
     def __call__(self, **inputs: np.ndarray) -> np.ndarray:
@@ -34,8 +37,9 @@ class Network:
 def read_pictures(path: str, size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
     """The whole picture, BGR [h, w, 3], for the pose network, and RGB [H, W, 3] of `size` for KeyRe-ID."""
     try:
-        whole = cv2.imread(path, cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
-    except cv2.error:  # a header that declares more pixels than OpenCV takes
+        data = np.fromfile(path, np.uint8)
+        whole = cv2.imdecode(data, cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
+    except (OSError, cv2.error):  # OpenCV's: an empty file, or a header that declares more than it takes
         whole = None
     if whole is None:
         raise SystemExit(f"{path}: missing or no picture")
@@ -49,7 +53,7 @@ def read_pictures(path: str, size: tuple[int, int]) -> tuple[np.ndarray, np.ndar
         exact = whole.shape[0] % factor == 0 and whole.shape[1] % factor == 0
         enough = whole.shape[0] // factor >= height and whole.shape[1] // factor >= width
         if path.lower().endswith((".jpg", ".jpeg")) and exact and enough:
-            small = cv2.imread(path, flag)
+            small = cv2.imdecode(data, flag | cv2.IMREAD_IGNORE_ORIENTATION)
             break
     if small.shape[:2] != (height, width):
         shrinks = small.shape[0] >= height and small.shape[1] >= width
@@ -143,11 +147,22 @@ def main() -> None:
     parser.add_argument("-o", "--output", type=Path, help="write the embedding to this .npy file")
     parser.add_argument("--threads", type=int, default=0, help="0: all cores")
     given = parser.parse_args()
+    if given.output and not given.output.parent.is_dir():
+        raise SystemExit(f"{given.output}: no such folder; make it first")
     network, pose = Network(given.network, given.threads), Network(given.pose, given.threads)
+    for path, model, needs, option in (
+        (given.network, network, "clip_length", "-o"),
+        (given.pose, pose, "input_size", "--pose"),
+    ):
+        if needs not in model.about:
+            raise SystemExit(f"{path}: expected the file of keyreid export {option}; the network comes first")
     feature = embed(network, pose, given.frames)
     print(f"{len(given.frames)} frames -> {len(feature)} numbers, length {np.linalg.norm(feature):.4f}")
     if given.output:
-        np.save(given.output, feature)
+        try:
+            np.save(given.output, feature)
+        except OSError as error:
+            raise SystemExit(f"{given.output}: cannot be written ({error.strerror})") from error
 
 
 if __name__ == "__main__":

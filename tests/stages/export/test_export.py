@@ -232,6 +232,24 @@ def test_the_example_with_the_shipped_pose_network_on_walkers(exported, walkers_
     assert np.median(away) < 8  # pixels of a frame of 256x128
 
 
+def test_mistakes_of_the_examples_user_are_one_line(exported, tmp_path):
+    files = [exported / "model.onnx", exported / "pose.onnx"]
+    (tmp_path / "text.onnx").write_text("no network")
+    for words, message in (
+        ((*reversed(files), "x.jpg"), f"{files[1]}: expected the file of keyreid export -o"),
+        ((files[0], files[0], "x.jpg"), f"{files[0]}: expected the file of keyreid export --pose"),
+        ((tmp_path / "text.onnx", files[1], "x.jpg"), f"{tmp_path}/text.onnx: not a file of keyreid export"),
+        ((tmp_path / "none.onnx", files[1], "x.jpg"), f"{tmp_path}/none.onnx: not a file of keyreid export"),
+        ((*files, "x.jpg", "-o", tmp_path / "new/q.npy"), f"{tmp_path}/new/q.npy: no such folder"),
+        ((*files, "x.jpg"), "x.jpg: missing or no picture"),
+    ):
+        done = subprocess.run(
+            [sys.executable, EXAMPLE, *words], capture_output=True, text=True, cwd=tmp_path, check=False
+        )
+        (line,) = done.stderr.splitlines()
+        assert done.returncode == 1 and line.startswith(message)
+
+
 def test_mistakes_are_named_and_leave_nothing(exported, tmp_path):
     run = exported / "run"
     for words, message in (
