@@ -37,16 +37,16 @@ def build_vit(config: ModelConfig) -> tuple[nn.Module, vit_weights.LoadReport | 
             drop_path_rate=config.drop_path,
             **config.backbone_args,
         )
-    except (TypeError, ValueError, AssertionError, RuntimeError, OSError) as error:
+    except Exception as error:  # timm checks few of its arguments
         reason = (str(error).strip().splitlines() or [f"timm gives no reason but {type(error).__name__}"])[0]
         arguments = f" with {config.backbone_args}" if config.backbone_args else ""
         way_out = "; pretrained needs the network: set it to false, or vit_path to a file"
         raise KeyReIDError(
             f"backbone {name!r}{arguments}: {reason}{way_out if isinstance(error, OSError) else ''}"
         ) from error
-    check_vit(vit, config)
+    check_vit(vit_families.without_unkeyed_draws(vit), config)
     report = vit_weights.load_vit(vit, config.vit_path, config.guidance) if config.vit_path else None
-    return vit_families.without_unkeyed_draws(vit), report
+    return vit, report
 
 
 def check_vit(vit: nn.Module, config: ModelConfig) -> None:
@@ -59,6 +59,11 @@ def check_vit(vit: nn.Module, config: ModelConfig) -> None:
         raise KeyReIDError(f"backbone {name!r} of depth {len(vit.blocks)}: expected at least 2 blocks")
     if not isinstance(getattr(vit, "patch_drop", None), nn.Identity | None):
         raise KeyReIDError(f"backbone {name!r}: patch_drop_rate must be 0, heat needs every patch")
+    if any(isinstance(module, nn.Dropout) and module.p > 0 for module in vit.modules()):
+        raise KeyReIDError(
+            f"backbone {name!r}: drop_rate, pos_drop_rate, proj_drop_rate and attn_drop_rate must be 0, they "
+            "would not be drawn by sample; drop_path is"
+        )
     for size, patch in zip(config.image_size, vit.patch_embed.patch_size, strict=True):
         if size % patch:
             raise KeyReIDError(f"image_size {config.image_size}: expected multiples of patch size {patch}")

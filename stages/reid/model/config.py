@@ -1,5 +1,7 @@
 """The typed config of the network. Every ablation switch is here."""
 
+import math
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal
 
@@ -80,22 +82,41 @@ class ModelConfig(StrictModel):
 
     @field_validator("backbone_args")
     @classmethod
-    def _no_doubled_arguments(cls, value: dict[str, Any]) -> dict[str, Any]:
+    def _possible_arguments(cls, value: dict[str, Any]) -> dict[str, Any]:
         for name in OWN_FIELDS.keys() & value.keys():
             raise ValueError(f"backbone_args: {name} is set by {OWN_FIELDS[name]}; remove it here")
+        if value.get("in_chans", 3) != 3:
+            raise ValueError(f"backbone_args: in_chans is {value['in_chans']}, but frames have 3 channels")
+        for name, number in value.items():
+            if isinstance(number, float) and not math.isfinite(number):
+                raise ValueError(f"backbone_args: {name} is {number}, expected a finite number")
         return value
 
     @model_validator(mode="after")
     def _possible(self) -> "ModelConfig":
         if self.global_only and self.local_only:
             raise ValueError("global_only and local_only are both true: no branch is left; set one to false")
-        if self.global_only and self.part_specific:
-            raise ValueError("part_specific is true but global_only drops the local branch; set one to false")
-        if self.guidance == "published" and self.tcss_shift != 5:
-            raise ValueError(f"tcss_shift is {self.tcss_shift}, but guidance published shifts by 5: leave it")
         if self.guidance == "published" and self.tcss == "time":
             raise ValueError("tcss time does not go with guidance published; use tcss sequence or off")
+        for name, reason in self._unread():
+            value = getattr(self, name)
+            if value != type(self).model_fields[name].default:
+                raise ValueError(f"{name} is {value!r}, but {reason}: leave out one of the two")
         return self
+
+    def _unread(self) -> Iterator[tuple[str, str]]:
+        """Fields that the values of others leave without effect, and why."""
+        if self.global_only:
+            for name in ("part_specific", "tcss", "tcss_shift", "kps", "published_maps"):
+                yield name, "global_only drops the local branch"
+        if self.guidance == "published":
+            yield "tcss_shift", "guidance published shifts by 5"
+        if self.tcss_mode != "sequence":
+            yield "tcss_shift", f"tcss {self.tcss_mode} does not shift the sequence"
+        if self.guidance == "prior":
+            yield "published_maps", "guidance prior takes the heat of the cache"
+        if not self.kps:
+            yield "published_maps", "kps is false: no map is used"
 
     @property
     def tcss_mode(self) -> str:

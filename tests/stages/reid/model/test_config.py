@@ -23,6 +23,17 @@ from tests.stages.reid.model.tiny import SIZES, tiny_clips, tiny_config, tiny_mo
         ({"guidance": "soft"}, "guidance"),
         ({"backbone_args": {"img_size": 64}}, "image_size"),
         ({"colour": "red"}, "colour"),
+        ({"published_maps": "empty"}, "published_maps .* guidance prior"),
+        ({"guidance": "published", "kps": False, "published_maps": "empty"}, "published_maps .* kps"),
+        ({"tcss_shift": 3}, "tcss_shift is 3, but tcss time"),
+        ({"tcss": "off", "tcss_shift": 3}, "tcss_shift is 3, but tcss off"),
+        ({"global_only": True, "tcss": "sequence"}, "tcss is 'sequence', but global_only"),
+        ({"global_only": True, "kps": False}, "kps is False, but global_only"),
+        ({"global_only": True, "guidance": "published", "published_maps": "empty"}, "published_maps"),
+        ({"camera_scale": float("nan")}, "camera_scale"),
+        ({"camera_scale": float("inf")}, "camera_scale"),
+        ({"backbone_args": {"init_values": float("nan")}}, "init_values is nan"),
+        ({"backbone_args": {"in_chans": 4}}, "in_chans is 4, but frames have 3 channels"),
     ],
 )
 def test_an_impossible_config_is_refused(fields, words):
@@ -41,6 +52,13 @@ def test_an_impossible_config_is_refused(fields, words):
         ({"backbone_args": {**SIZES, "depth": 1}}, "at least 2 blocks"),
         ({"backbone_args": {**SIZES, "class_token": False, "global_pool": "avg"}}, "class token"),
         ({"backbone_args": {**SIZES, "patch_drop_rate": 0.5}}, "patch_drop_rate"),
+        ({"backbone_args": {**SIZES, "attn_drop_rate": 0.2}}, "attn_drop_rate"),
+        ({"backbone_args": {**SIZES, "proj_drop_rate": 0.2}}, "proj_drop_rate"),
+        ({"backbone_args": {**SIZES, "pos_drop_rate": 0.2}}, "pos_drop_rate"),
+        ({"backbone_args": {**SIZES, "drop_rate": 0.2}}, "drop_rate"),
+        ({"backbone_args": {**SIZES, "embed_dim": 0}}, "embed_dim"),
+        ({"backbone_args": {**SIZES, "num_heads": 0}}, "num_heads"),
+        ({"backbone_args": {**SIZES, "patch_size": 0}}, "patch_size"),
         ({"backbone_args": {**SIZES, "reg_tokens": 2}, "guidance": "published"}, "register"),
         ({"guidance": "published", "image_size": (40, 24)}, "5x3 patches .* even number"),
         ({"guidance": "published", "image_size": (16, 16)}, "2x2 patches .* at least 5"),
@@ -62,6 +80,24 @@ def test_an_odd_number_of_patches_is_no_fault_where_none_are_dealt(fields):
 def test_impossible_numbers_of_persons_and_cameras_are_refused(persons, cameras):
     with pytest.raises(KeyReIDError, match="persons"):
         KeyReID(tiny_config(), persons, cameras)
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {},
+        {"global_only": True},
+        {"local_only": True},
+        {"guidance": "published"},
+        {"guidance": "published", "published_maps": "empty"},
+        {"guidance": "published", "global_only": True},
+        {"tcss": "sequence", "tcss_shift": 3},
+        {"tcss": "off"},
+    ],
+)
+def test_a_saved_config_with_all_its_fields_is_accepted_again(fields):
+    config = ModelConfig(**fields)
+    assert ModelConfig.model_validate_json(config.model_dump_json()) == config
 
 
 def test_tcss_off_survives_yaml():
