@@ -90,7 +90,7 @@ class KeyReID(nn.Module):
         Raises KeyReIDError for shapes that do not belong to the config and for a camera out of range
         (of clips on a GPU in training: see `check_cameras`).
         """
-        self.check_shapes(images, part_maps)
+        self.check_shapes(images, part_maps, cameras)
         waits = self.training and images.is_cuda  # to read a number there is to wait for all work in hand
         if not (cameras is None or waits or torch.compiler.is_compiling()):
             self.check_cameras(cameras)
@@ -146,8 +146,11 @@ class KeyReID(nn.Module):
             tokens = torch.cat([tokens[:, :1], tokens[:, self.backbone.prefix :]], dim=1)
         return tokens.unflatten(0, (-1, frames))
 
-    def check_shapes(self, images: Tensor, part_maps: Tensor) -> None:
-        """Raise KeyReIDError where clip length, frame size or number of parts is not the config's."""
+    def check_shapes(self, images: Tensor, part_maps: Tensor, cameras: Tensor | None = None) -> None:
+        """Raise KeyReIDError where clip length, frame size or number of parts is not the config's.
+
+        And where there is not one camera, a whole number, for each clip.
+        """
         expected = (self.config.clip_length, 3, *self.config.image_size)
         if images.dim() != 5 or tuple(images.shape[1:]) != expected:
             raise KeyReIDError(f"images {list(images.shape)}: expected [B, {', '.join(map(str, expected))}]")
@@ -156,6 +159,11 @@ class KeyReID(nn.Module):
             raise KeyReIDError(
                 f"part maps {list(part_maps.shape)}: expected [{', '.join(map(str, leading))}, h, w] "
                 f"(clips, frames, parts: {', '.join(self.config.part_names)})"
+            )
+        if cameras is not None and (cameras.shape != images.shape[:1] or cameras.is_floating_point()):
+            kind = str(cameras.dtype).removeprefix("torch.")
+            raise KeyReIDError(
+                f"cameras {kind} {list(cameras.shape)}: expected int64 [{len(images)}], one a clip"
             )
 
     def check_cameras(self, cameras: Tensor) -> None:

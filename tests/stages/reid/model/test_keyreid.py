@@ -139,6 +139,10 @@ def test_part_maps_of_any_multiple_of_the_grid_are_pooled():
         (lambda x, m, c: (x, m[:2], c), "part maps"),
         (lambda x, m, c: (x, m[..., :3, :], c), "multiple of the patch grid 4x2"),
         (lambda x, m, c: (x, m, c + CAMERAS), "camera"),
+        (lambda x, m, c: (x, m, c[:2]), r"cameras int64 \[2\]: expected int64 \[3\]"),
+        (lambda x, m, c: (x, m, c[:1]), r"cameras int64 \[1\]: expected int64 \[3\]"),
+        (lambda x, m, c: (x, m, torch.tensor(1)), r"cameras int64 \[\]"),
+        (lambda x, m, c: (x, m, c.float()), r"cameras float32 \[3\]"),
     ],
 )
 def test_inputs_that_do_not_belong_to_the_config_are_named(change, words):
