@@ -76,10 +76,6 @@ def mirrored(joint: str) -> str:
     return joint
 
 
-# FLIP_JOINTS[j] is the row of joint j's partner: flipping a frame takes joints[:, FLIP_JOINTS].
-FLIP_JOINTS = np.array([JOINTS.index(mirrored(joint)) for joint in JOINTS])
-
-
 def grouping(parts: Grouping) -> dict[str, tuple[str, ...]]:
     """Part names with their joints: a built-in grouping by number (3, 4, 6) or one's own mapping.
 
@@ -105,23 +101,3 @@ def grouping(parts: Grouping) -> dict[str, tuple[str, ...]]:
 def part_joints(parts: Grouping) -> list[np.ndarray]:
     """Per part, the rows of its joints in the order of JOINTS (int64)."""
     return [np.array([JOINTS.index(joint) for joint in joints]) for joints in grouping(parts).values()]
-
-
-def flip_parts(parts: Grouping) -> np.ndarray:
-    """Permutation of parts that goes with flipping a frame: part_maps[:, flip_parts(parts)].
-
-    Raises KeyReIDError when the mirrored joints of some part are no part. Flipping joints before
-    they are grouped (FLIP_JOINTS) works for any grouping.
-    """
-    groups = {name: frozenset(joints) for name, joints in grouping(parts).items()}
-    members = list(groups.values())
-    order = []
-    for name, joints in groups.items():
-        partner = frozenset(mirrored(joint) for joint in joints)
-        if partner not in members:
-            raise KeyReIDError(
-                f"parts: the mirror image of part {name!r} ({', '.join(sorted(partner))}) is no part; "
-                "add that part, or flip joints instead of parts"
-            )
-        order.append(members.index(partner))
-    return np.array(order)

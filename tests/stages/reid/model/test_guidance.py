@@ -4,8 +4,11 @@ import pytest
 import torch
 
 from stages.reid.model.part_weights import pool_to_grid
-from stages.reid.model.parts import PARTS, flip_parts
+from stages.reid.model.parts import PARTS
+from stages.reid.part_maps import PartGroups
 from tests.stages.reid.model.tiny import relative, tiny_model
+
+SWAPPED = PartGroups.of(6).flip
 
 
 @pytest.fixture
@@ -87,7 +90,7 @@ def test_flipping_frames_and_maps_swaps_left_and_right_part_inputs():
     # Heat in steps of 1/256, so that means are exact in whatever order they are summed.
     maps = torch.randint(257, (2, 4, 6, 16, 8), generator=torch.Generator().manual_seed(6)) / 256
     grid = (4, 2)
-    flipped = maps.flip(-1)[:, :, flip_parts(6)]
+    flipped = maps.flip(-1)[:, :, SWAPPED]
     mirror = torch.arange(8).view(grid).flip(-1).flatten()  # patch p lies where mirror[p] lay
     before, after = pool_to_grid(maps, grid), pool_to_grid(flipped, grid)
     for side, other in (("left arm", "right arm"), ("left leg", "right leg"), ("head", "head")):
@@ -99,10 +102,10 @@ def test_flipping_frames_and_maps_swaps_left_and_right_part_inputs():
 def test_part_features_of_a_mirrored_clip_are_those_of_the_other_side(tokens, heat):
     mirror = torch.arange(8).view(4, 2).flip(-1).flatten()
     mirrored = torch.cat([tokens[:, :, :1], tokens[:, :, 1:][:, :, mirror]], dim=2)
-    swapped = heat[..., mirror][:, :, flip_parts(6)]
+    swapped = heat[..., mirror][:, :, SWAPPED]
     before, _ = read("prior", tokens, heat)
     after, _ = read("prior", mirrored, swapped)
-    assert relative(after, before[:, flip_parts(6)]) < 1e-5
+    assert relative(after, before[:, SWAPPED]) < 1e-5
 
 
 def test_part_specific_blocks_differ_by_part(tokens):

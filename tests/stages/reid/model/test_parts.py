@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from cache.errors import KeyReIDError
-from stages.reid.model.parts import FLIP_JOINTS, JOINTS, PARTS, flip_parts, grouping, part_joints
+from stages.reid.model.parts import JOINTS, PARTS, grouping, mirrored, part_joints
+from stages.reid.part_maps import PartGroups
 
 
 @pytest.mark.parametrize("number", [3, 4, 6])
@@ -25,18 +26,19 @@ def test_six_parts_are_the_released_ones():
 
 @pytest.mark.parametrize("number", [3, 4, 6])
 def test_flipping_twice_changes_nothing(number):
-    assert np.array_equal(FLIP_JOINTS[FLIP_JOINTS], np.arange(17))
-    assert np.array_equal(flip_parts(number)[flip_parts(number)], np.arange(number))
+    assert [mirrored(mirrored(joint)) for joint in JOINTS] == list(JOINTS)
+    flip = PartGroups.of(number).flip
+    assert np.array_equal(flip[flip], np.arange(number))
 
 
 def test_flip_swaps_left_and_right_parts():
-    assert flip_parts(6).tolist() == [0, 1, 3, 2, 5, 4]
+    assert PartGroups.of(6).flip.tolist() == [0, 1, 3, 2, 5, 4]
 
 
 def test_own_grouping_is_taken_as_given():
     own = {"face": ["nose"], "feet": ["left_ankle", "right_ankle"]}
     assert [joints.tolist() for joints in part_joints(own)] == [[0], [15, 16]]
-    assert flip_parts(own).tolist() == [0, 1]
+    assert PartGroups.of(own).flip.tolist() == [0, 1]
 
 
 @pytest.mark.parametrize(
@@ -51,11 +53,6 @@ def test_own_grouping_is_taken_as_given():
 def test_an_impossible_grouping_is_named(parts, words):
     with pytest.raises(KeyReIDError, match=words):
         grouping(parts)
-
-
-def test_a_part_without_its_mirror_image_cannot_be_flipped():
-    with pytest.raises(KeyReIDError, match="left hand"):
-        flip_parts({"left hand": ["left_wrist"]})
 
 
 def test_parts_and_config_need_no_torch():

@@ -8,8 +8,10 @@ from hypothesis import strategies as st
 
 from stages.reid.data import augment
 from stages.reid.data.keyed import sample_keys, uniform
-from stages.reid.part_maps import PartGroups
+from stages.reid.model.parts import PARTS
+from stages.reid.part_maps import PartGroups, joints_to_parts
 from stages.reid.train_config import AugmentConfig
+from tests.stages.reid.model.tiny import tiny_model
 
 SIZE, GRID = (128, 64), (64, 32)
 MEAN = STD = (0.5, 0.5, 0.5)
@@ -34,6 +36,31 @@ def images_of(frames, change):
     """uint8 [N, H, W, 3] -> normalised float32 [N, 3, H, W]."""
     planes = augment.move_frames(np.ascontiguousarray(frames.transpose(0, 3, 1, 2)), change)
     return augment.normalise(torch.from_numpy(planes), change.erased, MEAN, STD, FILL).numpy()
+
+
+SIDES = {"head": "head", "torso": "torso", "left arm": "right arm", "left leg": "right leg"}
+
+
+@pytest.mark.parametrize("pool", [(1, 1), (16, 16)], ids=["cells of the cache", "patches"])
+def test_a_flip_mirrors_frames_and_swaps_left_and_right_part_inputs_exactly(pool):
+    random = np.random.default_rng(0)
+    frames = random.integers(256, size=(4, 3, *SIZE), dtype=np.uint8)
+    maps = joints_to_parts(random.integers(256, size=(4, 17, *GRID), dtype=np.uint8), GROUPS.joints)
+    plain, flipped = draws(count=4), draws(flip=True, count=4)
+    assert np.array_equal(augment.move_frames(frames, flipped), augment.move_frames(frames, plain)[..., ::-1])
+    before, after = (
+        augment.move_maps(maps, change, SIZE, GROUPS.flip, GRID, pool)[0] for change in (plain, flipped)
+    )
+    if pool != (1, 1):  # as the network takes them
+        model = tiny_model()
+        before, after = (
+            model.heat(torch.from_numpy(heat)[None])[0].unflatten(-1, model.grid).numpy()
+            for heat in (before, after)
+        )
+    for one, other in SIDES.items():
+        left, right = list(PARTS[6]).index(one), list(PARTS[6]).index(other)
+        assert np.array_equal(after[:, left], before[:, right, :, ::-1])
+        assert np.array_equal(after[:, right], before[:, left, :, ::-1])
 
 
 @settings(max_examples=60, deadline=None)
