@@ -5,14 +5,18 @@ such as OPQ64_256,IVF1024,PQ64. Johnson et al., "Billion-scale similarity search
 Malkov and Yashunin, "Efficient and robust approximate nearest neighbor search using HNSW", 2018.
 """
 
+import contextlib
 import hashlib
 import math
+import os
+import secrets
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 
 from cache.errors import KeyReIDError
-from cache.files import explain
+from cache.files import TEMPORARY, explain, make_folder
 
 KINDS = ("flat", "ivf", "hnsw")
 _TRAINING = 64  # training vectors per centroid; FAISS asks for 39 or more
@@ -32,6 +36,19 @@ def import_faiss():
             "exactly with --index exact"
         ) from None
     return faiss
+
+
+@contextlib.contextmanager
+def quiet() -> Iterator[None]:
+    """Without what FAISS says on standard error, from C++: that few rows are left for each centroid."""
+    kept, null = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(null, 2)
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(null)
 
 
 def factory(kind: str, count: int) -> str:
@@ -90,7 +107,8 @@ def build_index(features: np.ndarray, kind: str = "flat", seed: int = 0):
                 first = faiss.downcast_VectorTransform(index.chain.at(0))
                 if isinstance(first, faiss.PCAMatrix):
                     first.train(sample[: pca_rows(width)])
-            index.train(sample)
+            with quiet():
+                index.train(sample)
         index.add(features)
     except RuntimeError as error:
         reason = str(error).splitlines()[0][-200:]
@@ -151,6 +169,7 @@ def kept_index(features: np.ndarray, kind: str, folder: Path | None):
     """The index from `folder`, or built and, where a folder is given, kept there for the next search.
 
     A kept index is named by the SHA-256 of the features, so it is never used for others.
+    Raises KeyReIDError where the index cannot be built or kept.
     """
     if folder is None:
         return build_index(features, kind)
@@ -159,18 +178,18 @@ def kept_index(features: np.ndarray, kind: str, folder: Path | None):
     digest.update(f"{features.shape} {factory(kind, len(features))} {faiss.__version__}".encode())
     path = folder / f"{digest.hexdigest()[:32]}.faiss"
     if path.is_file():
-        try:
+        with contextlib.suppress(RuntimeError):  # damaged: build it again
             return faiss.read_index(str(path))
-        except RuntimeError:  # damaged: build it again
-            path.unlink(missing_ok=True)
+    make_folder(folder)  # found out before the index is built
     index = build_index(features, kind)
-    aside = path.with_suffix(".tmp")
+    aside = path.with_name(f"{path.name}.{secrets.token_hex(4)}{TEMPORARY}")
     try:
-        folder.mkdir(parents=True, exist_ok=True)
         faiss.write_index(index, str(aside))
         aside.replace(path)
     except (OSError, RuntimeError) as error:
-        aside.unlink(missing_ok=True)
         failure = error if isinstance(error, OSError) else OSError(str(error).splitlines()[0])
         raise KeyReIDError(explain(failure, path, features.nbytes)) from error
+    finally:
+        with contextlib.suppress(OSError):
+            aside.unlink()
     return index

@@ -5,6 +5,7 @@ import pytest
 
 from benchmarks.made.gallery import BLOCK, QUERIES, Made
 from stages.reid import index
+from tests.stages.reid.own import made_gallery
 
 faiss = pytest.importorskip("faiss", reason="FAISS is not installed: pip install -r requirements/search.txt")
 
@@ -38,6 +39,20 @@ def test_an_index_that_does_not_fit_is_left_out_with_what_it_needs(monkeypatch, 
         "flat left out: its codes take 0.00023 GB, building it 0.000346"
     )
     assert lines["SQfp16"][1] == "192"
+
+
+def test_size_finds_the_map_of_every_compression(monkeypatch, capsys, tmp_path):
+    files = [made_gallery(200, 400, seed=s).save(tmp_path / f"{s}.h5") for s in (0, 1)]
+    lines = run(monkeypatch, capsys, "--size", *map(str, files))
+    assert lines["Flat"][1:3] == ["1600", "1.0x"] and lines["SQfp16"][1:3] == ["800", "2.0x"]
+    assert abs(float(lines["SQfp16"][3]) - float(lines["Flat"][3])) < 0.1
+    quantised = {name: int(lines[name][1]) for name in lines if "PQ" in name}
+    assert quantised == {"PQ400x4np": 200, "PQ100x4np": 50, "PQ50x4np": 25} | {
+        f"PCA128,PQ{m}x4np": m // 2 for m in (64, 32, 16)
+    }
+    for name in quantised:
+        change = float(lines[name][3]) - float(lines["Flat"][3])
+        assert change == pytest.approx(float(lines[name][4]), abs=0.011)
 
 
 def test_blocks_of_a_gallery_are_the_same_each_time_and_four_rows_are_a_person():
