@@ -44,8 +44,8 @@ def reduction(stored: tuple[int, int], wanted: tuple[int, int]) -> int:
 def read_whole(path: Path) -> np.ndarray | None:
     """A picture in its own size, uint8 [h, w, 3], BGR; None where it is missing or OpenCV cannot read it."""
     try:
-        return cv2.imread(str(path), FLAGS)
-    except cv2.error:  # a header that declares more pixels than OpenCV takes
+        return cv2.imdecode(np.fromfile(path, np.uint8), FLAGS)
+    except (OSError, cv2.error):  # OpenCV's: an empty file, or a header that declares more than it takes
         return None
 
 
