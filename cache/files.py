@@ -82,6 +82,8 @@ def explain(error: OSError, path: Path, size: int) -> str:
         )
     if error.errno in (errno.EROFS, errno.EACCES, errno.EPERM):
         return f"cannot write to {path}: {os.strerror(error.errno)}; choose a folder that you may write to"
+    if error.errno == errno.EISDIR:
+        return f"cannot write {path}: there is a folder of that name; choose another name"
     if error.errno in (errno.EEXIST, errno.ENOTDIR):
         return f"cannot make the folder {path}: there is a file of that name; choose another folder"
     return f"cannot write {path}: {error.strerror or error}"

@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 from joblib import Parallel, delayed
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from pydantic import Field
 
@@ -22,6 +21,7 @@ from pipeline.recipe_file import load
 from stages.config import StrictModel
 from stages.datasets.tracklet import Dataset
 from stages.datasets.walkers.occlusion import Occlusion
+from stages.figure_file import save_figure
 
 PROTOCOL = "queries-kept"  # rectangular AP with the queries in the gallery
 RESULT = "result.json"
@@ -223,4 +223,4 @@ def plot(table: Mapping[str, Mapping[str, tuple[float, float]]], path: Path, tit
     axis.legend(title="queries")
     axis.set_title(title, fontsize=10)
     figure.tight_layout()
-    FigureCanvasAgg(figure).print_png(str(path))
+    save_figure(figure, path)

@@ -21,6 +21,7 @@ def command(config: Path | None, data_root: Path, cache: Path, out: Path, worker
     import json
 
     from cache import PoseCache
+    from cache.files import write_whole
     from pipeline import ablation
 
     cores = len(os.sched_getaffinity(0))
@@ -29,8 +30,9 @@ def command(config: Path | None, data_root: Path, cache: Path, out: Path, worker
     results = ablation.run(jobs, data_root, cache, workers, threads=max(1, cores // workers))
     table = ablation.summary(results)
     text = ablation.markdown(table)
-    (out / "table.md").write_text(text)
-    (out / "table.json").write_text(json.dumps({"table": table, "results": results}, indent=1))
+    write_whole(out / "table.md", text.encode())
+    content = json.dumps({"table": table, "results": results}, indent=1)
+    write_whole(out / "table.json", content.encode())
     seeds = len({result["seed"] for result in results})
     ablation.plot(table, out / "plot.png", f"Walkers: {len(table)} variants, {seeds} seeds each")
     click.echo(text)

@@ -2,7 +2,6 @@
 
 from pathlib import Path
 
-import cv2
 import numpy as np
 
 from cache import PoseCache
@@ -20,10 +19,12 @@ def draw(cache: PoseCache, root: Path, frame: str, parts: int, output: Path) -> 
     """Write a PNG with a frame of the cache, its joints and its part maps. Raises KeyReIDError."""
     from matplotlib.figure import Figure
 
+    from stages.figure_file import save_figure
+    from stages.reid.data.frames import read_whole
     from stages.reid.model.parts import grouping, part_joints
 
     poses = cache.read([frame])
-    image = cv2.imread(str(root / frame))
+    image = read_whole(root / frame)
     if image is None:
         raise KeyReIDError(f"frame {root / frame} cannot be read; name the data root with --data-root")
     image = image[:, :, ::-1]
@@ -43,10 +44,7 @@ def draw(cache: PoseCache, root: Path, frame: str, parts: int, output: Path) -> 
         axis.imshow(
             part, extent=(-0.5, width - 0.5, height - 0.5, -0.5), cmap="inferno", alpha=0.65, vmin=0, vmax=1
         )
-    try:
-        figure.savefig(output, dpi=150)
-    except OSError as error:
-        raise KeyReIDError(f"cannot write {output}: {error.strerror or error}") from error
+    save_figure(figure, output, dpi=150)
     return output
 
 

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from cache.errors import KeyReIDError
+from stages.figure_file import save_figure
 from stages.reid.data.frames import read_whole
 
 RIGHT, WRONG, NEUTRAL = "#1a9641", "#d7191c", "#555555"  # also told apart by the mark in the title
@@ -130,4 +130,4 @@ def _save(figure: Figure, path: Path, title: str) -> None:
     height = figure.get_figheight()  # inches: the title keeps its distance however tall the picture is
     figure.suptitle(title, fontsize=10, y=1 - 0.1 / height, va="top")
     figure.tight_layout(rect=(0, 0, 1, 1 - 0.35 / height))
-    FigureCanvasAgg(figure).print_png(str(path))
+    save_figure(figure, path)

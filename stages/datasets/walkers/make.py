@@ -11,6 +11,7 @@ import joblib
 import numpy as np
 
 from cache.errors import KeyReIDError
+from cache.files import explain
 from stages.datasets.tracklet import JUNK
 from stages.datasets.walkers.config import LOOK, WalkersConfig
 from stages.datasets.walkers.film import Occlusion, film_by_number
@@ -96,6 +97,8 @@ def run(
         if root.exists():
             shutil.rmtree(root)
         partial.rename(root)
+    except OSError as error:
+        raise KeyReIDError(explain(error, root, 0)) from error
     finally:
         shutil.rmtree(partial, ignore_errors=True)
     return root

@@ -5,6 +5,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from cache.files import write_whole
 from stages.datasets.walkers.plan import Plan
 
 HEIGHT, WIDTH, HEAD, SIDE, GAP = 256, 128, 22, 46, 2
@@ -37,5 +38,5 @@ def draw_sheet(plan: Plan, root: Path, persons: int = 8) -> Path:
             row[:HEIGHT, left : left + WIDTH] = frame
         rows.append(row)
     path = root / "contact-sheet.png"
-    cv2.imwrite(str(path), np.concatenate(rows))
+    write_whole(path, cv2.imencode(".png", np.concatenate(rows))[1].tobytes())
     return path

@@ -1,0 +1,15 @@
+"""Figures of matplotlib as PNG files."""
+
+import io
+from pathlib import Path
+
+from matplotlib.figure import Figure
+
+from cache.files import write_whole
+
+
+def save_figure(figure: Figure, path: Path, dpi: float | None = None) -> None:
+    """Write a figure as PNG, whole or not at all. dpi: default the figure's. Errors as `write_whole`."""
+    data = io.BytesIO()
+    figure.savefig(data, format="png", dpi=dpi or "figure")
+    write_whole(path, data.getbuffer())
