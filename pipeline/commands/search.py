@@ -1,6 +1,7 @@
 """`keyreid search`: who in the gallery is the person of a query?"""
 
 import json
+import math
 from pathlib import Path
 
 import click
@@ -8,6 +9,7 @@ from rich.console import Console
 from rich.table import Table
 
 from cache.errors import KeyReIDError
+from cache.files import make_folder
 
 PATH = click.Path(path_type=Path)
 DRAWN = 8  # queries in a picture
@@ -15,7 +17,7 @@ DRAWN = 8  # queries in a picture
 
 @click.command()
 @click.option("--gallery", "galleries", type=PATH, multiple=True, required=True, help="Repeat for more.")
-@click.option("--query", required=True, help="Tracklet of the gallery, folder of pictures, or gallery file.")
+@click.option("--query", required=True, help="Tracklet, folder of pictures, or gallery file.")
 @click.option("--top", type=click.IntRange(1), default=10, show_default=True, help="Answers per query.")
 @click.option("--distance", help="euclidean, cosine or visible. Default: as in the run.")
 @click.option("--rerank", is_flag=True, help="k-reciprocal re-ranking.")
@@ -48,14 +50,19 @@ def command(
 ) -> None:
     """Rank the tracklets of a gallery by their distance to a query.
 
-    The query is a tracklet of the gallery (its name, or a part that only one has), a folder of
-    pictures of one person, or a gallery file, each tracklet of which is a query.
+    The query is a tracklet of the gallery (its name, or a part that only one has; FILE:NAME where
+    several galleries have the name), a folder of pictures of one person, or a gallery file, each
+    tracklet of which is a query.
     """
     from pydantic import ValidationError
 
     from stages.reid.eval_config import RerankConfig
     from stages.reid.search import SearchConfig, search
 
+    if picture and not no_picture:
+        if picture.is_dir():
+            raise KeyReIDError(f"--picture {picture}: a folder; expected the name of a PNG file")
+        make_folder(picture.parent)
     joined, query_rows, rows = _load(galleries, query, device)
     try:
         config = SearchConfig(
@@ -99,7 +106,10 @@ def _load(galleries: tuple[Path, ...], query: str, device: str):
         loaded.append((query, _embedded(path, loaded[0][1], device)))
     else:
         joined = join(loaded)
-        return joined, np.array([find_query(joined, query, rows)]), rows
+        files = None
+        if len(loaded) > 1:
+            files = np.repeat([name for name, _ in loaded], [len(gallery) for _, gallery in loaded])
+        return joined, np.array([find_query(joined, query, rows, files)]), rows
     joined = join(loaded)
     _warn_of_poses(loaded)
     return joined, np.arange(count, len(joined)), rows
@@ -143,7 +153,7 @@ def _threshold(text: str | None, calibration: Path | None, gallery, config, size
         number = float(value)
     except ValueError:
         number = -1.0
-    if name not in ("", "fpr") or not number >= 0:
+    if name not in ("", "fpr") or not 0 <= number < math.inf:
         raise KeyReIDError(f"--threshold {text}: expected a distance, such as 0.8, or fpr=0.01")
     if not name:
         return number
@@ -238,5 +248,4 @@ def _draw(path: Path, gallery, found, limit: float | None) -> None:
     title += "query and nearest tracklets, with their distance"
     if limit is not None:
         title += f"; threshold {limit:.4g}"
-    path.parent.mkdir(parents=True, exist_ok=True)
     ranking_picture(path, lists, title)

@@ -118,19 +118,28 @@ def _indexed(gallery: Gallery, query: np.ndarray, rows: np.ndarray, config: Sear
     return Found(query, *made.nearest(gallery, query, config.top, config.other_cameras))
 
 
-def find_query(gallery: Gallery, name: str, rows: np.ndarray) -> int:
-    """The row of a tracklet by its name, or by a part of it that only one has. Raises KeyReIDError."""
+def find_query(gallery: Gallery, name: str, rows: np.ndarray, files: np.ndarray | None = None) -> int:
+    """The row of a tracklet by its name, or by a part of it that only one has. Raises KeyReIDError.
+
+    files: the gallery file of each of `rows`, where there are several; FILE:NAME is then a name in one.
+    A tracklet that is in several files is one.
+    """
     names = gallery.embeddings.names[rows]
-    exact = np.flatnonzero(names == name)
-    near = exact if len(exact) else np.flatnonzero(np.char.find(names, name) >= 0)
-    if len(near) == 1:
+    full, wanted = names, name
+    if files is not None:
+        full = np.char.add(np.char.add(files, ":"), names)
+        file = next((file for file in np.unique(files) if name.startswith(f"{file}:")), None)
+        if file is not None:
+            wanted = name.removeprefix(f"{file}:")
+            rows, names, full = (array[files == file] for array in (rows, names, full))
+    exact = np.flatnonzero(names == wanted)
+    near = exact if len(exact) else np.flatnonzero(np.char.find(names, wanted) >= 0)
+    if len(near) and len(np.unique(gallery.places[rows[near]])) == 1:
         return int(rows[near[0]])
     if len(near):
-        some = ", ".join(names[near[:3]])
-        raise KeyReIDError(
-            f"--query {name}: {len(near)} tracklets are named so ({some}, ...); give more of it"
-        )
+        some = ", ".join(full[near[:3]]) + ", ..." * (len(near) > 3)
+        raise KeyReIDError(f"--query {name}: {len(near)} tracklets are named so ({some}); give more of it")
     raise KeyReIDError(
         f"--query {name}: no tracklet of the gallery has that name, and there is no such file or folder; "
-        f"names are like {names[0]}"
+        f"names are like {full[0]}"
     )
