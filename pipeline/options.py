@@ -10,6 +10,7 @@ import click
 
 from cache.errors import KeyReIDError
 from pipeline.config import Recipe, load_recipe, validated
+from pipeline.recipe_file import parse_override, read_yaml
 
 
 @dataclass(frozen=True)
@@ -75,6 +76,26 @@ def resolve(
         cache=cache or recipe.cache or Path("poses") / name,
         given={"dataset": dataset, "root": data_root, "cache": cache, "config": config, "set": overrides},
     )
+
+
+def check_network(inputs: Inputs, checkpoint: Path) -> None:
+    """Raise KeyReIDError where the user typed a value of the network, and the checkpoint has another."""
+    keys = typed_keys(inputs, "model")
+    if keys:
+        from stages.reid.model.weights import refuse_other_config, stored_config
+
+        refuse_other_config(checkpoint, inputs.recipe.model, stored_config(checkpoint), keys)
+
+
+def typed_keys(inputs: Inputs, section: str) -> list[str]:
+    """Dotted keys of a section that the user typed, in --set or in the file of --config."""
+    config = inputs.given["config"]
+    keys = list(read_yaml(config).get(section) or {}) if config else []
+    for text in inputs.given["set"]:
+        (first, *rest), value = parse_override(text)
+        if first == section:
+            keys += [".".join(rest)] if rest else list(value or {})
+    return list(dict.fromkeys(keys))
 
 
 def load_inputs(inputs: Inputs, check_files: bool = True, split: int | None = None):

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from pipeline.options import Inputs, load_inputs, recipe_options
+from pipeline.options import Inputs, check_network, load_inputs, recipe_options
 
 WEIGHTS = ("model", "ema", "last", "best")
 
@@ -85,15 +85,19 @@ def command(
             reports.append(evaluation.score_file(path, inputs, changes, target))
     elif checkpoint is not None:
         jobs = inputs.changed(changes)
+        check_network(jobs, checkpoint)
         reports = [evaluation.evaluate(checkpoint, jobs, load_inputs(jobs), out, runs, **extras)]
     else:
+        chosen = runs_given or (folders.newest_run(inputs.recipe.dataset.name, runs),)
+        files = [run / f"{weights or 'model'}.safetensors" for run in chosen]
+        for run, file in zip(chosen, files, strict=True):  # all of them before the first is embedded
+            check_network(folders.inputs_of(run, inputs), file)
         reports = []
-        for run in runs_given or (folders.newest_run(inputs.recipe.dataset.name, runs),):
+        for run, file in zip(chosen, files, strict=True):
             jobs = folders.inputs_of(run, inputs).changed(changes)
             own = run / ("eval" if weights in (None, "model") else f"eval-{weights}")
             target = out / run.name if out and len(runs_given) > 1 else out or own
             beside = evaluation.weights_beside(run) if weights is None else ()
-            file = run / f"{weights or 'model'}.safetensors"
             reports.append(
                 evaluation.evaluate(file, jobs, load_inputs(jobs), target, runs, beside=beside, **extras)
             )

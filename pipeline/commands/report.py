@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from pipeline.options import Inputs, load_inputs, recipe_options
+from pipeline.options import Inputs, check_network, load_inputs, recipe_options, typed_keys
 
 
 @click.command()
@@ -28,10 +28,12 @@ def command(
     from pipeline import runs as folders
     from stages.report import build
     from stages.report.config import ReportConfig
-    from stages.report.contents import evaluation_of
+    from stages.report.contents import checkpoint_of, evaluation_of, read_contents
 
     run = run or folders.newest_run(inputs.recipe.dataset.name, runs)
     evaluation_of(run)  # before the data set is read
+    if typed_keys(inputs, "model"):
+        check_network(inputs, checkpoint_of(read_contents(run)))
     source = None
     if not no_pictures:
         inputs = folders.inputs_of(run, inputs)

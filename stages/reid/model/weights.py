@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -88,14 +88,35 @@ def describe(model: KeyReID) -> dict[str, Any]:
     }
 
 
-def refuse_other_config(path: Path, expected: ModelConfig, found: ModelConfig) -> None:
-    """Raise KeyReIDError when two configs describe different networks; start weights do not count."""
-    start = {"pretrained", "vit_path"}
-    wrong = differences(
-        expected.model_dump(mode="json", exclude=start), found.model_dump(mode="json", exclude=start)
-    )
+def refuse_other_config(
+    path: Path, expected: ModelConfig, found: ModelConfig, only: Collection[str] | None = None
+) -> None:
+    """Raise KeyReIDError when two configs describe different networks; start weights do not count.
+
+    only: dotted keys to compare; default: all.
+    """
+    left, right = ({**c.model_dump(mode="json"), "tcss": c.tcss_mode} for c in (expected, found))
+    keys = left.keys() if only is None else only
+    wrong = [
+        line
+        for key in keys
+        if key not in ("pretrained", "vit_path")
+        for line in differences({key: _value(left, key)}, {key: _value(right, key)})
+    ]
     if wrong:
         raise KeyReIDError(f"checkpoint {path}: trained with another config: {listed(wrong)}")
+
+
+def stored_config(path: Path) -> ModelConfig:
+    """The config of a checkpoint, without its weights. Errors as `load_model`."""
+    described, _ = _read_description(Path(path).with_suffix(".json"))
+    return _parse_config(described["config"], path)
+
+
+def _value(values: Mapping, key: str) -> Any:
+    for step in key.split("."):
+        values = values.get(step) if isinstance(values, Mapping) else None
+    return values
 
 
 def differences(expected: Mapping, found: Mapping, prefix: str = "") -> list[str]:
