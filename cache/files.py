@@ -19,7 +19,7 @@ def write_whole(path: Path, data: bytes | memoryview, check: Callable[[], None] 
     check: called just before the rename; may raise. Raises KeyReIDError where the disk is full, over quota
     or read-only. The partial file is removed then.
     """
-    aside = path.with_name(f"{path.name}.{secrets.token_hex(4)}{TEMPORARY}")
+    aside = path.parent / f"{path.name}.{secrets.token_hex(4)}{TEMPORARY}"  # "." has no name to change
     try:
         with aside.open("xb") as file:
             file.write(data)

@@ -1,5 +1,7 @@
 """Pictures are whole or absent, and a place that cannot be written is said in one line."""
 
+from pathlib import Path
+
 import cv2
 import numpy as np
 import pytest
@@ -36,10 +38,13 @@ def test_a_full_disk_leaves_the_old_picture(tmp_path):
     assert path.read_bytes() == before and list(tmp_path.iterdir()) == [path]
 
 
-def test_a_folder_of_that_name_and_a_closed_folder_are_named(tmp_path):
+def test_a_folder_of_that_name_and_a_closed_folder_are_named(tmp_path, monkeypatch):
     (tmp_path / "a.png").mkdir()
     with pytest.raises(KeyReIDError, match=r"a\.png: there is a folder of that name"):
         plot({"full": {"clean mAP": (50.0, 1.0)}}, tmp_path / "a.png", "title")
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(KeyReIDError, match=r"cannot write \."):
+        save_figure(drawn(), Path())
     assert [path.name for path in tmp_path.iterdir()] == ["a.png"]
     tmp_path.chmod(0o555)
     with nobody(), pytest.raises(KeyReIDError, match=r"b\.png: .*that you may write to"):
