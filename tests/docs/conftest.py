@@ -36,12 +36,13 @@ def work(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 
 def film(folder: Path, camera: str) -> None:
-    """A video in which two walkers stand side by side, and its tracks as any tracker writes them."""
+    """A video in which two walkers stand side by side, its frames, and its tracks as trackers write them."""
     people = sorted((folder / "data/walkers/bbox_test").iterdir())[-2:]
     number = {"door": 1, "yard": 2}[camera]
     clips = [sorted(person.glob(f"*C{number}T0001F*.jpg"))[:4] for person in people]
     video = cv2.VideoWriter(str(folder / f"{camera}.mp4"), cv2.VideoWriter_fourcc(*"mp4v"), FPS, (320, 256))
     rows = []
+    (folder / "frames" / camera).mkdir(parents=True)
     for frame in range(8):
         canvas = cv2.imread(str(clips[0][0]))[:1, :1].repeat(256, 0).repeat(320, 1)
         for track, clip in enumerate(clips):
@@ -49,5 +50,6 @@ def film(folder: Path, camera: str) -> None:
             canvas[:, left : left + 128] = cv2.imread(str(clip[frame % len(clip)]))
             rows.append(f"{frame + 1},{track + 1},{left},0,128,256,0.9,1,1")
         video.write(canvas)
+        cv2.imwrite(str(folder / "frames" / camera / f"{frame + 1:06d}.jpg"), canvas)
     video.release()
     (folder / f"{camera}.txt").write_text("\n".join(rows) + "\n")
