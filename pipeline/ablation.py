@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from joblib import Parallel, delayed
 from matplotlib.figure import Figure
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from cache import PoseCache
 from cache.errors import KeyReIDError
@@ -36,6 +36,13 @@ class AblationConfig(StrictModel):
     seeds: list[int] = Field(min_length=1, description="every variant is trained with each")
     set: list[str] = Field(default_factory=list, description="overrides for all variants, KEY=VALUE")
     variants: dict[str, list[str]] = Field(min_length=1, description="name: overrides, KEY=VALUE")
+
+    @field_validator("seeds")
+    @classmethod
+    def _each_seed_once(cls, value: list[int]) -> list[int]:
+        if twice := sorted({seed for seed in value if value.count(seed) > 1}):
+            raise ValueError(f"seed {twice[0]} is there twice: it would count twice in the mean")
+        return value
 
 
 @dataclass(frozen=True)

@@ -86,6 +86,24 @@ def test_queries_are_split_by_what_stood_before_them(walkers_tiny, tmp_path):
         ablation.query_halves(tmp_path, names, rows)
 
 
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("seeds: [1, 2, 1]\nvariants: {a: []}", "seeds = .*seed 1 is there twice"),
+        (
+            "seeds: [1]\nvariants:\n  a: []\n  b: []\n  a: [model.kps=false]",
+            "the key 'a' is there twice.*line 6",
+        ),
+        ("seeds: [1]\nvariants: {a: [], 'a': []}", "the key 'a' is there twice"),
+    ],
+)
+def test_a_seed_or_a_variant_that_is_there_twice_is_named(tmp_path, text, words):
+    (tmp_path / "list.yaml").write_text(f"recipe: walkers\n{text}\n")
+    with pytest.raises(KeyReIDError, match=words) as error:
+        ablation.read_config(tmp_path / "list.yaml")
+    assert "list.yaml" in str(error.value)
+
+
 def test_every_variant_that_we_ship_is_a_valid_recipe(trained: Trained, tmp_path):
     from cache import PoseCache
 
