@@ -6,6 +6,9 @@ import inspect
 import re
 from typing import Any
 
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
+
 HEAD = """# Python reference
 
 What scripts may rely on. Everything else can change. This page is made from the docstrings.
@@ -38,7 +41,28 @@ SHOWN: dict[str, dict[str, tuple[str, ...]]] = {
         "stages.reid.model.weights.load_model": (),
         "stages.reid.model.weights.save_model": (),
     },
-    "One's own tracklets": {"stages.reid.Embedder": ("embed", "features", "gallery", "query")},
+    "One's own video and tracklets": {
+        "stages.tracks.run": (),
+        "stages.tracks.CutConfig": (),
+        "stages.reid.Embedder": ("embed", "features", "gallery", "query"),
+        "stages.reid.gallery.Gallery": ("load", "save"),
+        "stages.reid.gallery.join": (),
+    },
+    "Search": {
+        "stages.reid.search.search": (),
+        "stages.reid.search.SearchConfig": (),
+        "stages.reid.search.Found": (),
+        "stages.reid.search.find_query": (),
+        "stages.reid.calibrate.calibrate": (),
+        "stages.reid.calibrate.save": (),
+        "stages.reid.calibrate.threshold": (),
+    },
+    "Export": {
+        "stages.export.network.export": (),
+        "stages.export.network.ClipEmbedding": (),
+        "stages.export.pose.export": (),
+        "stages.export.pose.Heatmaps": (),
+    },
     "Scores": {
         "stages.reid.metrics.score_ranking": (),
         "stages.reid.metrics.RankingScores": (),
@@ -78,7 +102,9 @@ def _entry(name: str, thing: Any, level: int) -> str:
 
 def _class(name: str, thing: type) -> str:
     fields = getattr(thing, "_fields", None)
-    if dataclasses.is_dataclass(thing):
+    if issubclass(thing, BaseModel):
+        lines = [_model_field(name, field) for name, field in thing.model_fields.items()]
+    elif dataclasses.is_dataclass(thing):
         lines = [f"    {f.name}: {_short(f.type)}" for f in dataclasses.fields(thing)]
     elif fields:
         lines = [f"    {field}: {_short(thing.__annotations__[field])}" for field in fields]
@@ -89,9 +115,15 @@ def _class(name: str, thing: type) -> str:
     return f"class {name}:\n" + "\n".join(lines)
 
 
+def _model_field(name: str, field: FieldInfo) -> str:
+    default = field.get_default(call_default_factory=True)
+    value = f" = {default!r}" if not field.is_required() else ""
+    return f"    {name}: {_short(field.annotation)}{value}  # {field.description}"
+
+
 def _signature(function: Any) -> str:
     signature = inspect.signature(function)
-    parts = [p for p in signature.parameters.values() if p.name != "self"]
+    parts = [p for p in signature.parameters.values() if p.name not in ("self", "cls")]
     one = _short(signature.replace(parameters=parts))
     if len(one) <= 90:
         return one
@@ -103,5 +135,6 @@ def _signature(function: Any) -> str:
 
 
 def _short(annotation: Any) -> str:
-    text = annotation.__name__ if type(annotation) is type else str(annotation)
-    return re.sub(r"\b(?:\w+\.)+(\w+)", r"\1", text).replace("'", "")
+    text = annotation.__name__ if inspect.isclass(annotation) else str(annotation)
+    text = re.sub(r"(^|: |-> )'([^']*)'", r"\1\2", text)  # names that are resolved later
+    return re.sub(r"\b(?:[A-Za-z_]\w*\.)+(\w+)", r"\1", text)

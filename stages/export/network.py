@@ -22,7 +22,7 @@ from stages.reid.model.vit_families import first_tokens, of_block, run_blocks
 
 
 class ClipEmbedding(nn.Module):
-    """What the file holds.
+    """What the file holds: B clips of T frames, H x W pixels as in the config, with K parts.
 
     frames    uint8 [B, T, H, W, 3], RGB.
     part_maps float32 [B, T, K, 64, 32], heat in [0, 1] over the whole frame.
@@ -125,10 +125,13 @@ def samples(model: KeyReID, sizes: tuple[int, ...], cameras: bool, seed: int = 0
 
 
 def export(model: KeyReID, checkpoint: Path, path: Path, cameras: bool = False) -> float:
-    """Write `path`. cameras: the file takes the camera of each clip, too.
+    """Write the ONNX file `path`, whose inputs and output are those of `ClipEmbedding`.
 
+    checkpoint: the model's weights file, whose SHA-256 goes into the metadata. cameras: the file takes the
+    camera of each clip, too.
     Returns the largest difference from `KeyReID.embed`, as a share of the largest value; at most 1e-4.
-    Raises KeyReIDError for a network that knows no camera, and for one that ONNX cannot express.
+    Raises KeyReIDError for cameras of a network that knows none, for a network that ONNX cannot express,
+    where onnxruntime disagrees, and where onnx is not installed. Then nothing is written.
     """
     if cameras and not model.num_cameras:
         raise KeyReIDError(f"{checkpoint}: the network knows no camera; leave --with-cameras out")

@@ -77,7 +77,11 @@ def rates_at(right: np.ndarray, wrong: np.ndarray, rates: Sequence[float]) -> li
 def calibrate(
     gallery: Gallery, distance: Distance, rates: Sequence[float] = RATES, other_cameras: bool = False
 ) -> dict:
-    """An entry for the calibration file. Raises KeyReIDError for a gallery that cannot tell."""
+    """An entry for the calibration file: how it was measured, and `rates`, the rows of `rates_at`.
+
+    rates: false-positive rates, each between 0 and 1. other_cameras: for searches that leave out the query's
+    own camera. Raises KeyReIDError for a gallery that cannot tell: not labelled, or too few tracklets.
+    """
     if not gallery.about.get("labelled"):
         raise KeyReIDError("persons of this gallery are a tracker's ids, not identities; give a labelled set")
     for rate in rates:
@@ -104,16 +108,20 @@ def calibrate(
 
 
 def save(path: Path, entry: dict) -> Path:
-    """Add an entry; one of the same distance, camera and checkpoint is replaced."""
+    """Add an entry of `calibrate` to a JSON file; one of the same kind (see `threshold`) is replaced.
+
+    Returns the path. Raises KeyReIDError where the file is there and is no calibration.
+    """
     kept = [e for e in _read(path) if _key(e) != _key(entry)] if path.is_file() else []
     write_whole(path, json.dumps({"schema": SCHEMA, "entries": [*kept, entry]}, indent=1).encode())
     return path
 
 
 def threshold(path: Path, rate: float, **wanted: str | bool) -> tuple[float, dict]:
-    """The threshold at a false-positive rate, and its entry. Raises KeyReIDError where there is none.
+    """The threshold at a false-positive rate, and the entry of the file that it is from.
 
-    wanted: distance, camera, other_cameras and checkpoint_sha256, as in `calibrate`.
+    wanted: distance, camera, other_cameras and checkpoint_sha256, as in an entry of `calibrate`. Raises
+    KeyReIDError where the file, such an entry, or that rate in it is not there.
     """
     way = "run keyreid calibrate on a labelled gallery"
     if not path.is_file():

@@ -61,6 +61,8 @@ class Embedder:
         """The embedding float32 [F] of one tracklet: its picture files, in time order, any size.
 
         camera: number of the camera in the training set; default: unknown, as in one's own video.
+        Raises KeyReIDError for a picture that cannot be read, for none at all, and where no pose network is
+        known.
         """
         mode = "unknown" if camera is None else "given"
         return self.features(*self._one(_absolute(frames), camera), mode, 0)[0][0]
@@ -73,9 +75,11 @@ class Embedder:
         camera: str = "unknown",
         workers: int | None = None,
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Features float32 [N, F] and part visibility [N, K] of tracklets whose poses are known.
+        """Features float32 [N, F] and part visibility float32 [N, K] of tracklets whose poses are known.
 
-        camera: "given", or "unknown" to keep it from the network.
+        root: folder to which their frames are relative. camera: "given", or "unknown" to keep it from the
+        network. workers: reading processes; default: as in the run.
+        Raises KeyReIDError for camera "given" where the checkpoint names no cameras.
         """
         if camera == "given" and not self.extra.get("cameras"):
             raise KeyReIDError(f"{self.path}: does not say which cameras it knows; use camera unknown")
@@ -102,8 +106,12 @@ class Embedder:
         camera: str = "auto",
         workers: int | None = None,
     ) -> Gallery:
-        """A gallery of some tracklets of a data set. camera: given, unknown, or auto: given where the
-        network was trained on this data set."""
+        """A gallery of some tracklets of a data set: a row each, in their order.
+
+        poses: stage one's cache of their frames. camera: given, unknown, or auto: given where the network was
+        trained on this data set. workers: reading processes; default: as in the run.
+        Raises KeyReIDError for frames that are missing, on disk or in the cache.
+        """
         if camera == "auto":
             camera = "given" if dataset.name == self.extra.get("dataset") else "unknown"
         features, visibility = self.features(dataset.root, tracklets, poses, camera, workers)
@@ -121,7 +129,10 @@ class Embedder:
         return self._pack(dataset.root, tracklets, features, visibility, about)
 
     def query(self, frames: Sequence[Path | str]) -> Gallery:
-        """A gallery of one tracklet, given by its picture files."""
+        """A gallery of one tracklet, given by its picture files in time order. Camera unknown.
+
+        Its name is the folder of the first picture. Raises KeyReIDError as `embed` does.
+        """
         paths = _absolute(frames)
         features, visibility = self.features(*self._one(paths, None), "unknown", 0)
         spec = load_spec(self.pose.estimator)

@@ -87,7 +87,7 @@ class Embeddings:
 
     @classmethod
     def load(cls, path: Path | str) -> "Embeddings":
-        """Read and check a file written by `save`."""
+        """Read and check a file written by `save`. Raises KeyReIDError for anything else."""
         path = Path(path)
         if not path.is_file():
             raise KeyReIDError(f"{path}: no such file of embeddings; `keyreid eval` writes embeddings.npz")

@@ -33,8 +33,10 @@ _TEXT = h5py.string_dtype("utf-8")
 
 @dataclass(frozen=True)
 class Gallery:
-    """embeddings: every row both query and gallery. frames: some of each tracklet, under `root`.
+    """Embeddings of N tracklets, and what a search and its pictures need beside them.
 
+    embeddings: every row both query and gallery; features float32 [N, F]. frames: some of each tracklet, N
+    tuples of paths under `root`.
     camera_names: what to call the camera of each row, "?" unknown.
     `embeddings.about` is the header: checkpoint {path, sha256}, poses, dataset, labelled, camera, distance.
     """
@@ -80,7 +82,10 @@ class Gallery:
             raise ValueError("the header has values of another type")
 
     def save(self, path: Path, half: bool = False) -> Path:
-        """Write the file whole or not at all. half: features as float16, half the size."""
+        """Write the file whole or not at all; returns its path. half: features as float16, half the size.
+
+        Raises KeyReIDError where it cannot be written, and for features beyond half precision.
+        """
         values = self.embeddings
         header = values.about | {
             "schema": SCHEMA,
@@ -164,7 +169,8 @@ class Gallery:
 def join(galleries: list[tuple[str, Gallery]]) -> Gallery:
     """One gallery of several, rows in order. galleries: (name of the file, gallery).
 
-    Frames become absolute paths. Raises KeyReIDError where they were made by different networks.
+    Frames become absolute paths; persons count as labelled only where all are of one labelled data set.
+    Raises KeyReIDError where they were made by different networks.
     """
     (first_name, first), *others = galleries
     for name, other in others:

@@ -30,8 +30,11 @@ class SearchConfig(StrictModel):
 
 @dataclass(frozen=True)
 class Found:
-    """query: int64 [Q] rows. matches: int64 [Q, k] rows, nearest first, -1 where there are no more.
-    distances: float32 [Q, k], infinity where there are no more."""
+    """Answers to all queries, nearest first, as rows of the gallery that was searched.
+
+    query: int64 [Q]. matches: int64 [Q, k], -1 where there are no more. distances: float32 [Q, k], infinity
+    there. k: the most answers that a query has, at most `top`.
+    """
 
     query: np.ndarray
     matches: np.ndarray
@@ -41,8 +44,11 @@ class Found:
 def search(gallery: Gallery, query: np.ndarray, rows: np.ndarray, config: SearchConfig) -> Found:
     """The nearest `rows` (each once) of the gallery to each row in `query`. A query is never its own answer.
 
-    Of equal distances, the lower row comes first (exact and re-ranked search).
-    Raises KeyReIDError for what cannot be combined, and where no row is left to be found.
+    query: int64 [Q] and rows: int64 [R], rows of `gallery`; they may overlap. Of equal distances, the lower
+    row comes first (exact and re-ranked search).
+    Raises KeyReIDError for what cannot be combined (an index with re-ranking or with distance visible), for a
+    kind of index that FAISS refuses, where FAISS is needed and not installed, and where no row is left to be
+    found.
     """
     few = len(rows) <= len(query)
     if not len(query) or not len(rows) or (few and not len(np.setdiff1d(rows, query))):
@@ -119,10 +125,11 @@ def _indexed(gallery: Gallery, query: np.ndarray, rows: np.ndarray, config: Sear
 
 
 def find_query(gallery: Gallery, name: str, rows: np.ndarray, files: np.ndarray | None = None) -> int:
-    """The row of a tracklet by its name, or by a part of it that only one has. Raises KeyReIDError.
+    """The row of a tracklet by its name, or by a part of it that only one has.
 
-    files: the gallery file of each of `rows`, where there are several; FILE:NAME is then a name in one.
-    A tracklet that is in several files is one.
+    rows: int64 [R], where to look. files: the gallery file of each of `rows`, where there are several;
+    FILE:NAME is then a name in one. A tracklet that is in several files is one.
+    Raises KeyReIDError for a name that none has, or several.
     """
     names = gallery.embeddings.names[rows]
     full, wanted = names, name
