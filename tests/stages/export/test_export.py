@@ -15,7 +15,8 @@ from cache import PoseCache
 from cache.errors import KeyReIDError
 from pipeline.cli import keyreid
 from stages.datasets import load_dataset
-from stages.pose.config import PoseConfig
+from stages.pose.config import PoseConfig, load_spec
+from stages.pose.estimator import HRNetEstimator
 from stages.pose.extract import run as extract
 from stages.reid import Embedder
 from stages.reid.model import KeyReID, ModelConfig, save_model
@@ -248,6 +249,21 @@ def test_mistakes_of_the_examples_user_are_one_line(exported, tmp_path):
         )
         (line,) = done.stderr.splitlines()
         assert done.returncode == 1 and line.startswith(message)
+
+
+def test_the_pose_network_for_real_frames_gives_what_torch_gives(tmp_path):
+    torch.manual_seed(0)
+    estimator = HRNetEstimator(load_spec("hrnet-w32-256x192"), None, channels_last=False)
+    for module in estimator.network.modules():
+        if isinstance(module, torch.nn.Conv2d):
+            module.reset_parameters()  # mmpose's own beginning gives heat of 1e-10
+    path = tmp_path / "pose.onnx"
+    assert pose.write(estimator, {"estimator": "hrnet-w32-256x192", "weights_sha256": ""}, path) < 1e-4
+    (frame,) = pose.samples(estimator, (1,), seed=3)
+    (found,) = onnxruntime.InferenceSession(path).run(None, {"images": frame["images"].numpy()})
+    expected = estimator.forward(estimator.prepare(frame["images"].flip(-1).numpy())).numpy()
+    assert found.shape == (1, 17, 64, 48) and expected.std() > 0.01
+    assert np.abs(found - expected).max() < 1e-4 * np.abs(expected).max()
 
 
 def test_mistakes_are_named_and_leave_nothing(exported, tmp_path):
