@@ -32,6 +32,7 @@ PACKAGES = (
     "scipy",
     "h5py",
     "opencv-python-headless",
+    "av",
     "accelerate",
     "joblib",
     "click",

@@ -48,7 +48,10 @@ def command(
     config = _config(size=_size(size), **options)
     with progress_bar("cutting", "crops") as progress:
         folder = run(config, tracks, video or frames, out, force, progress)
-    _summary(folder, json.loads((folder / ABOUT).read_text()))
+    about = json.loads((folder / ABOUT).read_text())
+    _summary(folder, about)
+    if about["damaged_frames"]:
+        click.echo(f"keyreid: warning: {_damage(about)}", err=True)
 
 
 def _config(**options):
@@ -87,3 +90,13 @@ def _summary(folder: Path, about: dict) -> None:
     for reason, count in about["left_out"].items():
         table.add_row(f"left out: {reason}", f"{count:,}")
     Console().print(table)
+
+
+def _damage(about: dict) -> str:
+    numbers, shown = about["damaged_frames"], 5
+    listed = ", ".join(map(str, numbers[:shown])) + (", ..." if len(numbers) > shown else "")
+    return (
+        f"{about['source']}: the decoder reports damage at {len(numbers)} of its frames, by number {listed} "
+        f"({about['damage']}). Crops from there to the next key frame may be wrong: look at them, or copy "
+        "the video again from its source and repeat this with --force"
+    )

@@ -2,7 +2,8 @@
 
 A track is a person as far as the tracker knows, so the person's folder is camera and track id: tracks of
 different cameras never share a person by accident. The tracklet's folder is its first and last frame, a
-crop's name the number of its frame. Beside them: boxes.tsv (where each crop is from) and import-mot.json.
+crop's name the number of its frame. Beside them: boxes.tsv (where each crop is from) and import-mot.json
+(with the frames that the decoder reported as damaged).
 """
 
 import csv
@@ -18,9 +19,10 @@ import numpy as np
 from cache.errors import KeyReIDError
 from cache.files import explain
 from stages.tracks.config import CutConfig
-from stages.tracks.frames import FolderFrames, VideoFrames
+from stages.tracks.frames import FolderFrames
 from stages.tracks.motfile import Boxes, read_boxes
 from stages.tracks.segments import Segments, make_segments
+from stages.tracks.video import VideoFrames
 
 ABOUT = "import-mot.json"
 BOXES = "boxes.tsv"  # a .csv there would be taken for the list of frames of the layout
@@ -147,6 +149,8 @@ def _write_about(
         "crops": len(segments.frame),
         "boxes": len(boxes.frame) + sum(boxes.left_out.values()),
         "left_out": segments.left_out,
+        "damaged_frames": sorted(frames.damaged),
+        "damage": frames.said or None,
         "config": config.model_dump(mode="json"),
     }
     (folder / ABOUT).write_text(json.dumps(about, indent=1))
