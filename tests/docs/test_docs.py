@@ -21,6 +21,7 @@ KEY = re.compile(
     r"(?:`|--set |\")((?:model|train|eval|pose|dataset)\.[a-z0-9_]+(?:\.[a-z0-9_]+)*)(?=[=:`\",])"
 )
 LINK = re.compile(r"\]\(([^)#:\s]+)(?:#[^)]*)?\)")
+ENDINGS = ("json", "jsonl", "onnx", "safetensors", "py")  # of files, not keys of a recipe
 PATH_LIKE = (".py", ".md", ".yaml", ".json", ".csv", ".npz", ".safetensors")
 
 
@@ -44,13 +45,7 @@ def test_tests_files_keys_and_links_that_are_named_exist(path: Path):
     keys = set(described(Recipe))
     sections = {key.rsplit(".", n)[0] for key in keys for n in range(1, key.count(".") + 1)}
     for key in KEY.findall(text):
-        if not key.endswith(PATH_LIKE) and key.split(".")[-1] not in (
-            "json",
-            "jsonl",
-            "onnx",
-            "safetensors",
-            "py",
-        ):
+        if not key.endswith(PATH_LIKE) and key.split(".")[-1] not in ENDINGS:
             known = key in keys or key in sections or any(key.startswith(f"{k}.") for k in keys)
             assert known, f"{path.name}: {key} is no key of a recipe"
     generated = {"configuration.md", "commands.md", "python.md", "errors.md", "benchmarks.md"}
@@ -110,9 +105,7 @@ def test_the_python_page_shows_signatures_and_docstrings():
         for name in names:
             assert f"### `{name}`" in page and find(name).__doc__, name
     assert "def score_ranking(" in page and "clip_length" not in page.split("## Scores")[1][:200]
-    assert (
-        "    index: str = 'exact'  # exact, or FAISS" in page
-    )  # a model's fields, defaults and descriptions
+    assert "    index: str = 'exact'  # exact, or FAISS" in page  # fields of a model
     assert "rates: Sequence[float] = (0.01, 0.05, 0.1)," in page and "poses: PoseCache | MemoryPoses," in page
     assert "(cls" not in page and "<class" not in page
 
