@@ -1,11 +1,13 @@
 """The paired comparison of two runs from their per-query scores."""
 
 import csv
+import io
 from pathlib import Path
 
 import numpy as np
 
 from cache.errors import KeyReIDError
+from cache.files import write_whole
 from stages.reid.bootstrap import resampled_means
 
 COLUMNS = ("protocol", "query", "average_precision", "inverse_penalty", "first_rank")
@@ -18,12 +20,11 @@ Queries = dict[str, dict[str, tuple[float, float, int]]]
 
 def write_queries(path: Path, rows: list[tuple]) -> None:
     """Scores of every valid query: rows of (protocol, query, AP, INP, first rank)."""
-    temporary = path.with_name(path.name + ".tmp")
-    with temporary.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file)
-        writer.writerow(COLUMNS)
-        writer.writerows((p, q, repr(ap), repr(inp), rank) for p, q, ap, inp, rank in rows)
-    temporary.replace(path)
+    text = io.StringIO(newline="")
+    writer = csv.writer(text)
+    writer.writerow(COLUMNS)
+    writer.writerows((p, q, repr(ap), repr(inp), rank) for p, q, ap, inp, rank in rows)
+    write_whole(path, text.getvalue().encode())
 
 
 def read_queries(path: Path) -> Queries:

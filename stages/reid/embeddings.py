@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from cache.errors import KeyReIDError
+from cache.files import explain
 
 SCHEMA = 1
 
@@ -70,19 +71,29 @@ class Embeddings:
                 raise KeyReIDError(f"{where}: {name} does not name rows of the {count} embeddings")
 
     def save(self, path: Path) -> Path:
-        """Write the file; a crash leaves no half-written one behind."""
+        """Write the file whole or not at all. Raises KeyReIDError where it cannot be written."""
         header = {"schema": SCHEMA} | {k: getattr(self, k) for k in ("parts", "global_width", "about")}
         arrays = {
             name.name: getattr(self, name.name)
             for name in fields(self)
             if isinstance(getattr(self, name.name), np.ndarray)
         }
+        arrays["header"] = np.array(json.dumps(header))
         temporary = path.with_name(path.name + ".tmp")
-        with temporary.open("wb") as file:
-            np.savez(file, header=np.array(json.dumps(header)), **arrays)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
+        try:
+            with temporary.open("wb") as file:
+                # numpy.savez does not close its archive where the disk is full, and complains of it later
+                with zipfile.ZipFile(file, "w") as archive:
+                    for name, array in arrays.items():
+                        with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
+                            np.lib.format.write_array(member, array, allow_pickle=False)
+                file.flush()
+                os.fsync(file.fileno())
+            temporary.replace(path)
+        except OSError as error:
+            raise KeyReIDError(explain(error, path, self.features.nbytes)) from error
+        finally:
+            temporary.unlink(missing_ok=True)
         return path
 
     @classmethod

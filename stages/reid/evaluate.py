@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from cache.errors import KeyReIDError
+from cache.files import make_folder, write_whole
 from stages.datasets.tracklet import Dataset, Tracklet
 from stages.reid.compare import QUERIES, write_queries
 from stages.reid.embeddings import Embeddings
@@ -104,6 +105,7 @@ def score(embeddings: Embeddings, config: EvalConfig, folder: Path | None = None
     Raises KeyReIDError when no query has a right answer.
     """
     if folder is not None:
+        make_folder(folder)
         (folder / METRICS).unlink(missing_ok=True)  # written last: it stands for the whole
     kept = bool(np.isin(embeddings.query, embeddings.gallery).any())
     protocols = protocols_for(kept, config.protocols)
@@ -130,12 +132,9 @@ def score(embeddings: Embeddings, config: EvalConfig, folder: Path | None = None
     report["line"] = headline(report)
     log.info(report["line"])
     if folder is not None and ranking is not None:
-        folder.mkdir(parents=True, exist_ok=True)
         write_queries(folder / QUERIES, details)
         write_ranking(folder / "ranking.json", embeddings, ranking)
-        temporary = folder / f"{METRICS}.tmp"
-        temporary.write_text(json.dumps(report, indent=1))
-        temporary.replace(folder / METRICS)
+        write_whole(folder / METRICS, json.dumps(report, indent=1).encode())
     return report
 
 

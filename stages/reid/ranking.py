@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from cache.errors import KeyReIDError
+from cache.files import write_whole
 from stages.reid.distances import distance_blocks, distance_rows
 from stages.reid.embeddings import Embeddings
 from stages.reid.eval_config import EvalConfig
@@ -113,6 +114,4 @@ def write_ranking(path: Path, embeddings: Embeddings, ranking: Ranking) -> None:
         }
         for query, matches, distances, right in zip(*columns, strict=True)
     ]
-    temporary = path.with_name(path.name + ".tmp")
-    temporary.write_text(json.dumps(lists))
-    temporary.replace(path)
+    write_whole(path, json.dumps(lists).encode())

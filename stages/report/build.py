@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from cache.errors import KeyReIDError
+from cache.files import make_folder, write_whole
 from stages.report import occlusion as hiding
 from stages.report import views
 from stages.report.cards import Source, camera_name, query_cards, query_row
@@ -35,15 +36,8 @@ def run(
     contents = read_contents(Path(run_dir), evaluation)
     out = out or contents.run / NAME
     page = render(_view(contents, source, config))
-    temporary = out.with_name(out.name + ".tmp")
-    try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        temporary.write_text(page, encoding="utf-8")
-        temporary.replace(out)
-    except OSError as error:
-        raise KeyReIDError(
-            f"{out}: cannot write the report: {error.strerror}; name another with --out"
-        ) from error
+    make_folder(out.parent)
+    write_whole(out, page.encode())
     return out
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import yaml
 
 from cache.errors import KeyReIDError
+from cache.files import write_whole
 from stages.reid.compare import QUERIES, read_queries
 from stages.reid.embeddings import Embeddings
 from stages.reid.eval_config import EvalConfig, RerankConfig
@@ -125,9 +126,7 @@ def keep_baselines(folder: Path, baselines: dict[str, Any] | None) -> None:
     if baselines is None:
         path.unlink(missing_ok=True)
         return
-    temporary = path.with_name(path.name + ".tmp")
-    temporary.write_text(json.dumps(baselines, indent=1), encoding="utf-8")
-    temporary.replace(path)
+    write_whole(path, json.dumps(baselines, indent=1).encode())
 
 
 def _json(path: Path, kind: type) -> Any:

@@ -12,7 +12,7 @@ from pipeline.ablation import plot
 from stages.datasets.walkers import make
 from stages.datasets.walkers.config import WalkersConfig
 from stages.figure_file import save_figure
-from tests.stages.pose.test_full_disk import file_size_limit, nobody
+from tests.limits import file_size_limit, nobody
 
 
 def drawn() -> Figure:

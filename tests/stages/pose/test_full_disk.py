@@ -1,7 +1,6 @@
 """A disk that is full, or a folder that is closed: said in words, and finished by the next run."""
 
 import contextlib
-import os
 import resource
 import shutil
 import subprocess
@@ -13,18 +12,9 @@ from cache import PoseCache
 from cache.errors import KeyReIDError
 from cache.verify import verify
 from stages.pose.extract import run
+from tests.limits import file_size_limit, nobody
 from tests.stages.pose.compare import assert_same_shards
 from tests.stages.pose.tiny import config
-
-
-@contextlib.contextmanager
-def file_size_limit(size: int):
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
 def test_a_full_disk_stops_the_run_and_the_next_one_finishes_it(frames, estimator, finished, tmp_path):
@@ -82,19 +72,6 @@ def test_a_disk_that_is_full_at_any_write_says_so_until_there_is_room(
     run(frames, config(estimator), folder)
     assert verify(folder) == []
     assert_same_shards(folder, finished)
-
-
-@contextlib.contextmanager
-def nobody():
-    """Without root's right to write anywhere."""
-    if os.geteuid() != 0:
-        yield
-        return
-    os.seteuid(65534)
-    try:
-        yield
-    finally:
-        os.seteuid(0)
 
 
 def test_a_folder_that_cannot_be_written_is_named(frames, estimator, tmp_path):
