@@ -11,6 +11,7 @@ for name in ("MAKEFLAGS", "MFLAGS", "MAKEOVERRIDES", "ARGS", "DATASET", "DATA", 
     os.environ.pop(name, None)  # what `make test` was given is not for the make that tests call
 
 
+@pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers() -> int:
     """As many as cores that may be used; each takes 2 GB at times."""
     return min(len(os.sched_getaffinity(0)), 4)
