@@ -14,6 +14,7 @@ from pipeline.cli import keyreid
 from stages.datasets import load_dataset
 from stages.datasets.walkers import make
 from stages.datasets.walkers.config import WalkersConfig
+from stages.reid.embeddings import Embeddings
 from stages.reid.model import load_model
 from tests.stages.reid.model.test_published import hollow_state
 
@@ -46,7 +47,24 @@ def test_model_info_follows_the_recipe():
     assert costs["all"]["parameters"] == sum(c["parameters"] for n, c in costs.items() if n != "all")
 
 
-def test_released_weights_are_converted_and_evaluated(tmp_path, keyreid):
+def change_maps(checkpoint: Path, maps: str) -> None:
+    """Let a converted checkpoint ask for other part maps, in both of its files, weights left as they are."""
+    description = checkpoint.with_suffix(".json")
+    about = json.loads(description.read_text())
+    about["config"]["published_maps"] = maps
+    description.write_text(json.dumps(about))
+    with checkpoint.open("r+b") as file:
+        length = int.from_bytes(file.read(8), "little")
+        header = json.loads(file.read(length))
+        kept = {key: about[key] for key in ("config", "num_persons", "num_cameras")}
+        header["__metadata__"]["keyreid"] = json.dumps(kept, separators=(",", ":"))
+        text = json.dumps(header, separators=(",", ":")).encode()
+        assert len(text) <= length
+        file.seek(8)
+        file.write(text.ljust(length))
+
+
+def test_released_weights_are_converted_and_evaluated_with_either_maps(tmp_path, keyreid):
     released, out = tmp_path / "released.pth", tmp_path / "out.safetensors"
     torch.save(hollow_state(persons=7, cameras=2), released)
     try:
@@ -56,14 +74,19 @@ def test_released_weights_are_converted_and_evaluated(tmp_path, keyreid):
         assert extra["source"] == "released.pth"
         assert (model.part_classifiers[5].weight == 0.5).all() and model.num_persons == 7
         del model
-        sizes = {"identities": 4, "cameras": 2, "tracklets": 2, "min_frames": 4, "max_frames": 4}
+        sizes = {"identities": 4, "cameras": 2, "tracklets": 1, "min_frames": 4, "max_frames": 4}
         data = make.run(WalkersConfig(seed=5, distractors=0, junk=0, **sizes), tmp_path / "walkers")
         poses = poses_of(data, tmp_path / "poses")
         where = ["--data-root", data, "--cache", poses, "--runs", tmp_path / "runs"]
-        result = keyreid("eval", "--checkpoint", out, *where, "--out", tmp_path / "eval")
-        assert result.code == 0, result.err
-        metrics = json.loads((tmp_path / "eval" / "metrics.json").read_text())
-        assert all(0 <= scores["mAP"] <= 1 for scores in metrics["protocols"].values())
+        visible = {}
+        for maps in ("empty", "gaussian"):
+            change_maps(out, maps)
+            result = keyreid("eval", "--checkpoint", out, *where, "--out", tmp_path / maps)
+            assert result.code == 0, result.err
+            metrics = json.loads((tmp_path / maps / "metrics.json").read_text())
+            assert all(0 <= scores["mAP"] <= 1 for scores in metrics["protocols"].values())
+            visible[maps] = Embeddings.load(tmp_path / maps / "embeddings.npz").visibility
+        assert visible["gaussian"].max() > 0.1 and not visible["empty"].any()
     finally:
         out.unlink(missing_ok=True)  # 0.9 GB
 
