@@ -84,7 +84,7 @@ $(VENV)/.extras: $(VENV)/.docs
 	@$(BIN)/python -m pip install -q --disable-pip-version-check $(PINS) -r requirements/search.txt -r requirements/export.txt -r requirements/cluster.txt
 	@touch $@
 
-test: $(VENV)/.extras  ## run the tests, one process per core (real data: KEYREID_REAL_DATA names its folder)
+test: $(VENV)/.extras  ## run the tests, a process per core, up to four (real data: KEYREID_REAL_DATA names its folder)
 	@$(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder $(ARGS)
 
 lint: setup  ## check the style

@@ -16,15 +16,16 @@ Model = TypeVar("Model", bound=BaseModel)
 class _Loader(yaml.SafeLoader):
     """Refuses a key that a mapping has twice; YAML's own loader silently keeps the last."""
 
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict:
+    def compose_mapping_node(self, anchor: str | None) -> yaml.MappingNode:
+        node = super().compose_mapping_node(anchor)  # before `<<` merges anything into it
         seen = set()
         for key, _ in node.value:
-            if key.tag.endswith(":str") and key.value in seen:
-                raise yaml.constructor.ConstructorError(
-                    None, None, f"the key {key.value!r} is there twice", key.start_mark
-                )
-            seen.add(key.value if isinstance(key.value, str) else id(key))
-        return super().construct_mapping(node, deep)
+            name = (key.tag, key.value) if isinstance(key, yaml.ScalarNode) else id(key)
+            if name in seen:
+                reason = f"the key {key.value!r} is there twice"
+                raise yaml.constructor.ConstructorError(None, None, reason, key.start_mark)
+            seen.add(name)
+        return node
 
 
 def read_yaml(path: Path) -> dict[str, Any]:
@@ -51,7 +52,7 @@ def parse_override(text: str) -> tuple[list[str], Any]:
     if not equals or not all(path):
         raise KeyReIDError(f"--set {text}: expected SECTION.KEY=VALUE, for example --set train.epochs=3")
     try:
-        return path, yaml.safe_load(value)
+        return path, yaml.load(value, _Loader)
     except yaml.YAMLError as error:
         raise KeyReIDError(
             f"--set {text}: the value is not valid YAML: {' '.join(str(error).split())}"

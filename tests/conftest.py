@@ -13,7 +13,7 @@ for name in ("MAKEFLAGS", "MFLAGS", "MAKEOVERRIDES", "ARGS", "DATASET", "DATA", 
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers() -> int:
-    """As many as cores that may be used; each takes 2 GB at times."""
+    """As many as cores that may be used, but four; each takes 2 GB at times."""
     return min(len(os.sched_getaffinity(0)), 4)
 
 

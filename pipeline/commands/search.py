@@ -59,11 +59,11 @@ def command(
     from stages.reid.eval_config import RerankConfig
     from stages.reid.search import SearchConfig, search
 
-    if picture and not no_picture:
-        if picture.is_dir():
-            raise KeyReIDError(f"--picture {picture}: a folder; expected the name of a PNG file")
-        make_folder(picture.parent)
+    if picture and not no_picture and picture.is_dir():
+        raise KeyReIDError(f"--picture {picture}: a folder; expected the name of a PNG file")
     joined, query_rows, rows = _load(galleries, query, device)
+    if picture and not no_picture:
+        make_folder(picture.parent)
     try:
         config = SearchConfig(
             top=top,
@@ -100,15 +100,17 @@ def _load(galleries: tuple[Path, ...], query: str, device: str):
     count = sum(len(gallery) for _, gallery in loaded)
     rows = np.arange(count)
     path = Path(query)
-    if path.is_file():
+    try:
+        is_file = path.is_file()
+    except OSError:  # too long for a path
+        is_file = False
+    if is_file:
         loaded.append((query, Gallery.load(path)))
     elif path.is_dir():
         loaded.append((query, _embedded(path, loaded[0][1], device)))
     else:
         joined = join(loaded)
-        files = None
-        if len(loaded) > 1:
-            files = np.repeat([name for name, _ in loaded], [len(gallery) for _, gallery in loaded])
+        files = np.repeat([name for name, _ in loaded], [len(gallery) for _, gallery in loaded])
         return joined, np.array([find_query(joined, query, rows, files)]), rows
     joined = join(loaded)
     _warn_of_poses(loaded)

@@ -41,7 +41,12 @@ def import_faiss():
 @contextlib.contextmanager
 def quiet() -> Iterator[None]:
     """Without what FAISS says on standard error, from C++: that few rows are left for each centroid."""
-    kept, null = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    try:
+        kept = os.dup(2)
+    except OSError:  # closed: nothing is heard anyway
+        yield
+        return
+    null = os.open(os.devnull, os.O_WRONLY)
     try:
         os.dup2(null, 2)
         yield

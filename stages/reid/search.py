@@ -124,20 +124,19 @@ def _indexed(gallery: Gallery, query: np.ndarray, rows: np.ndarray, config: Sear
     return Found(query, *made.nearest(gallery, query, config.top, config.other_cameras))
 
 
-def find_query(gallery: Gallery, name: str, rows: np.ndarray, files: np.ndarray | None = None) -> int:
+def find_query(gallery: Gallery, name: str, rows: np.ndarray, files: np.ndarray) -> int:
     """The row of a tracklet by its name, or by a part of it that only one has.
 
-    rows: int64 [R], where to look. files: the gallery file of each of `rows`, where there are several;
-    FILE:NAME is then a name in one. A tracklet that is in several files is one.
+    rows: int64 [R], where to look. files: str [R], the gallery file of each; FILE:NAME is a name in one.
+    A tracklet that is in several files is one.
     Raises KeyReIDError for a name that none has, or several.
     """
     names = gallery.embeddings.names[rows]
-    full, wanted = names, name
-    if files is not None:
-        full = np.char.add(np.char.add(files, ":"), names)
-        file = next((file for file in np.unique(files) if name.startswith(f"{file}:")), None)
-        if file is not None:
-            wanted = name.removeprefix(f"{file}:")
+    wanted, known = name, np.unique(files)
+    full = names if len(known) == 1 else np.char.add(np.char.add(files, ":"), names)
+    for file in known:
+        if any(name.startswith(f"{start}{file}:") for start in ("", "./")):
+            wanted = name.removeprefix("./").removeprefix(f"{file}:")
             rows, names, full = (array[files == file] for array in (rows, names, full))
     exact = np.flatnonzero(names == wanted)
     near = exact if len(exact) else np.flatnonzero(np.char.find(names, wanted) >= 0)

@@ -95,6 +95,7 @@ def test_queries_are_split_by_what_stood_before_them(walkers_tiny, tmp_path):
             "the key 'a' is there twice.*line 6",
         ),
         ("seeds: [1]\nvariants: {a: [], 'a': []}", "the key 'a' is there twice"),
+        ("seeds: [1]\nvariants: {1: [], 1: []}", "the key '1' is there twice"),
     ],
 )
 def test_a_seed_or_a_variant_that_is_there_twice_is_named(tmp_path, text, words):

@@ -2,7 +2,7 @@
 
 import math
 from pathlib import Path
-from typing import get_args
+from typing import get_args, get_origin
 
 import pytest
 import yaml
@@ -12,6 +12,7 @@ from pydantic import ValidationError
 from cache.errors import KeyReIDError
 from pipeline.cli import COMMANDS, keyreid
 from pipeline.config import CONFIGS, load_recipe
+from pipeline.recipe_file import parse_override, read_yaml
 from stages.config import StrictModel
 from stages.datasets.walkers.config import WalkersConfig
 from stages.pose.config import EstimatorSpec
@@ -84,11 +85,25 @@ def test_every_number_of_every_config_has_to_be_finite(value):
     assert {CutConfig, ImportConfig, FitConfig, WalkersConfig, EstimatorSpec} < set(sections)
     for section in sections:
         fields = section.model_fields.items()
-        names = {name for name, f in fields if float in (f.annotation, *get_args(f.annotation))}
+        numbers = {
+            name: f.annotation for name, f in fields if float in (f.annotation, *get_args(f.annotation))
+        }
+        given = {
+            name: [value, value] if get_origin(kind) is tuple else value for name, kind in numbers.items()
+        }
         with pytest.raises(ValidationError) as caught:
-            section.model_validate(dict.fromkeys(names, value) | {"unknown": 0})
-        refused = {e["loc"][0] for e in caught.value.errors() if e["type"] in ("finite_number", "tuple_type")}
-        assert refused == names, section
+            section.model_validate(given | {"unknown": 0})
+        refused = {e["loc"][0] for e in caught.value.errors() if e["type"] == "finite_number"}
+        assert refused == set(numbers), section
+
+
+def test_a_mapping_is_merged_twice_and_its_values_replaced(tmp_path):
+    path = tmp_path / "merged.yaml"
+    path.write_text("a: &a {x: 1, y: 2}\nb: &b\n  <<: *a\n  x: 3\nc:\n  <<: *b\n  y: 4\n1: one\n'1': other\n")
+    content = read_yaml(path)
+    assert content["c"] == {"x": 3, "y": 4} and content[1] != content["1"]
+    with pytest.raises(KeyReIDError, match="the key 'ratio' is there twice"):
+        parse_override("model.backbone_args={ratio: 1, ratio: 2}")
 
 
 def test_a_number_that_is_none_is_refused_by_its_option(tmp_path):

@@ -87,9 +87,10 @@ class ModelConfig(StrictModel):
             raise ValueError(f"backbone_args: {name} is set by {OWN_FIELDS[name]}; remove it here")
         if value.get("in_chans", 3) != 3:
             raise ValueError(f"backbone_args: in_chans is {value['in_chans']}, but frames have 3 channels")
-        for name, number in value.items():
-            if isinstance(number, float) and not math.isfinite(number):
-                raise ValueError(f"backbone_args: {name} is {number}, expected a finite number")
+        for name, given in value.items():
+            for number in given if isinstance(given, list | tuple) else (given,):
+                if isinstance(number, float) and not math.isfinite(number):
+                    raise ValueError(f"backbone_args: {name} is {given}, expected finite numbers")
         return value
 
     @model_validator(mode="after")

@@ -40,8 +40,11 @@ def unwrapped(state: Mapping, label: str) -> tuple[dict[str, Any], str]:
     Known containers are opened, then known prefixes that most names share are taken off; names without
     it stay. Raises KeyReIDError for a name that is no string; label: of the file, for the message.
     """
-    steps = []
+    steps, opened = [], []
     while name := next((name for name in CONTAINERS if isinstance(state.get(name), Mapping)), None):
+        if any(state is outer for outer in opened):
+            raise KeyReIDError(f"{label}: its entry {name!r} holds itself, expected a state dict")
+        opened.append(state)
         state = state[name]
         steps.append(f"entries of {name!r}")
     for name in state:
@@ -50,7 +53,10 @@ def unwrapped(state: Mapping, label: str) -> tuple[dict[str, Any], str]:
                 f"{label}: entry {name!r} is named by a {type(name).__name__}, expected a string"
             )
     while prefix := next((p for p in PREFIXES if 2 * sum(n.startswith(p) for n in state) > len(state)), None):
-        state = {name.removeprefix(prefix): value for name, value in state.items()}
+        short = {name.removeprefix(prefix): value for name, value in state.items()}
+        if len(short) < len(state):
+            raise KeyReIDError(f"{label}: has entries with and without {prefix!r} of the same name; keep one")
+        state = short
         steps.append(f"without {prefix!r}")
     return dict(state), ", ".join(steps)
 

@@ -30,5 +30,5 @@ def test_a_full_disk_is_said_and_keeps_what_was_there(name, tmp_path):
 
 def test_scores_for_a_folder_that_cannot_be_written_are_refused_in_words(tmp_path):
     tmp_path.chmod(0o555)
-    with nobody(), pytest.raises(KeyReIDError):
+    with nobody(), pytest.raises(KeyReIDError, match="choose a folder that you may write to"):
         score(embeddings(), EvalConfig(), tmp_path / "eval")

@@ -1,5 +1,8 @@
 """Search: exact against sorting everything, exclusions, re-ranking, FAISS, names of queries."""
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -170,10 +173,23 @@ def test_a_gallery_of_the_query_alone_is_refused():
 
 
 def test_a_query_is_named_whole_or_by_a_part_that_only_one_has():
-    gallery = made_gallery()
-    assert find_query(gallery, "p002/c2/0005", ROWS) == 5
-    assert find_query(gallery, "0005", ROWS) == 5
-    with pytest.raises(KeyReIDError, match="4 tracklets are named so"):
-        find_query(gallery, "p002", ROWS)
+    gallery, files = made_gallery(), np.repeat("g.h5", len(ROWS))
+    for name in ("p002/c2/0005", "0005", "g.h5:0005", "./g.h5:0005"):
+        assert find_query(gallery, name, ROWS, files) == 5
+    with pytest.raises(KeyReIDError, match=r"4 tracklets are named so \(p002"):
+        find_query(gallery, "p002", ROWS, files)
     with pytest.raises(KeyReIDError, match="no tracklet of the gallery"):
-        find_query(gallery, "p999", ROWS)
+        find_query(gallery, "p999", ROWS, files)
+
+
+def test_an_index_is_trained_where_nothing_listens_to_standard_error():
+    code = """
+import os
+import sys
+os.close(2)
+from stages.reid.index import quiet
+with quiet():
+    sys.stdout.write("said")
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (0, "said")

@@ -33,6 +33,7 @@ from tests.stages.reid.model.tiny import SIZES, tiny_clips, tiny_config, tiny_mo
         ({"camera_scale": float("nan")}, "camera_scale"),
         ({"camera_scale": float("inf")}, "camera_scale"),
         ({"backbone_args": {"init_values": float("nan")}}, "init_values is nan"),
+        ({"backbone_args": {"sizes": [1.0, float("inf")]}}, "sizes is .*inf"),
         ({"backbone_args": {"in_chans": 4}}, "in_chans is 4, but frames have 3 channels"),
     ],
 )

@@ -52,6 +52,16 @@ def test_what_was_opened_and_stripped_is_said():
     assert unwrapped({"a": 1, "encoder.b": 2}, "x") == ({"a": 1, "encoder.b": 2}, "")
 
 
+def test_wrappings_that_cannot_be_taken_off_are_named(tmp_path):
+    endless = {"epoch": 1}
+    endless["model"] = endless
+    torch.save(endless, tmp_path / "endless.pth")
+    with pytest.raises(KeyReIDError, match="its entry 'model' holds itself"):
+        unwrapped(read_tensors(tmp_path / "endless.pth"), "x")
+    with pytest.raises(KeyReIDError, match=r"with and without 'backbone\.' of the same name"):
+        unwrapped({"backbone.a": 1, "backbone.b": 2, "a": 3}, "x")
+
+
 def test_what_was_loaded_is_listed_in_short(tmp_path):
     torch.save(vit((32, 32)).state_dict(), tmp_path / "square.pth")
     report = load_vit(vit(), tmp_path / "square.pth")
