@@ -22,8 +22,6 @@ _PACKET = 188  # bytes of a transport stream's packet, each begins with "G"
 
 ERRORS = (av.FFmpegError, ValueError, ArithmeticError)  # what PyAV raises for bytes that are no video
 
-av.logging.set_level(av.logging.PANIC)  # prints nothing; get_last_error() knows FFmpeg's errors all the same
-
 
 @dataclass
 class Decoded:
@@ -39,11 +37,16 @@ class Decoded:
 
 
 class Decoder:
-    """rate: frames/s, 0 unknown. count: frames as the file claims, 0 unknown. Raises ERRORS: no video."""
+    """rate: frames/s, 0 unknown. count: frames as the file claims, 0 unknown. Raises ERRORS: no video.
+
+    Decoding switches PyAV's log on for the whole process, at the caller's level or else at PANIC, which
+    prints nothing: only then are FFmpeg's errors known.
+    """
 
     def __init__(self, path: Path):
         if not _is_video(path):
             raise ValueError(f"{path}: does not begin like a video")
+        self._path, self._closed = path, False
         options = {"protocol_whitelist": "file"}
         self._container = av.open(str(path.absolute()), options=options, metadata_errors="replace")
         self._stream = stream = self._container.streams.best("video")
@@ -61,9 +64,13 @@ class Decoder:
         self.count = count if 0 < count < 2**31 else 0
 
     def __iter__(self) -> Iterator[Decoded]:
+        """Raises ValueError after close(): FFmpeg would crash."""
+        av.logging.set_level(av.logging.get_level() or av.logging.PANIC)
         packets = self._container.demux(self._stream)
         packet, before = None, av.logging.get_last_error()[0]
         while True:
+            if self._closed:
+                raise ValueError(f"{self._path}: is closed, so no more frames can be read")
             frames, failed = [], ""
             try:
                 packet = next(packets, None)
@@ -88,6 +95,7 @@ class Decoder:
 
     def close(self) -> None:
         """Let go of the file."""
+        self._closed = True
         self._container.close()
 
     def _seconds(self, packet: av.Packet, stamp: int | None) -> float | None:

@@ -25,6 +25,7 @@ class VideoFrames:
         self.path, self.first, self._count_frames = path, first, count_frames
         self.damaged: set[int] = set()
         self.said = self._lost = ""
+        self._lost_number = first
         self._start: float | None = None
         self.size: tuple[int, int] | None = None
         if not path.is_file():
@@ -55,7 +56,8 @@ class VideoFrames:
     def read(self, wanted: np.ndarray, where: str) -> Iterator[tuple[int, np.ndarray]]:
         """(number, uint8 [H, W, 3] in BGR) of the `wanted` numbers, ascending.
 
-        Raises KeyReIDError where the video ends before, or its frames are not evenly spaced in time.
+        Raises KeyReIDError where the video ends before, or its frames are not evenly spaced in time, and
+        ValueError after close().
         """
         number, at, frame = self.first, 0, self._frame
         while at < len(wanted):
@@ -76,29 +78,34 @@ class VideoFrames:
         self._decoder.close()
 
     def _next(self, number: int) -> av.VideoFrame | None:
+        reports = []  # kept until the frame: the first frame tells at what time the numbers start
         for decoded in self._decoded:
             if decoded.said:
-                self._note(decoded, number)
+                reports.append(decoded)
             if decoded.frame is not None:
+                if number == self.first:
+                    self._start = decoded.time
+                self._note(reports, number)
                 self._check_time(number, decoded.time)
                 return decoded.frame
+        self._note(reports, number)
         if self._lost and number > self.first and not self._count_frames:
             raise self._undecodable(number)
         return None
 
-    def _note(self, decoded: Decoded, number: int) -> None:
-        self.said = self.said or decoded.said
-        if decoded.lost:
-            self._lost = decoded.said
-        if decoded.frame is None and decoded.time is not None and self._start is not None and self.rate:
-            found = self.first + round((decoded.time - self._start) * self.rate)
-            number = min(max(found, number), number + _REORDERED)
-        self.damaged.add(number)
+    def _note(self, reports: list[Decoded], number: int) -> None:
+        for report in reports:
+            found, time = number, report.time
+            if report.frame is None and time is not None and self._start is not None and self.rate:
+                found = self.first + round((time - self._start) * self.rate)
+                found = min(max(found, number), number + _REORDERED)
+            self.damaged.add(found)
+            self.said = self.said or report.said
+            if report.lost:  # or only held back, where the decoder reorders
+                self._lost, self._lost_number = report.said, max(found, self._lost_number)
 
     def _check_time(self, number: int, time: float | None) -> None:
         """A lost frame shifts all numbers after it, and so would put every box on the wrong picture."""
-        if number == self.first:
-            self._start = time
         if self._count_frames:
             return
         if self._start is None or not self.rate:
@@ -117,6 +124,8 @@ class VideoFrames:
                 "re-encode at a constant rate and track again, or use --count-frames if the tracker counted "
                 "the frames of this very file"
             )
+        if number >= self._lost_number:
+            self._lost = ""  # it was not lost
 
     def _image(self, frame: av.VideoFrame, number: int) -> np.ndarray:
         try:

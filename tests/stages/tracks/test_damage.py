@@ -27,7 +27,8 @@ def picture(number: int) -> np.ndarray:
     return image
 
 
-def write(path, codec="libx264", first=0, rotation=0, **options):
+def write(path, codec="libx264", first=0, rotation=0, gap=FRAMES, **options):
+    """gap: number of the last frame before one is left out."""
     with av.open(str(path), "w") as file:
         stream = file.add_stream(codec, rate=25, options={"g": str(GROUP), **options})
         stream.width, stream.height, stream.pix_fmt = WIDTH, HEIGHT, "yuv420p"
@@ -35,14 +36,14 @@ def write(path, codec="libx264", first=0, rotation=0, **options):
         stream.set_display_rotation(rotation)
         for number in range(1, FRAMES + 1):
             frame = av.VideoFrame.from_ndarray(picture(number), format="bgr24").reformat(format="yuv420p")
-            frame.pts, frame.time_base = first + number - 1, Fraction(1, 25)
+            frame.pts, frame.time_base = first + number - 1 + (number > gap), Fraction(1, 25)
             file.mux(stream.encode(frame))
         file.mux(stream.encode())
     return path
 
 
 def wipe(path, number):
-    """Overwrite the middle of the data of one frame (a video without B-frames)."""
+    """Overwrite the middle of the data of one frame, the `number`-th to be decoded."""
     with av.open(str(path)) as file:
         places = [(p.pos, p.size) for p in file.demux(video=0) if p.size]
     place, size = places[number - 1]
@@ -125,19 +126,66 @@ def test_a_lost_frame_of_a_bare_stream_is_named(tmp_path):
     assert len(images) == 40 and 31 in frames.damaged
 
 
+@pytest.mark.parametrize("name", ["video.mp4", "video.mkv", "video.avi", "video.ts"])
+def test_a_frame_held_back_for_reordering_is_not_called_lost(tmp_path, name):
+    path = write(tmp_path / name, bf="3")
+    wipe(path, 1)
+    with pytest.raises(KeyReIDError, match="ends after frame 60, but"):
+        read(path, range(1, 71))
+
+
+def test_damage_that_lost_no_frame_does_not_hide_uneven_times(tmp_path):
+    path = write(tmp_path / "video.mkv", bf="3", gap=40)
+    wipe(path, 1)
+    with pytest.raises(KeyReIDError, match=r"frame 41 has the time of frame 42\.0 .*--count-frames"):
+        read(path)
+
+
+def test_damage_before_the_first_frame_is_out_has_its_own_number(tmp_path):
+    path = write(tmp_path / "video.mkv", bf="3")
+    whole, _ = read(path)
+    wipe(path, 2)
+    images, frames = read(path)
+    assert [n for n in images if (images[n] != whole[n]).any()] == list(range(2, 11))
+    assert frames.damaged == {2}
+
+
+def test_reading_on_after_close_is_refused(tmp_path):
+    frames = VideoFrames(write(tmp_path / "video.mp4"))
+    images = frames.read(np.array([1, 2]), "tracks.txt")
+    next(images)
+    frames.close()
+    with pytest.raises(ValueError, match=r"video\.mp4: is closed"):
+        next(images)
+
+
+@pytest.mark.parametrize("silence", [lambda: av.logging.set_level(None), av.logging.restore_default_callback])
+def test_damage_is_told_in_words_whatever_the_log_was(tmp_path, capfd, silence):
+    path = write(tmp_path / "video.mp4", bf="0")
+    wipe(path, 31)
+    silence()
+    _, frames = read(path)
+    assert frames.damaged == {31} and "MB" in frames.said and not capfd.readouterr().err
+
+
 @pytest.mark.parametrize("name", ["video.mp4", "video.mkv", "video.avi", "video.ts", "video.h264"])
 def test_any_bytes_give_frames_a_report_or_one_line(tmp_path, name):
-    data = write(tmp_path / name, bf="2").read_bytes()
+    data, results = write(tmp_path / name, bf="2").read_bytes(), []
+    assert not read(tmp_path / name)[1].damaged
     for seed in range(20):
         rng, damaged = random.Random(seed), bytearray(data)
-        for _ in range(rng.choice((0, 1, 8, 64))):
+        for _ in range(rng.choice((1, 8, 64))):
             damaged[rng.randrange(len(data))] = rng.randrange(256)
         del damaged[rng.choice((len(data), rng.randrange(len(data)))) :]
         (tmp_path / name).write_bytes(damaged)
         try:
-            assert len(read(tmp_path / name)[0]) == FRAMES
+            images, frames = read(tmp_path / name)
+            assert len(images) == FRAMES
+            results.append("reported" if frames.damaged else "frames")
         except KeyReIDError as error:
             assert name in str(error) and "\n" not in str(error)
+            results.append("refused")
+    assert {"reported", "refused"} <= set(results)
 
 
 @pytest.mark.parametrize(("seed", "expected"), [(0, [551]), (1, [245, 461, 1171])])
