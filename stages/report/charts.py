@@ -85,8 +85,8 @@ def ticks(low: float, high: float, count: int = 5) -> list[float]:
     """Round numbers from at or below low to at or above high, about count of them."""
     if not (math.isfinite(low) and math.isfinite(high)):
         return [0.0, 1.0]
-    if high <= low:
-        high = low + (abs(low) or 1.0)
+    if high - low < 1e-10:  # ticks have 12 decimals
+        high = low + (abs(low) if abs(low) > 1e-6 else 1.0)
     raw = (high - low) / max(1, count - 1)
     power = 10.0 ** math.floor(math.log10(raw))
     step = next(m * power for m in (1, 2, 2.5, 5, 10) if m * power >= raw * 0.999)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from cache.errors import KeyReIDError
@@ -188,6 +188,8 @@ values = st.lists(st.floats(-1e6, 1e6) | st.just(math.nan), min_size=1, max_size
 
 @settings(max_examples=50)
 @given(values)
+@example([5e-324])
+@example([1e-12, 3e-12])
 def test_a_chart_draws_finite_numbers_whatever_the_series(y: list[float]):
     chart = line_chart("<t>", [Series("<n>", list(range(len(y))), y)], "x", "y")
     assert "nan" not in chart.svg and "inf" not in chart.svg
