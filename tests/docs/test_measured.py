@@ -54,6 +54,5 @@ def test_the_figure_of_the_ablation_is_drawn_from_its_table(monkeypatch: pytest.
 
 def test_the_table_of_the_ablation_is_that_of_its_results():
     table = ablation.from_json(ROOT / "docs/ablation.json")
-    for cells in table.values():
-        del cells[ablation.SECONDS]  # of a machine that did other work, too
+    assert all(cells[ablation.SECONDS][0] < 120 for cells in table.values())  # what the page says
     assert ablation.markdown(table) in (ROOT / "docs/ablation.md").read_text(encoding="utf-8")
