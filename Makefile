@@ -85,7 +85,7 @@ $(VENV)/.extras: $(VENV)/.docs
 	@touch $@
 
 test: $(VENV)/.extras  ## run the tests, a process per core, up to four (real data: KEYREID_REAL_DATA names its folder)
-	@$(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder $(ARGS)
+	@$(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder -m "not slow" $(ARGS)
 
 lint: setup  ## check the style
 	@$(BIN)/ruff check . $(ARGS)

@@ -251,6 +251,7 @@ def test_mistakes_of_the_examples_user_are_one_line(exported, tmp_path):
         assert done.returncode == 1 and line.startswith(message)
 
 
+@pytest.mark.slow
 def test_the_pose_network_for_real_frames_gives_what_torch_gives(tmp_path):
     torch.manual_seed(0)
     estimator = HRNetEstimator(load_spec("hrnet-w32-256x192"), None, channels_last=False)
