@@ -97,6 +97,6 @@ def _damage(about: dict) -> str:
     listed = ", ".join(map(str, numbers[:shown])) + (", ..." if len(numbers) > shown else "")
     return (
         f"{about['source']}: the decoder reports damage at {len(numbers)} of its frames, by number {listed} "
-        f"({about['damage']}). Crops from there to the next key frame may be wrong: look at them, or copy "
-        "the video again from its source and repeat this with --force"
+        f"({about['damage']}). Crops from about there to the next key frame may be wrong: look at them, or "
+        "copy the video again from its source and repeat this with --force"
     )

@@ -134,10 +134,11 @@ def find_query(gallery: Gallery, name: str, rows: np.ndarray, files: np.ndarray)
     names = gallery.embeddings.names[rows]
     wanted, known = name, np.unique(files)
     full = names if len(known) == 1 else np.char.add(np.char.add(files, ":"), names)
-    for file in known:
-        if any(name.startswith(f"{start}{file}:") for start in ("", "./")):
-            wanted = name.removeprefix("./").removeprefix(f"{file}:")
-            rows, names, full = (array[files == file] for array in (rows, names, full))
+    plain = name.removeprefix("./")
+    file = max((file for file in known if plain.startswith(f"{file}:")), key=len, default=None)
+    if file is not None:
+        wanted = plain.removeprefix(f"{file}:")
+        rows, names, full = (array[files == file] for array in (rows, names, full))
     exact = np.flatnonzero(names == wanted)
     near = exact if len(exact) else np.flatnonzero(np.char.find(names, wanted) >= 0)
     if len(near) and len(np.unique(gallery.places[rows[near]])) == 1:

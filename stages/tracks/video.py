@@ -18,7 +18,8 @@ class VideoFrames:
 
     size: (width, height). count: frames as the file claims, 0 unknown. rate: frames/s, 0 unknown.
     damaged: numbers of the frames read so far that FFmpeg reported as damaged, but delivered; what it made up
-    stays in the frames after them up to the next key frame. said: its words for the first.
+    stays in the frames after them up to the next key frame, and in some before where frames are reordered.
+    said: its words for the first.
     """
 
     def __init__(self, path: Path, first: int = 1, count_frames: bool = False):

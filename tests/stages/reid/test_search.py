@@ -176,6 +176,8 @@ def test_a_query_is_named_whole_or_by_a_part_that_only_one_has():
     gallery, files = made_gallery(), np.repeat("g.h5", len(ROWS))
     for name in ("p002/c2/0005", "0005", "g.h5:0005", "./g.h5:0005"):
         assert find_query(gallery, name, ROWS, files) == 5
+    odd = np.where(ROWS == 5, "a:p002/c2", "a")  # a file name that begins like another
+    assert find_query(gallery, "a:p002/c2:0005", ROWS, odd) == 5
     with pytest.raises(KeyReIDError, match=r"4 tracklets are named so \(p002"):
         find_query(gallery, "p002", ROWS, files)
     with pytest.raises(KeyReIDError, match="no tracklet of the gallery"):
