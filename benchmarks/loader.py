@@ -31,13 +31,13 @@ from cache.writer import write_cache
 from stages.reid.data import augment
 from stages.reid.data.clip_batches import TrainingClips
 from stages.reid.data.clips import training_clips
+from stages.reid.data.config import AugmentConfig, LoaderConfig, SamplerConfig
 from stages.reid.data.keyed import sample_keys, uniform
+from stages.reid.data.loader import disk_reader, training_loader
+from stages.reid.data.part_maps import PartGroups, joints_to_parts
 from stages.reid.data.reader import FrameIndex
 from stages.reid.data.sampler import BatchStream, IdentitySampler
-from stages.reid.loader import disk_reader, training_loader
 from stages.reid.model import ModelConfig
-from stages.reid.part_maps import PartGroups, joints_to_parts
-from stages.reid.train_config import AugmentConfig, LoaderConfig, SamplerConfig
 
 HALF = (0.5, 0.5, 0.5)
 FRAMES, TRACKLETS = 8, 32  # 256 frames: 400 MB of float64 maps
@@ -193,8 +193,8 @@ def network_speed(recipe: str, batch: int) -> tuple[float, tuple[int, int]]:
     """Clips/s of training steps of a recipe's network on this machine's device, and its frame size."""
     from pipeline.config import load_recipe
     from stages.reid.model import KeyReID
-    from stages.reid.processes import start_processes
-    from stages.reid.trainer import Trainer
+    from stages.reid.training.processes import start_processes
+    from stages.reid.training.trainer import Trainer
 
     loaded = load_recipe(recipe)
     model, train = loaded.model.model_copy(update={"vit_path": None, "pretrained": False}), loaded.train

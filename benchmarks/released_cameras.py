@@ -15,7 +15,7 @@ import numpy as np
 
 from stages.datasets import Tracklet, load_dataset
 from stages.reid.metrics import RankingScores, score_ranking
-from stages.reid.protocols import PROTOCOLS, gallery_of
+from stages.reid.scoring.protocols import PROTOCOLS, gallery_of
 
 CLIP, MOST_CLIPS = 4, 41
 

@@ -11,10 +11,10 @@ import time
 
 import numpy as np
 
-from stages.reid.embeddings import Embeddings
-from stages.reid.eval_config import EvalConfig
-from stages.reid.protocols import STANDARD
-from stages.reid.ranking import rank_protocols
+from stages.reid.scoring.config import EvalConfig
+from stages.reid.scoring.embeddings import Embeddings
+from stages.reid.scoring.protocols import STANDARD
+from stages.reid.scoring.ranking import rank_protocols
 
 
 def make(queries: int, gallery: int, width: int, seed: int = 0) -> Embeddings:

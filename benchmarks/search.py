@@ -32,10 +32,11 @@ import numpy as np
 
 from benchmarks.made.gallery import BLOCK, QUERIES, Made
 from benchmarks.made.product_search import product_search
-from stages.reid.distances import distance_rows
-from stages.reid.embeddings import Embeddings
-from stages.reid.gallery import Gallery
-from stages.reid.index import (
+from stages.reid.metrics import score_ranking
+from stages.reid.scoring.distances import distance_rows
+from stages.reid.scoring.embeddings import Embeddings
+from stages.reid.scoring.topk import smallest
+from stages.reid.search.faiss_index import (
     empty_index,
     import_faiss,
     ivf_cells,
@@ -44,8 +45,7 @@ from stages.reid.index import (
     search_index,
     training_rows,
 )
-from stages.reid.metrics import score_ranking
-from stages.reid.topk import smallest
+from stages.reid.search.gallery import Gallery
 
 K = 10
 REDUCED = 256  # widest PCA of KINDS; its first directions are the narrower ones

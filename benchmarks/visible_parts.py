@@ -10,11 +10,11 @@ import argparse
 from pathlib import Path
 
 from stages.datasets.walkers.occlusion import Occlusion
-from stages.reid.compare import compare_queries
-from stages.reid.embeddings import Embeddings
-from stages.reid.eval_config import EvalConfig
-from stages.reid.protocols import PROTOCOLS
-from stages.reid.ranking import rank_protocols
+from stages.reid.scoring.compare import compare_queries
+from stages.reid.scoring.config import EvalConfig
+from stages.reid.scoring.embeddings import Embeddings
+from stages.reid.scoring.protocols import PROTOCOLS
+from stages.reid.scoring.ranking import rank_protocols
 
 Scores = dict[str, tuple[float, float, int]]
 

@@ -127,7 +127,7 @@ def _train_and_score(job: Job, root: Path, cache_folder: Path, threads: int) -> 
 def score(job: Job, dataset: Dataset, cache: PoseCache) -> dict[str, dict[str, float]]:
     """Scores of a job's trained network: "all", "clean", "occluded" queries -> score -> value."""
     from stages.reid import evaluate
-    from stages.reid.loader import test_loader
+    from stages.reid.data.loader import test_loader
     from stages.reid.model.weights import load_model
 
     settings = job.recipe.eval

@@ -12,7 +12,7 @@ from stages.config import StrictModel
 from stages.pose.config import PoseConfig
 from stages.reid.evaluate import EvalConfig
 from stages.reid.model.config import ModelConfig
-from stages.reid.train_config import TrainConfig
+from stages.reid.training.config import TrainConfig
 
 CONFIGS = Path(__file__).resolve().parent.parent / "configs"
 

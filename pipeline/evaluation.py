@@ -16,15 +16,15 @@ from pipeline.options import Inputs
 from pipeline.progress import progress_bar
 from stages.datasets.tracklet import Dataset
 from stages.reid import evaluate as stage
-from stages.reid.baselines import stripe_histograms
-from stages.reid.compare import QUERIES
-from stages.reid.embeddings import Embeddings
-from stages.reid.illustrate import illustrate
-from stages.reid.loader import check_cache, naming_killed_workers, test_loader
+from stages.reid.data.loader import check_cache, naming_killed_workers, test_loader
 from stages.reid.model import KeyReID
 from stages.reid.model.weights import load_model
-from stages.reid.provenance import check_test, known_cameras
-from stages.reid.report import over_splits, score_table
+from stages.reid.scoring.baselines import stripe_histograms
+from stages.reid.scoring.compare import QUERIES
+from stages.reid.scoring.embeddings import Embeddings
+from stages.reid.scoring.illustrate import illustrate
+from stages.reid.scoring.provenance import check_test, known_cameras
+from stages.reid.scoring.tables import over_splits, score_table
 from stages.report import build
 from stages.report.contents import keep_baselines
 

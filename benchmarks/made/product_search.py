@@ -5,9 +5,9 @@ from pathlib import Path
 
 import numpy as np
 
-from stages.reid.embeddings import Embeddings
-from stages.reid.gallery import Gallery
-from stages.reid.search import SearchConfig, search
+from stages.reid.scoring.embeddings import Embeddings
+from stages.reid.search.gallery import Gallery
+from stages.reid.search.search import SearchConfig, search
 
 KIND = "ivf"
 ABOUT = {"checkpoint": {"path": "", "sha256": ""}}

@@ -45,17 +45,17 @@ SHOWN: dict[str, dict[str, tuple[str, ...]]] = {
         "stages.tracks.run": (),
         "stages.tracks.CutConfig": (),
         "stages.reid.Embedder": ("embed", "features", "gallery", "query"),
-        "stages.reid.gallery.Gallery": ("load", "save"),
-        "stages.reid.gallery.join": (),
+        "stages.reid.search.gallery.Gallery": ("load", "save"),
+        "stages.reid.search.gallery.join": (),
     },
     "Search": {
         "stages.reid.search.search": (),
-        "stages.reid.search.SearchConfig": (),
-        "stages.reid.search.Found": (),
+        "stages.reid.search.search.SearchConfig": (),
+        "stages.reid.search.search.Found": (),
         "stages.reid.search.find_query": (),
-        "stages.reid.calibrate.calibrate": (),
-        "stages.reid.calibrate.save": (),
-        "stages.reid.calibrate.threshold": (),
+        "stages.reid.search.calibration.calibrate": (),
+        "stages.reid.search.calibration.save": (),
+        "stages.reid.search.calibration.threshold": (),
     },
     "Export": {
         "stages.export.network.export": (),
@@ -66,8 +66,8 @@ SHOWN: dict[str, dict[str, tuple[str, ...]]] = {
     "Scores": {
         "stages.reid.metrics.score_ranking": (),
         "stages.reid.metrics.RankingScores": (),
-        "stages.reid.embeddings.Embeddings": ("load", "save"),
-        "stages.reid.rerank.reranked_rows": (),
+        "stages.reid.scoring.embeddings.Embeddings": ("load", "save"),
+        "stages.reid.scoring.rerank.reranked_rows": (),
     },
 }
 

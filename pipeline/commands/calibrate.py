@@ -22,8 +22,8 @@ def command(
 
     Every tracklet is searched with its person in the gallery and with its person taken out of it.
     """
-    from stages.reid.calibrate import FILE, RATES, calibrate, save
-    from stages.reid.gallery import Gallery
+    from stages.reid.search.calibration import FILE, RATES, calibrate, save
+    from stages.reid.search.gallery import Gallery
 
     loaded = Gallery.load(gallery)
     entry = calibrate(loaded, distance or loaded.about["distance"], rates or RATES, other_cameras)

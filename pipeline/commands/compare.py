@@ -21,7 +21,7 @@ def command(a: Path, b: Path, resamples: int, seed: int, as_json: bool) -> None:
     A and B are queries.csv files or the folders that hold them. For each score: the difference B - A, its
     95 % bootstrap interval, and the p-value of a paired permutation test of "no difference".
     """
-    from stages.reid.compare import compare_queries, read_queries
+    from stages.reid.scoring.compare import compare_queries, read_queries
 
     results = compare_queries(read_queries(a), read_queries(b), resamples, seed)
     if as_json:

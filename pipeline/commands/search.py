@@ -56,8 +56,8 @@ def command(
     """
     from pydantic import ValidationError
 
-    from stages.reid.eval_config import RerankConfig
-    from stages.reid.search import SearchConfig, search
+    from stages.reid.scoring.config import RerankConfig
+    from stages.reid.search.search import SearchConfig, search
 
     if picture and not no_picture and picture.is_dir():
         raise KeyReIDError(f"--picture {picture}: a folder; expected the name of a PNG file")
@@ -93,8 +93,8 @@ def _load(galleries: tuple[Path, ...], query: str, device: str):
     """The rows of all files in one gallery, the rows that are queries, and those that may be found."""
     import numpy as np
 
-    from stages.reid.gallery import Gallery, join
-    from stages.reid.search import find_query
+    from stages.reid.search.gallery import Gallery, join
+    from stages.reid.search.search import find_query
 
     loaded = [(str(path), Gallery.load(path)) for path in galleries]
     count = sum(len(gallery) for _, gallery in loaded)
@@ -144,7 +144,7 @@ def _warn_of_poses(loaded: list) -> None:
 
 
 def _threshold(text: str | None, calibration: Path | None, gallery, config, size: int) -> float | None:
-    from stages.reid.calibrate import FILE, threshold
+    from stages.reid.search.calibration import FILE, threshold
 
     if text is None:
         return None
@@ -226,7 +226,7 @@ def _print(records: list[dict], limit: float | None, labelled: bool) -> None:
 
 
 def _draw(path: Path, gallery, found, limit: float | None) -> None:
-    from stages.reid.pictures import Match, ranking_picture
+    from stages.reid.scoring.pictures import Match, ranking_picture
 
     values = gallery.embeddings
     labelled = gallery.about.get("labelled", False)

@@ -28,7 +28,7 @@ class Dataset:
     """A data set with its official division.
 
     gallery: every test tracklet that may be ranked, the queries among them where the data set's
-             protocol keeps them (MARS: all 12,180). `stages.reid.protocols` forms each protocol.
+             protocol keeps them (MARS: all 12,180). `stages.reid.scoring.protocols` forms each protocol.
     split:   0-based number of the random division for data sets that have several, else None.
     splits:  how many such divisions there are (1 where there is only one).
     frame_size: (width, height) that every frame should have, None where sizes differ.

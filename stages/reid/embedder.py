@@ -24,12 +24,12 @@ from stages.pose import geometry
 from stages.pose.config import PoseConfig, load_spec
 from stages.pose.weights import find_weights
 from stages.reid.data.frames import read_whole
-from stages.reid.embed import embed_tracklets
-from stages.reid.embeddings import Embeddings
-from stages.reid.eval_config import EvalConfig
-from stages.reid.gallery import Gallery, camera_names, shown_frames
-from stages.reid.loader import test_loader
+from stages.reid.data.loader import test_loader
 from stages.reid.model.weights import load_model
+from stages.reid.scoring.config import EvalConfig
+from stages.reid.scoring.embed import embed_tracklets
+from stages.reid.scoring.embeddings import Embeddings
+from stages.reid.search.gallery import Gallery, camera_names, shown_frames
 
 MODEL = "model.safetensors"
 OWN_VIDEO = "import-mot.json"  # beside tracklets whose persons are a tracker's ids, not identities

@@ -13,13 +13,13 @@ import numpy as np
 from cache.errors import KeyReIDError
 from cache.files import make_folder, write_whole
 from stages.datasets.tracklet import Dataset, Tracklet
-from stages.reid.compare import QUERIES, write_queries
-from stages.reid.embeddings import Embeddings
-from stages.reid.eval_config import EvalConfig, RerankConfig
-from stages.reid.metrics import RankingScores
-from stages.reid.protocols import Protocol, places_of, protocols_for
-from stages.reid.ranking import rank_protocols, write_ranking
-from stages.reid.report import figures, headline
+from stages.reid.scoring.compare import QUERIES, write_queries
+from stages.reid.scoring.config import EvalConfig, RerankConfig
+from stages.reid.scoring.embeddings import Embeddings
+from stages.reid.scoring.metrics import RankingScores
+from stages.reid.scoring.protocols import Protocol, places_of, protocols_for
+from stages.reid.scoring.ranking import rank_protocols, write_ranking
+from stages.reid.scoring.tables import figures, headline
 
 __all__ = ["EvalConfig", "RerankConfig", "embed_dataset", "pack", "run", "score"]
 METRICS = "metrics.json"
@@ -42,8 +42,8 @@ def run(model, batches: Iterable, dataset: Dataset, config: EvalConfig, folder: 
 
 
 def embed_dataset(model, batches: Iterable, dataset: Dataset, config: EvalConfig, **about) -> Embeddings:
-    """Embed `dataset.test_tracklets()`, whose clips `batches` yields (`stages.reid.embed` says how)."""
-    from stages.reid.embed import embed_tracklets
+    """Embed `dataset.test_tracklets()`, whose clips `batches` yields (see `stages.reid.scoring.embed`)."""
+    from stages.reid.scoring.embed import embed_tracklets
 
     _check_tests(dataset)
     features, visibility = embed_tracklets(model, batches, len(dataset.test_tracklets()), config.camera)

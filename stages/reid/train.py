@@ -10,13 +10,13 @@ import torch
 import stages.compat  # noqa: F401  before timm
 from cache import PoseCache
 from stages.datasets.tracklet import Dataset
-from stages.reid.checkpoint import CheckpointFolder
 from stages.reid.model import KeyReID, ModelConfig
-from stages.reid.processes import run_folder, start_processes
-from stages.reid.resume import Identity
-from stages.reid.session import CHECKPOINTS, Session
-from stages.reid.train_config import TrainConfig
-from stages.reid.training_set import TrainingSet
+from stages.reid.training.checkpoint import CheckpointFolder
+from stages.reid.training.config import TrainConfig
+from stages.reid.training.processes import run_folder, start_processes
+from stages.reid.training.resume import Identity
+from stages.reid.training.session import CHECKPOINTS, Session
+from stages.reid.training.training_set import TrainingSet
 
 log = logging.getLogger(__name__)
 

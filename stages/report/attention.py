@@ -10,9 +10,9 @@ import torch
 from cache import PoseCache
 from stages.datasets.tracklet import Tracklet
 from stages.reid.data.clips import consecutive_clips
-from stages.reid.loader import test_loader
+from stages.reid.data.loader import test_loader
+from stages.reid.data.part_maps import PartGroups, joints_to_parts
 from stages.reid.model import KeyReID
-from stages.reid.part_maps import PartGroups, joints_to_parts
 
 
 @dataclass(frozen=True)

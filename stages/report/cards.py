@@ -9,8 +9,8 @@ import numpy as np
 from cache import PoseCache
 from cache.errors import KeyReIDError
 from stages.datasets.tracklet import Dataset, Tracklet
-from stages.reid.embeddings import Embeddings
-from stages.reid.provenance import known_cameras
+from stages.reid.scoring.embeddings import Embeddings
+from stages.reid.scoring.provenance import known_cameras
 from stages.report.attention import Look, look
 from stages.report.config import ReportConfig
 from stages.report.contents import Contents, Scored, checkpoint_of

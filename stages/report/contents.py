@@ -9,10 +9,10 @@ import yaml
 
 from cache.errors import KeyReIDError
 from cache.files import write_whole
-from stages.reid.compare import QUERIES, read_queries
-from stages.reid.embeddings import Embeddings
-from stages.reid.eval_config import EvalConfig, RerankConfig
-from stages.reid.protocols import PROTOCOLS, Protocol
+from stages.reid.scoring.compare import QUERIES, read_queries
+from stages.reid.scoring.config import EvalConfig, RerankConfig
+from stages.reid.scoring.embeddings import Embeddings
+from stages.reid.scoring.protocols import PROTOCOLS, Protocol
 
 BASELINES = "baselines.json"
 

@@ -5,11 +5,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from stages.datasets.tracklet import JUNK
-from stages.reid.distances import Rows, distance_blocks, distance_rows
-from stages.reid.embeddings import Embeddings
-from stages.reid.eval_config import EvalConfig
-from stages.reid.metrics import Labels, RankCounter
-from stages.reid.protocols import Protocol, gallery_of
+from stages.reid.scoring.config import EvalConfig
+from stages.reid.scoring.distances import Rows, distance_blocks, distance_rows
+from stages.reid.scoring.embeddings import Embeddings
+from stages.reid.scoring.metrics import Labels, RankCounter
+from stages.reid.scoring.protocols import Protocol, gallery_of
 
 BINS = 2048
 
@@ -96,7 +96,7 @@ def analyse(embeddings: Embeddings, protocol: Protocol, config: EvalConfig) -> D
 def _rows(embeddings: Embeddings, query: np.ndarray, gallery: np.ndarray, config: EvalConfig) -> Rows:
     if not config.rerank.enabled:
         return distance_rows(embeddings, gallery, config.distance)
-    from stages.reid.rerank import reranked_rows
+    from stages.reid.scoring.rerank import reranked_rows
 
     s = config.rerank
     return reranked_rows(embeddings, query, gallery, config.distance, s.k1, s.k2, s.weight, config.block)

@@ -9,7 +9,7 @@ import numpy as np
 
 from cache.errors import KeyReIDError
 from stages.datasets.tracklet import Tracklet
-from stages.reid.embeddings import Embeddings
+from stages.reid.scoring.embeddings import Embeddings
 
 RECORD = "occluders.csv"
 MIXED = "several"

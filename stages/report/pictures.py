@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 
 from cache.errors import KeyReIDError
-from stages.reid.pictures import read_rgb
+from stages.reid.scoring.pictures import read_rgb
 
 
 class Pictures:

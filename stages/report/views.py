@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from stages.reid.protocols import PROTOCOLS
+from stages.reid.scoring.protocols import PROTOCOLS
 from stages.report.charts import Chart, Series, line_chart, thinned
 from stages.report.contents import Contents
 from stages.report.distances import Distances

@@ -18,7 +18,7 @@ from stages.datasets.walkers.config import WalkersConfig
 from stages.pose.config import EstimatorSpec
 from stages.pose.fit import FitConfig
 from stages.pose.importing import ImportConfig
-from stages.reid.resume import flat
+from stages.reid.training.resume import flat
 from stages.tracks import CutConfig
 
 RECIPES = sorted(path for path in CONFIGS.glob("*.yaml") if path.stem != "ablation")

@@ -7,7 +7,7 @@ from click.testing import CliRunner
 
 from pipeline.commands.compare import command as compare
 from pipeline.commands.doctor import command as doctor
-from stages.reid.compare import write_queries
+from stages.reid.scoring.compare import write_queries
 from tests.stages.datasets.layouts import write_tree
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from stages.reid.checkpoint import CheckpointFolder
+from stages.reid.training.checkpoint import CheckpointFolder
 from tests.pipeline.conftest import TINY_SET, Trained
 
 # Where torch is a CPU build beside a CUDA build of torchvision, accelerate's own imports need stages.compat.

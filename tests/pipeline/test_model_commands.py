@@ -14,8 +14,8 @@ from pipeline.cli import keyreid
 from stages.datasets import load_dataset
 from stages.datasets.walkers import make
 from stages.datasets.walkers.config import WalkersConfig
-from stages.reid.embeddings import Embeddings
 from stages.reid.model import load_model
+from stages.reid.scoring.embeddings import Embeddings
 from tests.stages.reid.model.test_published import hollow_state
 
 

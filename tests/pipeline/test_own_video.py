@@ -10,9 +10,9 @@ from click.testing import CliRunner
 
 from cache.errors import KeyReIDError
 from pipeline.cli import keyreid
-from stages.reid.eval_config import RerankConfig
-from stages.reid.gallery import Gallery
-from stages.reid.search import SearchConfig, search
+from stages.reid.scoring.config import RerankConfig
+from stages.reid.search.gallery import Gallery
+from stages.reid.search.search import SearchConfig, search
 from tests.stages.pose import tiny
 from tests.stages.reid.own import made_gallery, write_run
 

@@ -11,8 +11,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from stages.reid.data.config import AugmentConfig
 from stages.reid.data.keyed import uniform
-from stages.reid.train_config import AugmentConfig
 
 ERASE_TRIES = 10  # a rectangle that does not fit is drawn again, at most so often
 _COLUMNS = 6 + 4 * ERASE_TRIES  # flip, down, right, gain, offset, whether to erase, rectangles

@@ -11,11 +11,11 @@ from torch.utils.data import Dataset
 from cache.errors import KeyReIDError
 from stages.reid.data import augment
 from stages.reid.data.clips import consecutive_clips, training_clips
+from stages.reid.data.config import AugmentConfig
 from stages.reid.data.keyed import uniform
+from stages.reid.data.part_maps import PartGroups
 from stages.reid.data.reader import MAP_SIZE, FrameIndex, FrameReader
 from stages.reid.model.config import ModelConfig
-from stages.reid.part_maps import PartGroups
-from stages.reid.train_config import AugmentConfig
 
 Batch = dict[str, Any]
 _CLIP_SALT = 0

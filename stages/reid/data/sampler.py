@@ -6,8 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from cache.errors import KeyReIDError
+from stages.reid.data.config import SamplerConfig
 from stages.reid.data.keyed import sample_keys
-from stages.reid.train_config import SamplerConfig
 
 
 @dataclass(frozen=True)

@@ -18,12 +18,12 @@ Of the local branch, in this file:
 
 Of the part maps:
 5. They are Gaussians at the keypoints, each map scaled from its minimum and maximum:
-   `stages.reid.model.published_maps.drawn_map`, `stages.reid.part_maps.gaussian_maps`.
+   `stages.reid.model.published_maps.drawn_map`, `stages.reid.data.part_maps.gaussian_maps`.
 6. The released script draws nothing. Nobody knows which maps the released weights saw, so empty ones can
    be had as well, `published_maps: empty`: `stages.reid.data.reader.DiskReader.read_maps`.
 7. No heat is -1, not 0: `stages.reid.data.augment.published_range`, and for an exported network
    `stages.export.network.ClipEmbedding`. What is reported as visibility is in [0, 1] again:
-   `stages.reid.embed.embed_tracklets`.
+   `stages.reid.scoring.embed.embed_tracklets`.
 8. Padded and erased cells get 0, which is half heat: `stages.reid.data.augment.published_range`.
 
 Of the weights:
@@ -32,8 +32,8 @@ Of the weights:
     reads, and axes of length 1: `stages.reid.model.published_weights`.
 
 The switch is also read where it only chooses among these: `stages.reid.model.keyreid.KeyReID`,
-`stages.reid.loader.disk_reader`, `stages.reid.data.clip_batches.Clips`. Not repeated, under any guidance:
-flips that do not swap left and right parts, and empty maps beside the repeated frames of a short last clip.
+`stages.reid.data.loader.disk_reader`, `stages.reid.data.clip_batches.Clips`. Not repeated, under any
+guidance: flips that do not swap left and right parts, and empty maps beside the repeated frames of a short last clip.
 """
 
 import stages.compat  # noqa: F401  isort: skip  (before timm)

@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 import yaml
 
-from stages.reid.embeddings import Embeddings
-from stages.reid.gallery import Gallery
+from stages.reid.scoring.embeddings import Embeddings
+from stages.reid.search.gallery import Gallery
 
 
 def write_run(folder: Path, estimator: Path, dataset: str = "walkers", seed: int = 0) -> Path:

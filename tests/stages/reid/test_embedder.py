@@ -63,6 +63,6 @@ def test_mistakes_are_named(setting, tmp_path):
 
 
 def test_importing_stages_reid_imports_no_torch():
-    modules = "stages.reid, stages.reid.search, stages.reid.calibrate, stages.tracks"
+    modules = "stages.reid, stages.reid.search.search, stages.reid.search.calibration, stages.tracks"
     code = f"import sys, {modules}; assert 'torch' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True)

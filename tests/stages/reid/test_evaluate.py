@@ -12,15 +12,15 @@ from rich.console import Console
 
 from cache.errors import KeyReIDError
 from stages.datasets.tracklet import Dataset, Tracklet
-from stages.reid.distances import distance_rows
-from stages.reid.embed import embed_tracklets
-from stages.reid.embeddings import Embeddings
 from stages.reid.evaluate import EvalConfig, pack, run, score
-from stages.reid.metrics import score_ranking
-from stages.reid.protocols import PROTOCOLS, protocols_for
-from stages.reid.ranking import rank_protocols
-from stages.reid.report import over_splits, score_table
-from stages.reid.topk import smallest
+from stages.reid.scoring.distances import distance_rows
+from stages.reid.scoring.embed import embed_tracklets
+from stages.reid.scoring.embeddings import Embeddings
+from stages.reid.scoring.metrics import score_ranking
+from stages.reid.scoring.protocols import PROTOCOLS, protocols_for
+from stages.reid.scoring.ranking import rank_protocols
+from stages.reid.scoring.tables import over_splits, score_table
+from stages.reid.scoring.topk import smallest
 
 
 def dataset(seed=0, persons=7, cameras=3, per_camera=2, **change):

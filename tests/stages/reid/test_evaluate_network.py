@@ -8,10 +8,10 @@ from cache import PoseCache
 from cache.writer import write_cache
 from stages.datasets import load_dataset
 from stages.datasets.tracklet import Tracklet
-from stages.reid.embed import embed_tracklets
+from stages.reid.data.loader import test_loader as loader
 from stages.reid.evaluate import EvalConfig, embed_dataset, score
-from stages.reid.loader import test_loader as loader
 from stages.reid.model import KeyReID, ModelConfig
+from stages.reid.scoring.embed import embed_tracklets
 
 
 @pytest.fixture(scope="module")

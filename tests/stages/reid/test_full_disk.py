@@ -3,9 +3,9 @@
 import pytest
 
 from cache.errors import KeyReIDError
-from stages.reid.compare import write_queries
-from stages.reid.eval_config import EvalConfig
 from stages.reid.evaluate import score
+from stages.reid.scoring.compare import write_queries
+from stages.reid.scoring.config import EvalConfig
 from stages.report.contents import keep_baselines
 from tests.limits import file_size_limit, nobody
 from tests.stages.reid.test_evaluate import embeddings

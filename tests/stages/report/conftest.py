@@ -15,8 +15,8 @@ from cache.writer import write_cache
 from stages.datasets import load_dataset
 from stages.datasets.tracklet import Dataset
 from stages.reid import evaluate
+from stages.reid.data.loader import test_loader
 from stages.reid.evaluate import EvalConfig
-from stages.reid.loader import test_loader
 from stages.reid.model import KeyReID, ModelConfig
 from stages.reid.model.weights import save_model
 from stages.report import build

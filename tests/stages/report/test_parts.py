@@ -12,12 +12,12 @@ from hypothesis import strategies as st
 from cache.errors import KeyReIDError
 from stages.datasets.tracklet import Tracklet
 from stages.reid.data.clips import consecutive_clips
-from stages.reid.distances import distance_rows
-from stages.reid.embeddings import Embeddings
-from stages.reid.eval_config import EvalConfig, RerankConfig
-from stages.reid.metrics import score_ranking
 from stages.reid.model.weights import load_model
-from stages.reid.protocols import PROTOCOLS, gallery_of
+from stages.reid.scoring.config import EvalConfig, RerankConfig
+from stages.reid.scoring.distances import distance_rows
+from stages.reid.scoring.embeddings import Embeddings
+from stages.reid.scoring.metrics import score_ranking
+from stages.reid.scoring.protocols import PROTOCOLS, gallery_of
 from stages.report.attention import look, middle_clips
 from stages.report.charts import Series, line_chart, thinned, ticks
 from stages.report.contents import Scored

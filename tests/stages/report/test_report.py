@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from cache.errors import KeyReIDError
-from stages.reid.embeddings import Embeddings
+from stages.reid.scoring.embeddings import Embeddings
 from stages.report import build
 from stages.report.cards import Source
 from stages.report.config import ReportConfig

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from cache.errors import KeyReIDError
+from stages.reid.data.part_maps import PartGroups
 from stages.reid.model.parts import JOINTS, PARTS, grouping, mirrored, part_joints
-from stages.reid.part_maps import PartGroups
 
 
 @pytest.mark.parametrize("number", [3, 4, 6])

@@ -1,0 +1,69 @@
+"""Typed config of sampling, augmenting and reading clips."""
+
+from typing import Literal
+
+from pydantic import Field, model_validator
+
+from stages.config import StrictModel
+
+
+class SamplerConfig(StrictModel):
+    """P identities x K tracklets make a batch; one clip is drawn from each tracklet."""
+
+    identities: int = Field(4, ge=1, description="P, identities in a batch over all processes")
+    tracklets: int = Field(4, ge=1, description="K, tracklets of each identity in a batch")
+    leftovers: Literal["drop", "fill"] = Field(
+        "drop",
+        description="an identity's last tracklets of an epoch, if fewer than K: drop, or repeat some",
+    )
+    spread_cameras: bool = Field(
+        False, description="deal an identity's tracklets so that K of them span cameras"
+    )
+
+
+class AugmentConfig(StrictModel):
+    """Changes to a training clip. Frames and part maps get the same geometry."""
+
+    per: Literal["frame", "clip"] = Field(
+        "frame", description="draw for each frame, or once for a whole clip"
+    )
+    flip: float = Field(
+        0.5, ge=0, le=1, description="probability of a left-right flip; left and right parts swap"
+    )
+    pad: int = Field(10, ge=0, le=64, description="pixels of padding before the crop, for an image 256 high")
+    erase: float = Field(0.5, ge=0, le=1, description="probability of erasing one rectangle")
+    erase_area: tuple[float, float] = Field(
+        (0.02, 0.4), description="share of the image erased, least and most"
+    )
+    erase_aspect: tuple[float, float] = Field((0.3, 3.3), description="height / width of what is erased")
+    erase_fill: tuple[float, float, float] = Field(
+        (0.485, 0.456, 0.406), description="value of erased pixels after normalising (R, G, B)"
+    )
+    jitter: float = Field(
+        0.0, ge=0, lt=1, description="largest relative change of brightness and of contrast"
+    )
+
+    @model_validator(mode="after")
+    def _ranges(self) -> "AugmentConfig":
+        for name, (low, high), most in (
+            ("erase_area", self.erase_area, 1.0),
+            ("erase_aspect", self.erase_aspect, float("inf")),
+        ):
+            if not 0 < low <= high <= most:
+                raise ValueError(f"{name} must be two numbers, 0 < least <= most, found {low}, {high}")
+        return self
+
+
+class LoaderConfig(StrictModel):
+    """How clips are read. Batches are the same for any of these values."""
+
+    workers: int = Field(
+        4, ge=0, description="reading processes of each training process; 0: read in the process itself"
+    )
+    prefetch: int = Field(2, ge=1, description="batches that each worker reads ahead")
+    start: Literal["fork", "spawn", "forkserver"] = Field("fork", description="how workers are started")
+    memory_mb: int = Field(
+        0,
+        ge=0,
+        description="keep decoded frames and part maps in memory where all fit in so many MB; 0: never",
+    )

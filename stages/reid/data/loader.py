@@ -1,0 +1,203 @@
+"""Batches of clips for training and for testing, read by worker processes.
+
+A batch is a dict: images float32 [B, T, 3, H, W], normalised; part_maps float32 [B, T, K, h, w] in
+[0, 1] ([-1, 1] with `guidance: published`), on the patch grid for training, on that of the cache or
+larger for testing; persons int64 [B]; cameras int64 [B], -1 unknown; erased float32 [B, T];
+keys int64 [B]; for testing also tracklet int64 [B].
+"""
+
+import os
+import signal
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from pickle import UnpicklingError
+from typing import Any
+
+import cv2
+import numpy as np
+import torch
+from torch.utils.data import DataLoader
+
+from cache import PoseCache
+from cache.errors import KeyReIDError
+from stages.datasets.tracklet import Tracklet
+from stages.reid.data.clip_batches import Batch, Clips, TestClips, TrainingClips, camera_index, map_grid
+from stages.reid.data.config import LoaderConfig
+from stages.reid.data.part_maps import PartGroups
+from stages.reid.data.reader import DiskReader, FrameIndex, FrameReader, MemoryReader
+from stages.reid.data.sampler import BatchStream
+from stages.reid.model.config import ModelConfig
+
+__all__ = [
+    "Batches", "check_cache", "disk_reader", "map_grid", "naming_killed_workers", "test_loader",
+    "training_loader", "training_reader",
+]  # fmt: skip
+
+
+class Batches:
+    """An iterable of finished batches on a device. A worker's report of bad data becomes KeyReIDError."""
+
+    def __init__(self, loader: DataLoader, device: torch.device | str) -> None:
+        self.loader, self.device = loader, device
+
+    def __len__(self) -> int:
+        return len(self.loader)
+
+    def __iter__(self) -> Iterator[Batch]:
+        batches = iter(self.loader)
+        try:
+            while (batch := self._next(batches)) is not None:
+                if "problem" in batch:
+                    raise KeyReIDError(batch["problem"])
+                yield self.loader.dataset.finish(batch, self.device)
+        finally:
+            del batches  # ends the workers now, not when the last traceback is forgotten
+
+    def _next(self, batches: Iterator[Batch]) -> Batch | None:
+        try:
+            return next(batches, None)
+        except (OSError, EOFError, UnpicklingError) as error:  # a worker died while handing over a batch
+            if not self.loader.num_workers:
+                raise
+            problem = _ended(error)
+        raise problem
+
+
+def _ended(error: Exception) -> KeyReIDError:
+    reason = (str(error).splitlines() or [type(error).__name__])[0]
+    return KeyReIDError(
+        f"a reading process ended by itself ({reason}); it was killed, or memory ran out: "
+        "lower train.loader.workers or eval.workers"
+    )
+
+
+@contextmanager
+def naming_killed_workers() -> Iterator[None]:
+    """Turns torch's error about a worker that died into KeyReIDError. It may come up anywhere within."""
+    try:
+        yield
+    except RuntimeError as error:
+        if "DataLoader worker" not in str(error):
+            raise
+        raise _ended(error) from None
+
+
+def _whole(batch: Batch) -> Batch:
+    return batch
+
+
+def _start_worker(_: int) -> None:
+    """Workers leave Ctrl-C and SIGTERM to the main process, and obey its own SIGTERM alone.
+
+    A terminal or a batch system signals the whole group of processes, and the main process still needs
+    its workers, to finish the step.
+    """
+    cv2.setNumThreads(0)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+    threading.Thread(target=_obey_parent, args=(os.getppid(),), daemon=True).start()
+
+
+def _obey_parent(parent: int) -> None:
+    while signal.sigwaitinfo({signal.SIGTERM}).si_pid != parent:
+        pass
+    os._exit(0)
+
+
+def _batches(
+    clips: Clips, batch_sampler: Any, config: LoaderConfig, device: torch.device | str = "cpu"
+) -> Batches:
+    several = (
+        {"prefetch_factor": config.prefetch, "multiprocessing_context": config.start}
+        if config.workers
+        else {}
+    )
+    return Batches(
+        DataLoader(
+            clips,
+            batch_sampler=batch_sampler,
+            collate_fn=_whole,
+            num_workers=config.workers,
+            worker_init_fn=_start_worker,
+            pin_memory=torch.device(device).type == "cuda",
+            generator=torch.Generator(),  # or torch's global one would be advanced
+            **several,
+        ),
+        device,
+    )
+
+
+def training_loader(
+    clips: TrainingClips, stream: BatchStream, config: LoaderConfig, device: torch.device | str = "cpu"
+) -> Batches:
+    """Batches of one process on its device, over all epochs, from the stream's position on."""
+    return _batches(clips, stream, config, device)
+
+
+def disk_reader(root: Path, index: FrameIndex, cache: PoseCache, model: ModelConfig) -> DiskReader:
+    """Reads frames and part maps as the network wants them."""
+    maps = model.published_maps if model.guidance == "published" else "heat"
+    return DiskReader(Path(root), index, cache, PartGroups.of(model.parts), tuple(model.image_size), maps)
+
+
+def training_reader(disk: DiskReader, config: LoaderConfig) -> FrameReader:
+    """The disk, or memory where `memory_mb` allows it."""
+    if 0 < MemoryReader.needed_mb(disk) <= config.memory_mb:
+        return MemoryReader(disk)
+    return disk
+
+
+def test_loader(
+    dataset_root: Path,
+    tracklets: Sequence[Tracklet],
+    cache: PoseCache,
+    model_config: ModelConfig,
+    pixel_mean: Sequence[float],
+    pixel_std: Sequence[float],
+    batch_size: int,
+    workers: int,
+    clip_stride: int | None = None,
+    clip_cap: int | None = None,
+    cameras: Sequence[int] | None = None,
+    device: torch.device | str = "cpu",
+) -> Batches:
+    """All clips of all tracklets, batched over tracklet borders; `tracklet` says whose each clip is.
+
+    A last clip short of frames repeats its frames and their maps. cameras: the numbers of the cameras that
+    the network was trained with, in its order; default: the tracklets' own, sorted. `persons` are
+    the data set's numbers. Raises KeyReIDError for frames that the cache lacks.
+    """
+    index = FrameIndex([t.frames for t in tracklets])
+    check_cache(cache, [f for t in tracklets for f in t.frames])
+    disk = disk_reader(dataset_root, index, cache, model_config)
+    numbers = [t.camera for t in tracklets]
+    known = sorted({c for c in numbers if c is not None}) if cameras is None else cameras
+    persons = np.array([t.person for t in tracklets], dtype=np.int64)
+    clips = TestClips(
+        disk,
+        index,
+        persons,
+        camera_index(numbers, known),
+        model_config,
+        pixel_mean,
+        pixel_std,
+        clip_stride,
+        clip_cap,
+    )
+    ranges = [list(range(s, min(s + batch_size, len(clips)))) for s in range(0, len(clips), batch_size)]
+    return _batches(clips, ranges, LoaderConfig(workers=workers), device)
+
+
+test_loader.__test__ = False  # not a test, whatever its name
+
+
+def check_cache(cache: PoseCache, frames: Sequence[str]) -> None:
+    """Raises KeyReIDError where the cache lacks some of the frames."""
+    missing = cache.missing(frames)
+    if missing:
+        raise KeyReIDError(
+            f"pose cache {cache.folder}: {len(missing)} of {len(frames)} frames are missing, the first is "
+            f"{missing[0]}; run keyreid extract-poses for this data set"
+        )

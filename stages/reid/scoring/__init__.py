@@ -1,0 +1,1 @@
+"""Scoring: tracklets to embeddings, distances, rankings, protocols and their statistics."""

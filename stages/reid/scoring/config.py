@@ -1,0 +1,34 @@
+"""The `eval` section of a recipe."""
+
+from typing import Literal
+
+from pydantic import Field
+
+from stages.config import StrictModel
+from stages.reid.scoring.distances import Distance
+
+
+class RerankConfig(StrictModel):
+    """k-reciprocal re-ranking (Zhong et al., CVPR 2017)."""
+
+    enabled: bool = Field(False, description="re-rank before scoring")
+    k1: int = Field(20, ge=1, description="neighbours that may be reciprocal")
+    k2: int = Field(6, ge=1, description="neighbours over which the encoding is averaged; 1: none")
+    weight: float = Field(0.3, ge=0, le=1, description="weight of the original distance, lambda in the paper")
+
+
+class EvalConfig(StrictModel):
+    """How the test set is embedded, ranked and scored."""
+
+    batch_size: int = Field(16, ge=1, description="clips per batch; does not change the result")
+    workers: int = Field(2, ge=0, description="reading processes; 0: read in the process itself")
+    clip_stride: int | None = Field(None, ge=1, description="frames from clip to clip; null: clip length")
+    clip_cap: int | None = Field(None, ge=1, description="at most so many clips per tracklet; null: all")
+    camera: Literal["given", "unknown"] = Field("given", description="whether the network is told the camera")
+    distance: Distance = Field("euclidean", description="euclidean, cosine, or visible (parts by visibility)")
+    protocols: tuple[str, ...] = Field((), description="protocols by name, first the headline; []: all")
+    rerank: RerankConfig = Field(default_factory=RerankConfig, description="k-reciprocal re-ranking")
+    bootstrap: int = Field(0, ge=0, le=100_000, description="resamples for 95 % intervals; 0: no intervals")
+    seed: int = Field(0, ge=0, description="seed of the bootstrap")
+    top_k: int = Field(20, ge=1, le=1000, description="length of the written ranking lists")
+    block: int = Field(256, ge=1, description="queries whose distances are in memory at a time")

@@ -1,0 +1,99 @@
+"""Distances between embeddings, one block of queries at a time.
+
+euclidean  squared Euclidean distance, as released
+cosine     1 - cosine
+visible    squared Euclidean, but each part counts by how visible it is in both tracklets:
+           d = d_global + K * sum_k v_qk v_gk d_k / sum_k v_qk v_gk
+           With every part equally visible it equals `euclidean`; without any, parts count alike.
+"""
+
+from collections.abc import Callable, Iterator
+from typing import Literal
+
+import numpy as np
+from scipy.linalg.blas import sgemm
+
+from cache.errors import KeyReIDError
+from stages.reid.scoring.embeddings import Embeddings
+
+Distance = Literal["euclidean", "cosine", "visible"]
+Rows = Callable[[np.ndarray], np.ndarray]
+
+
+def distance_rows(embeddings: Embeddings, columns: np.ndarray, distance: Distance) -> Rows:
+    """A function from rows int64 [b] to their distances float32 [b, len(columns)] to the rows `columns`."""
+    if distance == "euclidean":
+        return _euclidean(embeddings.features, columns)
+    if distance == "cosine":
+        lengths = np.linalg.norm(embeddings.features, axis=1, keepdims=True)
+        unit = embeddings.features / np.maximum(lengths, np.finfo(np.float32).tiny)
+        gallery = unit[columns]
+        ones = np.ones(len(columns), np.float32)
+        return lambda rows: _products(-1, unit[rows], gallery, ones, 0)
+    if distance == "visible":
+        return _visible(embeddings, columns)
+    raise KeyReIDError(f"distance {distance!r} is not known; expected euclidean, cosine or visible")
+
+
+def distance_blocks(rows: Rows, queries: np.ndarray, block: int) -> Iterator[tuple[int, np.ndarray]]:
+    """(position of the first query, distances float32 [b, G]) for blocks of at most `block` queries."""
+    for first in range(0, len(queries), block):
+        yield first, rows(queries[first : first + block])
+
+
+def _euclidean(features: np.ndarray, columns: np.ndarray) -> Rows:
+    squares = np.einsum("nf,nf->n", features, features)
+    # In order and without gaps, the gallery needs no copy.
+    first = int(columns[0]) if len(columns) else 0
+    following = (columns == np.arange(first, first + len(columns))).all()
+    gallery = features[first : first + len(columns)] if following else features[columns]
+
+    def rows(index: np.ndarray) -> np.ndarray:
+        distances = _products(-2, features[index], gallery, squares[columns], squares[index][:, None])
+        return np.maximum(distances, 0, out=distances)
+
+    return rows
+
+
+def _products(
+    factor: float, left: np.ndarray, right: np.ndarray, columns: np.ndarray, rows: np.ndarray | float
+) -> np.ndarray:
+    """factor * left @ right.T + columns [G] + rows [b, 1]: float32 [b, G].
+
+    left, right: float32 [b, F] and [G, F], C order. The sum starts from columns + rows, in place. scipy
+    brings a newer BLAS than numpy 1.26, five times as fast here, and needs no torch.
+    """
+    total = np.empty((len(left), len(right)), np.float32)
+    np.add(columns, rows, out=total)
+    # BLAS is column-major: the transpose of everything, without a copy.
+    return sgemm(factor, right.T, left.T, beta=1.0, c=total.T, trans_a=True, overwrite_c=True).T
+
+
+def _visible(embeddings: Embeddings, columns: np.ndarray) -> Rows:
+    if embeddings.visibility is None or not embeddings.parts:
+        raise KeyReIDError(
+            "distance visible needs part features with their visibility, which these embeddings lack; "
+            "use euclidean or cosine, or embed with a network that has a local branch"
+        )
+    split, parts = embeddings.global_width, embeddings.parts
+    whole = np.ascontiguousarray(embeddings.features[:, :split])
+    blocks = embeddings.features[:, split:].reshape(len(whole), parts, -1)
+    seen = embeddings.visibility.astype(np.float32) + 1e-6  # never 0 / 0
+    squares = np.einsum("nkf,nkf->nk", blocks, blocks)
+    weighed = (blocks * seen[:, :, None]).reshape(len(whole), -1)
+    # sum_k v_q v_g (|q|^2 + |g|^2 - 2 q.g) is three products of matrices.
+    left = np.concatenate([seen * squares, seen, -2 * weighed], axis=1)
+    right = np.concatenate([seen, seen * squares, weighed], axis=1)[columns]
+    common = seen[columns].T
+    zeros = np.zeros(len(columns), np.float32)
+    global_rows = _euclidean(whole, columns) if split else None
+
+    def rows(index: np.ndarray) -> np.ndarray:
+        local = _products(parts, left[index], right, zeros, 0)
+        local /= seen[index] @ common
+        np.maximum(local, 0, out=local)
+        if global_rows is not None:
+            local += global_rows(index)
+        return local
+
+    return rows

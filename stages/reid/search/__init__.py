@@ -1,0 +1,1 @@
+"""Search: galleries of embeddings that grow, answers with thresholds, calibration."""

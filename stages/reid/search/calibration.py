@@ -1,0 +1,155 @@
+"""From which distance on nobody in the gallery is the person: measured on a labelled set.
+
+Every tracklet of an identity is a query twice. Once with its person taken out of the gallery: if anybody
+is nearer than the threshold, that is a false positive. Once with its person there (from other cameras, where
+cameras are known): if a right tracklet is nearer than the threshold, that is a true positive.
+A false-positive rate is of whole searches, so it belongs to the size of the gallery it was measured with.
+"""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from cache.errors import KeyReIDError
+from cache.files import write_whole
+from stages.datasets.tracklet import DISTRACTOR, JUNK
+from stages.reid.scoring.distances import Distance, distance_blocks, distance_rows
+from stages.reid.search.gallery import Gallery
+
+FILE = "calibration.json"
+SCHEMA = 1
+RATES = (0.01, 0.05, 0.1)
+
+
+def nearest(
+    gallery: Gallery, distance: Distance, other_cameras: bool = False
+) -> tuple[np.ndarray, np.ndarray]:
+    """Distance of each query to its nearest right and its nearest wrong answer, float32 [Q] each.
+
+    Infinity where there is none. Queries: every row of an identity (person above 0). Junk is ignored.
+    other_cameras: wrong answers, too, are from other cameras than the query's.
+    """
+    values = gallery.embeddings
+    persons, cameras = values.persons, values.cameras
+    query = np.flatnonzero(persons > DISTRACTOR)
+    rows = distance_rows(values, np.arange(len(gallery)), distance)
+    right, wrong = np.empty((2, len(query)), np.float32)
+    for first, part in distance_blocks(rows, query, max(1, min(256, 2**26 // len(gallery)))):
+        for i, (row, line) in enumerate(zip(query[first:], part, strict=False), start=first):
+            same = persons == persons[row]
+            others = ~same & (persons != JUNK)
+            if cameras[row] >= 0:
+                elsewhere = cameras != cameras[row]
+                same &= elsewhere
+                others &= elsewhere | (not other_cameras)
+            same[row] = False
+            right[i] = line[same].min(initial=np.inf)
+            wrong[i] = line[others].min(initial=np.inf)
+    return right, wrong
+
+
+def rates_at(right: np.ndarray, wrong: np.ndarray, rates: Sequence[float]) -> list[dict]:
+    """Threshold and true-positive rate at each false-positive rate asked for.
+
+    A distance below the threshold is a match. The threshold is the largest with at most the rate asked for.
+    identified: share of queries whose nearest answer is right and below the threshold.
+    """
+    present = np.isfinite(right)
+    ordered = np.sort(wrong)
+    found = []
+    for rate in rates:
+        threshold = float(ordered[min(int(np.floor(rate * len(ordered) + 1e-9)), len(ordered) - 1)])
+        below = right[present] < threshold
+        found.append(
+            {
+                "false_positive_rate": rate,
+                "threshold": threshold,
+                "measured_false_positive_rate": float((wrong < threshold).mean()),
+                "true_positive_rate": float(below.mean()),
+                "identified": float((below & (right[present] < wrong[present])).mean()),
+            }
+        )
+    return found
+
+
+def calibrate(
+    gallery: Gallery, distance: Distance, rates: Sequence[float] = RATES, other_cameras: bool = False
+) -> dict:
+    """An entry for the calibration file: how it was measured, and `rates`, the rows of `rates_at`.
+
+    rates: false-positive rates, each between 0 and 1. other_cameras: for searches that leave out the query's
+    own camera. Raises KeyReIDError for a gallery that cannot tell: not labelled, or too few tracklets.
+    """
+    if not gallery.about.get("labelled"):
+        raise KeyReIDError("persons of this gallery are a tracker's ids, not identities; give a labelled set")
+    for rate in rates:
+        if not 0 < rate < 1:
+            raise KeyReIDError(f"--fpr {rate:g}: expected a share of searches between 0 and 1, such as 0.01")
+    right, wrong = nearest(gallery, distance, other_cameras)
+    if not np.isfinite(right).any() or not np.isfinite(wrong).all():
+        raise KeyReIDError(
+            f"{len(right)} tracklets of identities, {int(np.isfinite(right).sum())} with a right answer from "
+            "another camera: too few to calibrate; give a labelled set with two persons or more, seen twice"
+        )
+    persons = gallery.embeddings.persons
+    return {
+        "distance": distance,
+        "camera": gallery.about["camera"],
+        "other_cameras": other_cameras,
+        "checkpoint_sha256": gallery.checkpoint,
+        "dataset": gallery.about["dataset"],
+        "gallery": int((persons != JUNK).sum()),
+        "queries": len(right),
+        "queries_with_right_answer": int(np.isfinite(right).sum()),
+        "rates": rates_at(right, wrong, rates),
+    }
+
+
+def save(path: Path, entry: dict) -> Path:
+    """Add an entry of `calibrate` to a JSON file; one of the same kind (see `threshold`) is replaced.
+
+    Returns the path. Raises KeyReIDError where the file is there and is no calibration.
+    """
+    kept = [e for e in _read(path) if _key(e) != _key(entry)] if path.is_file() else []
+    write_whole(path, json.dumps({"schema": SCHEMA, "entries": [*kept, entry]}, indent=1).encode())
+    return path
+
+
+def threshold(path: Path, rate: float, **wanted: str | bool) -> tuple[float, dict]:
+    """The threshold at a false-positive rate, and the entry of the file that it is from.
+
+    wanted: distance, camera, other_cameras and checkpoint_sha256, as in an entry of `calibrate`. Raises
+    KeyReIDError where the file, such an entry, or that rate in it is not there.
+    """
+    way = "run keyreid calibrate on a labelled gallery"
+    if not path.is_file():
+        raise KeyReIDError(f"{path}: no calibration there; {way}, or give --threshold a distance")
+    for entry in _read(path):
+        if all(entry[name] == value for name, value in wanted.items()):
+            for row in entry["rates"]:
+                if abs(row["false_positive_rate"] - rate) < 1e-12:
+                    return row["threshold"], entry
+            known = ", ".join(f"{row['false_positive_rate']:g}" for row in entry["rates"])
+            raise KeyReIDError(f"{path}: has the rates {known}, not {rate:g}; {way} with --fpr {rate:g}")
+    what = ", ".join(f"{name} {str(value)[:12]}" for name, value in wanted.items())
+    raise KeyReIDError(f"{path}: has nothing for {what}; {way} of that kind")
+
+
+def _key(entry: dict) -> tuple:
+    return tuple(entry[name] for name in ("distance", "camera", "other_cameras", "checkpoint_sha256"))
+
+
+def _read(path: Path) -> list[dict]:
+    try:
+        content = json.loads(path.read_bytes())
+        if content["schema"] != SCHEMA:
+            raise ValueError("schema")
+        for entry in content["entries"]:
+            _key(entry), [(float(r["threshold"]), float(r["false_positive_rate"])) for r in entry["rates"]]
+        return content["entries"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise KeyReIDError(
+            f"{path}: not a calibration file ({type(error).__name__}); delete it and calibrate"
+        ) from error

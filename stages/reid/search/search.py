@@ -1,0 +1,152 @@
+"""Search a gallery: exact in blocks, re-ranked, or through FAISS."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from pydantic import Field
+
+from cache.errors import KeyReIDError
+from stages.config import StrictModel
+from stages.reid.scoring.config import RerankConfig
+from stages.reid.scoring.distances import Distance, distance_blocks, distance_rows
+from stages.reid.scoring.topk import smallest
+from stages.reid.search.gallery import Gallery
+from stages.reid.search.indexed import IndexedRows
+
+_FLOATS = 2**26  # distances held at a time, 256 MB
+
+
+class SearchConfig(StrictModel):
+    """How a gallery is searched."""
+
+    top: int = Field(10, ge=1, le=100_000, description="answers per query")
+    distance: Distance = Field("euclidean", description="euclidean, cosine, or visible (parts by visibility)")
+    index: str = Field("exact", description="exact, or FAISS: flat, ivf, hnsw, or a factory string")
+    index_folder: Path | None = Field(None, description="where a FAISS index is kept; default: it is not")
+    other_cameras: bool = Field(False, description="leave out tracklets of the query's own camera")
+    rerank: RerankConfig = Field(default_factory=RerankConfig, description="k-reciprocal re-ranking")
+
+
+@dataclass(frozen=True)
+class Found:
+    """Answers to all queries, nearest first, as rows of the gallery that was searched.
+
+    query: int64 [Q]. matches: int64 [Q, k], -1 where there are no more. distances: float32 [Q, k], infinity
+    there. k: the most answers that a query has, at most `top`.
+    """
+
+    query: np.ndarray
+    matches: np.ndarray
+    distances: np.ndarray
+
+
+def search(gallery: Gallery, query: np.ndarray, rows: np.ndarray, config: SearchConfig) -> Found:
+    """The nearest `rows` (each once) of the gallery to each row in `query`. A query is never its own answer.
+
+    query: int64 [Q] and rows: int64 [R], rows of `gallery`; they may overlap. Of equal distances, the lower
+    row comes first (exact and re-ranked search).
+    Raises KeyReIDError for what cannot be combined (an index with re-ranking or with distance visible), for a
+    kind of index that FAISS refuses, where FAISS is needed and not installed, and where no row is left to be
+    found.
+    """
+    few = len(rows) <= len(query)
+    if not len(query) or not len(rows) or (few and not len(np.setdiff1d(rows, query))):
+        raise KeyReIDError(
+            f"{len(query)} queries in a gallery of {len(rows)} tracklets: nothing is left to be found; "
+            "expected a query, and a gallery of others"
+        )
+    if config.index != "exact":
+        return _indexed(gallery, query, rows, config)
+    if config.rerank.enabled:
+        return _reranked(gallery, query, rows, config)
+    values = gallery.embeddings
+    # All rows and a mask, as a selection of rows would be a copy of the features.
+    closed = np.ones(len(gallery), bool)
+    closed[rows] = False
+    distances = distance_rows(values, np.arange(len(gallery)), config.distance)
+    block = max(1, min(256, _FLOATS // len(gallery)))
+    found = []
+    for first, part in distance_blocks(distances, query, block):
+        part[:, closed] = np.inf
+        for row, line in zip(query[first : first + block], part, strict=True):
+            line[excluded(gallery, int(row), config)] = np.inf
+            found.append(_first(line, np.arange(len(line)), config.top))
+    return _collect(query, found)
+
+
+def excluded(gallery: Gallery, row: int, config: SearchConfig) -> np.ndarray:
+    """Rows that are no answer to the query `row`: the same tracklet, and its camera's if asked for. [N]"""
+    same = gallery.places == gallery.places[row]
+    cameras = gallery.camera_numbers
+    if config.other_cameras and cameras[row] >= 0:
+        same |= cameras == cameras[row]
+    return same
+
+
+def _first(line: np.ndarray, rows: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
+    """The k nearest of a line of distances, as rows and distances; infinite ones are none."""
+    places = smallest(line, k)
+    places = places[np.isfinite(line[places])]
+    return rows[places], line[places]
+
+
+def _collect(query: np.ndarray, found: list[tuple[np.ndarray, np.ndarray]]) -> Found:
+    width = max(1, max(len(rows) for rows, _ in found))
+    matches = np.full((len(found), width), -1, np.int64)
+    distances = np.full((len(found), width), np.inf, np.float32)
+    for i, (rows, values) in enumerate(found):
+        matches[i, : len(rows)], distances[i, : len(rows)] = rows, values
+    return Found(query, matches, distances)
+
+
+def _reranked(gallery: Gallery, query: np.ndarray, rows: np.ndarray, config: SearchConfig) -> Found:
+    from stages.reid.scoring.rerank import reranked_rows
+
+    others = np.setdiff1d(rows, query)
+    settings = config.rerank
+    distances = reranked_rows(
+        gallery.embeddings, query, others, config.distance, settings.k1, settings.k2, settings.weight
+    )
+    found = []
+    for first, part in distance_blocks(distances, query, 256):
+        for row, line in zip(query[first : first + 256], part, strict=True):
+            line[excluded(gallery, int(row), config)[others]] = np.inf
+            found.append(_first(line, others, config.top))
+    return _collect(query, found)
+
+
+def _indexed(gallery: Gallery, query: np.ndarray, rows: np.ndarray, config: SearchConfig) -> Found:
+    if config.rerank.enabled or config.distance == "visible":
+        what = "re-ranking" if config.rerank.enabled else "distance visible"
+        raise KeyReIDError(f"{what} needs every distance; use --index exact")
+    made = IndexedRows.of(gallery, rows, config.index, config.distance, config.index_folder)
+    return Found(query, *made.nearest(gallery, query, config.top, config.other_cameras))
+
+
+def find_query(gallery: Gallery, name: str, rows: np.ndarray, files: np.ndarray) -> int:
+    """The row of a tracklet by its name, or by a part of it that only one has.
+
+    rows: int64 [R], where to look. files: str [R], the gallery file of each; FILE:NAME is a name in one.
+    A tracklet that is in several files is one.
+    Raises KeyReIDError for a name that none has, or several.
+    """
+    names = gallery.embeddings.names[rows]
+    wanted, known = name, np.unique(files)
+    full = names if len(known) == 1 else np.char.add(np.char.add(files, ":"), names)
+    plain = name.removeprefix("./")
+    file = max((file for file in known if plain.startswith(f"{file}:")), key=len, default=None)
+    if file is not None:
+        wanted = plain.removeprefix(f"{file}:")
+        rows, names, full = (array[files == file] for array in (rows, names, full))
+    exact = np.flatnonzero(names == wanted)
+    near = exact if len(exact) else np.flatnonzero(np.char.find(names, wanted) >= 0)
+    if len(near) and len(np.unique(gallery.places[rows[near]])) == 1:
+        return int(rows[near[0]])
+    if len(near):
+        some = ", ".join(full[near[:3]]) + ", ..." * (len(near) > 3)
+        raise KeyReIDError(f"--query {name}: {len(near)} tracklets are named so ({some}); give more of it")
+    raise KeyReIDError(
+        f"--query {name}: no tracklet of the gallery has that name, and there is no such file or folder; "
+        f"names are like {full[0]}"
+    )

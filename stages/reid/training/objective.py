@@ -1,0 +1,110 @@
+"""Network and losses as one module: a batch in, one number to minimise out. This is what DDP wraps."""
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+from torch.distributed.nn.functional import all_gather
+
+from stages.reid.model import KeyReID
+from stages.reid.model.keyreid import ClipOutput
+from stages.reid.training.config import LossConfig
+from stages.reid.training.losses import CenterLoss, attention_loss, identity_loss, triplet_loss
+
+
+class Objective(nn.Module):
+    """Weighted sum of identity, triplet, center and attention loss; design: the published recipe.
+
+    Each of the first three is global_share x global branch + (1 - global_share) x mean over parts. A
+    network with one branch only gives it the whole share.
+    """
+
+    def __init__(self, model: KeyReID, config: LossConfig) -> None:
+        super().__init__()
+        self.model, self.config = model, config
+        width, both = model.backbone.width, not (model.config.global_only or model.config.local_only)
+        self.global_share = config.global_share if both else float(not model.config.local_only)
+        self.global_centers = None if model.config.local_only else CenterLoss(model.num_persons, width)
+        self.part_centers = (
+            None
+            if model.config.global_only
+            else CenterLoss(model.num_persons, width * model.config.clip_length)
+        )
+
+    def center_parameters(self) -> list[nn.Parameter]:
+        """The centers, which have an optimiser of their own."""
+        return [loss.centers for loss in (self.global_centers, self.part_centers) if loss is not None]
+
+    def forward(self, batch: dict[str, Tensor]) -> tuple[Tensor, dict[str, Tensor], ClipOutput]:
+        """(total, details, output). details: scalars without gradient, of this process's clips."""
+        out = self.model(batch["images"], batch["part_maps"], batch["cameras"], batch["keys"])
+        return *self.losses(out, batch["persons"], batch["erased"]), out
+
+    def losses(self, out: ClipOutput, persons: Tensor, erased: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+        """Total and details for the outputs of a network. persons: int64 [B]; erased: float [B, T]."""
+        config = self.config
+        everyone = gathered(persons)
+        total, details = 0.0, {}
+        for name, weight, loss in (
+            ("identity_loss", config.identity, lambda b: identity_loss(b.logits, persons, config.smoothing)),
+            (
+                "triplet_loss",
+                config.triplet,
+                lambda b: triplet_loss(gathered(b.feature), everyone, config.margin),
+            ),
+        ):
+            value = self._shared(out, loss)
+            details[name] = value.detach()
+            total = total + weight * value
+        value, term = torch.zeros(()), 0.0
+        for branch, share, count in self._branches(out):
+            raw, weighted = branch.centers.weighted(branch.feature, persons, config.center)
+            value, term = value.to(raw) + share / count * raw, term + share / count * weighted
+        details["center_loss"] = value
+        total = total + term
+        if out.frame_scores is not None:
+            value = attention_loss(out.frame_scores, erased)
+            details["attention_loss"] = value.detach()
+            total = total + config.attention * value
+        details["accuracy"] = accuracy(out, persons)
+        return total, {"loss": total.detach(), **details}
+
+    def _branches(self, out: ClipOutput) -> list[tuple["_Branch", float, int]]:
+        """(branch, its group's share, size of the group) of the global branch and of each part."""
+        found = []
+        if out.global_feature is not None:
+            found.append(
+                (_Branch(out.global_feature, out.global_logits, self.global_centers), self.global_share, 1)
+            )
+        if out.part_features is not None:
+            count = out.part_features.shape[1]
+            pairs = zip(out.part_features.unbind(1), out.part_logits.unbind(1), strict=True)
+            found += [
+                (_Branch(f, logits, self.part_centers), 1 - self.global_share, count) for f, logits in pairs
+            ]
+        return found
+
+    def _shared(self, out: ClipOutput, loss) -> Tensor:
+        return sum(share / count * loss(branch) for branch, share, count in self._branches(out))
+
+
+class _Branch:
+    def __init__(self, feature: Tensor, logits: Tensor, centers: CenterLoss | None) -> None:
+        self.feature, self.logits, self.centers = feature, logits, centers
+
+
+def gathered(values: Tensor) -> Tensor:
+    """The values of all processes along the first axis, with gradient; in a single process, the values."""
+    if not (dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1):
+        return values
+    if values.requires_grad:
+        return torch.cat(all_gather(values))
+    parts = [torch.empty_like(values) for _ in range(dist.get_world_size())]
+    dist.all_gather(parts, values.contiguous())
+    return torch.cat(parts)
+
+
+@torch.no_grad()
+def accuracy(out: ClipOutput, persons: Tensor) -> Tensor:
+    """Share of clips whose person has the largest logit (global branch, or the parts' mean). A scalar."""
+    logits = out.part_logits.mean(dim=1) if out.global_logits is None else out.global_logits
+    return (logits.argmax(dim=1) == persons).float().mean()

@@ -1,0 +1,117 @@
+"""Devices and processes: one accelerate set-up for a run, what the processes share, and when they stop."""
+
+import os
+import signal
+import time
+from collections.abc import Callable
+from datetime import timedelta
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from accelerate import Accelerator
+from accelerate.state import AcceleratorState, GradientState
+from accelerate.utils import (
+    DistributedDataParallelKwargs,
+    GradientAccumulationPlugin,
+    InitProcessGroupKwargs,
+)
+
+from cache.errors import KeyReIDError
+from stages.reid.training.config import TrainConfig
+
+PATIENCE = timedelta(hours=2)  # the others wait while the main process validates or saves
+PRECISION = {"fp32": "no", "bf16": "bf16", "fp16": "fp16"}
+
+
+def start_processes(config: TrainConfig) -> Accelerator:
+    """accelerate for this run. Under torchrun or `accelerate launch`, joins the other processes.
+
+    Raises KeyReIDError where CUDA is asked for and absent, for fp16 without CUDA, and for more processes
+    on this machine than CUDA devices.
+    """
+    cuda = torch.cuda.is_available()
+    if config.device == "cuda" and not cuda:
+        raise KeyReIDError(
+            f"train.device = cuda: torch {torch.__version__} finds no CUDA device; use auto or cpu, or "
+            "install a CUDA build of torch"
+        )
+    on_cpu = config.device == "cpu" or not cuda
+    if config.precision == "fp16" and on_cpu:
+        raise KeyReIDError("train.precision = fp16: needs CUDA; use fp32 or bf16 on the CPU")
+    local = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+    if not on_cpu and local > torch.cuda.device_count():
+        raise KeyReIDError(
+            f"{local} processes on this machine, but torch finds {torch.cuda.device_count()} CUDA device(s); "
+            "start one process for each device, or set train.device = cpu"
+        )
+    AcceleratorState._reset_state(reset_partial_state=True)  # several runs in one Python process are separate
+    GradientState._reset_state()
+    accelerator = Accelerator(
+        cpu=on_cpu,
+        mixed_precision=PRECISION[config.precision],
+        # the trainer accumulates by itself, so that groups of batches end where epochs do
+        gradient_accumulation_plugin=GradientAccumulationPlugin(num_steps=1, sync_with_dataloader=False),
+        kwargs_handlers=[
+            DistributedDataParallelKwargs(broadcast_buffers=False, gradient_as_bucket_view=True),
+            InitProcessGroupKwargs(timeout=PATIENCE),
+        ],
+    )
+    return accelerator
+
+
+def from_main(accelerator: Accelerator, make: Callable[[], Any]) -> Any:
+    """What `make` returns in the main process, in every process. Its KeyReIDError reaches all."""
+    message = [None, None]
+    if accelerator.is_main_process:
+        try:
+            message[0] = make()
+        except KeyReIDError as error:
+            message[1] = str(error)
+    if accelerator.num_processes > 1:
+        dist.broadcast_object_list(message, src=0)
+    if message[1] is not None:
+        raise KeyReIDError(message[1])
+    return message[0]
+
+
+def run_folder(accelerator: Accelerator, folder: Path | Callable[[], Path]) -> Path:
+    """The run folder: given, or made by the main process alone."""
+    return from_main(accelerator, folder) if callable(folder) else Path(folder)
+
+
+class StopSignals:
+    """Turns SIGTERM and SIGINT into a request to save and stop, within `with`. A second one acts at once.
+
+    Within a moment of the first it is the same one: a batch system signals every process, and the launcher
+    passes on what it gets.
+    """
+
+    EXIT_CODES = {signal.SIGTERM: 143, signal.SIGINT: 130}  # noqa: RUF012  a constant
+    MOMENT = 2.0  # seconds
+
+    def __init__(self) -> None:
+        self.received, self._since = 0, 0.0
+
+    def __enter__(self) -> "StopSignals":
+        self._before = {}
+        try:
+            for number in self.EXIT_CODES:
+                self._before[number] = signal.signal(number, self._note)
+        except ValueError:  # not the main thread: the caller handles signals
+            pass
+        return self
+
+    def _note(self, number: int, frame: FrameType | None) -> None:
+        now = time.monotonic()
+        if not self.received:
+            self.received, self._since = number, now
+        elif now - self._since > self.MOMENT:
+            signal.signal(number, signal.SIG_DFL)
+            os.kill(os.getpid(), number)
+
+    def __exit__(self, *_: Any) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)

@@ -1,0 +1,235 @@
+"""One training step, and everything that a training state has to hold."""
+
+import stages.compat  # noqa: F401  isort: skip  (before timm)
+import random
+from contextlib import nullcontext
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import numpy as np
+import torch
+import torch.distributed as dist
+from accelerate import Accelerator
+from timm.utils import ModelEmaV3
+from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
+
+from stages.reid.model import KeyReID
+from stages.reid.model.drop_path import KeyedDropPath, set_keys
+from stages.reid.model.keyreid import ClipOutput
+from stages.reid.training.config import TrainConfig
+from stages.reid.training.objective import Objective
+from stages.reid.training.optim import (
+    Schedule,
+    build_center_optimizer,
+    build_optimizer,
+    load_moments,
+    parameter_names,
+)
+
+MOST_SKIPPED = 20  # updates in a row that a scaler may skip; one that comes down from 2^16 needs a few
+
+
+class NotFiniteError(Exception):
+    """The loss of a batch or its gradient is NaN or infinite; `details` has the numbers.
+
+    With a scaler, which looks for a scale at which gradients are finite: there seems to be none.
+    """
+
+    def __init__(self, details: dict[str, float]) -> None:
+        super().__init__("loss or gradient is not finite")
+        self.details = details
+
+
+@dataclass
+class StepResult:
+    """Means over all processes, and what this process's network returned."""
+
+    details: dict[str, float]
+    output: ClipOutput
+    updated: bool  # whether the weights changed, or gradients are still accumulating
+    stop: int  # signal that some process received, or 0
+
+
+class Trainer:
+    """Network, losses, optimisers, schedule and EMA under accelerate."""
+
+    def __init__(
+        self, model: KeyReID, config: TrainConfig, accelerator: Accelerator, batches_per_epoch: int
+    ) -> None:
+        self.config, self.accelerator, self.model = config, accelerator, model
+        self.objective = Objective(model, config.loss)
+        # copied before anything wraps the network, so that its names stay those of the network
+        self.ema = None
+        if config.ema.decay:
+            model.to(accelerator.device)
+            self.ema = ModelEmaV3(model, decay=config.ema.decay, use_warmup=config.ema.warmup)
+        if config.activation_checkpointing:
+            checkpoint_blocks(model)
+        if config.compile:
+            model.compile(backend=config.compile_backend)
+        optimizer = build_optimizer(model, config.optim, scaled=config.precision == "fp16")
+        self.names = parameter_names(model, optimizer)
+        self.batches = batches_per_epoch
+        steps = config.epochs * -(-batches_per_epoch // config.optim.accumulate)
+        self.schedule = Schedule(optimizer, config.schedule, config.epochs, steps)
+        self.wrapped, self.optimizer = accelerator.prepare(self.objective, optimizer)
+        self.centers = self.objective.center_parameters()
+        self.center_optimizer = build_center_optimizer(self.centers, config.optim)
+        self.updates = 0  # optimiser steps so far
+        self.skipped = 0  # updates that the scaler skipped since the last one
+
+    def step(self, batch: dict[str, Tensor], epoch: int, index: int, stop: int) -> StepResult:
+        """Forward, backward and, after every `accumulate` batches and at an epoch's end, an update.
+
+        batch: on the device. index: of the batch in its epoch. stop: signal received by this process, or 0.
+        Raises NotFiniteError, in every process and before anything is updated, for a loss or a gradient
+        that is not finite; with a scaler, for gradients that stay so whatever the scale.
+        """
+        group = self.config.optim.accumulate
+        start = index - index % group
+        size = min(group, self.batches - start)
+        updated = index == start + size - 1
+        self.wrapped.train()
+        self.schedule.set(epoch, self.updates)
+        with nullcontext() if updated else self.accelerator.no_sync(self.wrapped):
+            total, parts, output = self.wrapped(batch)
+            details, stop = self._shared(parts, stop)
+            if not np.isfinite(details["loss"]):
+                raise NotFiniteError(details)
+            self.accelerator.backward(total / size)
+        if updated:
+            details["gradient_norm"] = self._update(details)
+        return StepResult(details, output, updated, stop)
+
+    def _shared(self, parts: dict[str, Tensor], stop: int) -> tuple[dict[str, float], int]:
+        """Means over processes, in one exchange together with the request to stop."""
+        values = torch.stack(
+            [*(v.float() for v in parts.values()), torch.tensor(float(stop)).to(parts["loss"])]
+        )
+        if self.accelerator.num_processes > 1:
+            everyone = [torch.empty_like(values) for _ in range(self.accelerator.num_processes)]
+            dist.all_gather(everyone, values)
+            table = torch.stack(everyone)
+            values = torch.cat([table[:, :-1].mean(dim=0), table[:, -1:].amax(dim=0)])
+        numbers = values.tolist()
+        return dict(zip(parts, numbers[:-1], strict=True)), int(numbers[-1])
+
+    def _update(self, details: dict[str, float]) -> float:
+        """Change weights, centers and EMA. Returns the norm of the network's gradient before clipping."""
+        accelerator, limit = self.accelerator, self.config.optim.clip_norm
+        if accelerator.scaler is not None:
+            details["loss_scale"] = accelerator.scaler.get_scale()
+            # the centers' optimiser stays outside accelerate, which would update the scaler once for each
+            for parameter in self.centers:
+                parameter.grad.div_(details["loss_scale"])
+        norm = float(accelerator.clip_grad_norm_(self.model.parameters(), limit or float("inf")))
+        if accelerator.scaler is None and not np.isfinite(norm):  # a scaler skips such a step, as it must
+            raise NotFiniteError({**details, "gradient_norm": norm})
+        self.optimizer.step()
+        if accelerator.optimizer_step_was_skipped:
+            self.skipped += 1
+            if self.skipped >= MOST_SKIPPED or accelerator.scaler.get_scale() < 1:
+                raise NotFiniteError({**details, "gradient_norm": norm, "updates_skipped": self.skipped})
+        else:
+            self.center_optimizer.step()
+            self.updates, self.skipped = self.updates + 1, 0
+            if self.ema is not None:
+                self.ema.update(self.model, step=self.updates)
+        self.optimizer.zero_grad()
+        self.center_optimizer.zero_grad()
+        return norm
+
+    def learning_rate(self) -> float:
+        """The rate of weights that no factor changes."""
+        groups = self.optimizer.param_groups
+        return min(groups, key=lambda g: (abs(g["lr_scale"] - 1), g["lr"]))["lr"]
+
+    def learning_rates(self) -> dict[str, float]:
+        """The rate of every group, and of the centers."""
+        rates = {group["name"]: group["lr"] for group in self.optimizer.param_groups}
+        return {**rates, "centers": self.center_optimizer.param_groups[0]["lr"]}
+
+    def state(self) -> dict[str, Any]:
+        """Tensors and plain types only. Call in every process: each adds its random state.
+
+        The centers' optimiser is not in it: plain SGD remembers nothing.
+        """
+        scaler = self.accelerator.scaler
+        return {
+            "objective": self.objective.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "parameters": self.names,
+            "scaler": None if scaler is None else scaler.state_dict(),
+            "ema": None if self.ema is None else self.ema.module.state_dict(),
+            "updates": self.updates,
+            "skipped": self.skipped,
+            "random": self._gathered(random_state()),
+        }
+
+    def load_state(self, state: dict[str, Any]) -> None:
+        """Continue from `state()` of a run with the same network and optimiser.
+
+        Their settings stay those of this run's config: a resume may change them.
+        """
+        self.objective.load_state_dict(state["objective"])
+        load_moments(self.optimizer, self.names, state["optimizer"], state["parameters"])
+        if self.accelerator.scaler is not None and state["scaler"] is not None:
+            self.accelerator.scaler.load_state_dict(state["scaler"])
+        if self.ema is not None:  # an average that begins with this resume begins at the weights
+            self.ema.module.load_state_dict(state["ema"] or self.model.state_dict())
+        self.updates, self.skipped = state["updates"], state["skipped"]
+        if self.accelerator.process_index < len(state["random"]):
+            set_random_state(state["random"][self.accelerator.process_index])
+
+    def _gathered(self, value: Any) -> list[Any]:
+        if self.accelerator.num_processes == 1:
+            return [value]
+        found = [None] * self.accelerator.num_processes
+        dist.all_gather_object(found, value)
+        return found
+
+
+def random_state() -> dict[str, Any]:
+    """The state of Python's, numpy's and torch's generators, as tensors and plain types."""
+    kind, keys, *rest = np.random.get_state()  # noqa: NPY002  libraries draw from it
+    return {
+        "python": random.getstate(),
+        "numpy": [kind, torch.from_numpy(keys.astype(np.int64)), *rest],
+        "torch": torch.get_rng_state(),
+        "cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
+    }
+
+
+def set_random_state(state: dict[str, Any]) -> None:
+    """Undo what was drawn since `random_state`."""
+    version, internal, gauss = state["python"]
+    random.setstate((version, tuple(internal), gauss))
+    kind, keys, *rest = state["numpy"]
+    np.random.set_state((kind, keys.numpy().astype(np.uint32), *rest))  # noqa: NPY002
+    torch.set_rng_state(state["torch"])
+    if state["cuda"] and len(state["cuda"]) == torch.cuda.device_count():
+        torch.cuda.set_rng_state_all(state["cuda"])
+
+
+def checkpoint_blocks(model: nn.Module) -> None:
+    """Recompute every transformer block's activations in the backward pass instead of keeping them.
+
+    A block that is recomputed gets the keys of its forward pass again, so it drops the same frames.
+    """
+    from timm.models.vision_transformer import Block
+
+    def run(block: nn.Module, forward: Any, keys: Tensor | None, *args: Any) -> Tensor:
+        set_keys(block, keys)
+        return forward(*args)
+
+    def recomputed(block: nn.Module, forward: Any, *args: Any) -> Tensor:
+        if not torch.is_grad_enabled():
+            return forward(*args)
+        keys = next((m.keys for m in block.modules() if isinstance(m, KeyedDropPath)), None)
+        return checkpoint(run, block, forward, keys, *args, use_reentrant=False)
+
+    for block in model.modules():
+        if isinstance(block, Block):
+            block.forward = partial(recomputed, block, block.forward)

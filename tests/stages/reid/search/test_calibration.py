@@ -1,0 +1,87 @@
+"""Calibration: rates as counted by hand, thresholds found again, galleries that cannot tell."""
+
+import json
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cache.errors import KeyReIDError
+from stages.reid.search.calibration import calibrate, nearest, rates_at, save, threshold
+from tests.stages.reid.own import made_gallery
+
+FLOATS = st.floats(0, 100, width=32)
+
+
+def test_rates_of_a_hand_case():
+    right = np.array([1.0, 2.0, 3.0, np.inf])
+    wrong = np.array([2.5, 4.0, 1.5, 5.0])
+    (quarter, half) = rates_at(right, wrong, (0.25, 0.5))
+    assert quarter["threshold"] == 2.5 and quarter["measured_false_positive_rate"] == 0.25
+    assert quarter["true_positive_rate"] == pytest.approx(2 / 3)  # 1 and 2 are nearer than 2.5
+    assert half["threshold"] == 4.0 and half["true_positive_rate"] == 1.0
+    assert half["identified"] == pytest.approx(2 / 3)  # the third has a wrong answer in front
+
+
+@given(st.lists(FLOATS, min_size=1, max_size=30), st.floats(0.001, 0.999))
+def test_the_measured_rate_is_never_above_the_one_asked_for(wrong, rate):
+    wrong = np.array(wrong, np.float32)
+    (row,) = rates_at(wrong, wrong, (rate,))
+    assert row["measured_false_positive_rate"] <= rate + 1e-9
+
+
+def test_nearest_answers_are_counted_as_defined():
+    gallery = made_gallery()
+    gallery.embeddings.persons[:2] = (0, -1)  # a distractor and junk
+    features, persons = gallery.embeddings.features.astype(np.float64), gallery.embeddings.persons
+    right, wrong = nearest(gallery, "euclidean")
+    assert len(right) == 38
+    for i, row in enumerate(np.flatnonzero(persons > 0)):
+        distances = ((features - features[row]) ** 2).sum(1)
+        same = (persons == persons[row]) & (np.arange(40) % 2 != row % 2)
+        assert right[i] == pytest.approx(distances[same].min(), rel=1e-3)
+        assert wrong[i] == pytest.approx(
+            distances[(persons != persons[row]) & (persons != -1)].min(), rel=1e-3
+        )
+    _, elsewhere = nearest(gallery, "euclidean", other_cameras=True)
+    assert (elsewhere >= wrong).all() and (elsewhere > wrong).any()
+
+
+def test_a_threshold_is_found_again_by_what_it_belongs_to(tmp_path):
+    path, gallery = tmp_path / "calibration.json", made_gallery()
+    entry = calibrate(gallery, "euclidean", (0.1, 0.2))
+    save(path, calibrate(gallery, "cosine", (0.1,)))
+    save(path, entry)
+    save(path, entry)  # replaces
+    assert len(json.loads(path.read_text())["entries"]) == 2
+    wanted = {"distance": "euclidean", "camera": "unknown", "other_cameras": False}
+    value, found = threshold(path, 0.2, **wanted, checkpoint_sha256="a" * 64)
+    assert value == entry["rates"][1]["threshold"] and found["gallery"] == 40
+    with pytest.raises(KeyReIDError, match=r"has the rates 0\.1, 0\.2, not 0\.3"):
+        threshold(path, 0.3, **wanted, checkpoint_sha256="a" * 64)
+    with pytest.raises(KeyReIDError, match=r"has nothing for .*checkpoint_sha256 bbbb"):
+        threshold(path, 0.2, **wanted, checkpoint_sha256="b" * 64)
+    path.write_text("{}")
+    with pytest.raises(KeyReIDError, match="not a calibration file"):
+        threshold(path, 0.2, **wanted)
+
+
+def test_separable_persons_are_told_from_strangers():
+    (row,) = calibrate(made_gallery(), "euclidean", (0.05,))["rates"]
+    assert row["true_positive_rate"] == 1.0 and row["identified"] == 1.0
+
+
+@pytest.mark.parametrize("rate", [0.0, 1.0, -0.1, float("nan")])
+def test_a_rate_is_a_share(rate):
+    with pytest.raises(KeyReIDError, match="--fpr"):
+        calibrate(made_gallery(), "euclidean", (rate,))
+
+
+def test_a_gallery_that_cannot_tell_is_refused():
+    with pytest.raises(KeyReIDError, match="tracker's ids"):
+        calibrate(made_gallery(labelled=False), "euclidean")
+    alone = made_gallery()
+    alone.embeddings.persons[:] = 1
+    with pytest.raises(KeyReIDError, match="too few"):
+        calibrate(alone, "euclidean")

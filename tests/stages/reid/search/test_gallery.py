@@ -1,0 +1,105 @@
+"""Gallery files: whole round trips, damage named, files of different networks kept apart."""
+
+import json
+from dataclasses import replace
+
+import h5py
+import numpy as np
+import pytest
+
+from cache.errors import KeyReIDError
+from stages.datasets.tracklet import Tracklet
+from stages.reid.search.gallery import Gallery, camera_names, join, shown_frames
+from tests.stages.reid.own import made_gallery
+
+
+def test_a_gallery_is_read_as_it_was_written(tmp_path):
+    gallery = made_gallery()
+    loaded = Gallery.load(gallery.save(tmp_path / "new" / "g.h5"))
+    for name in ("features", "names", "persons", "cameras", "visibility"):
+        assert np.array_equal(getattr(loaded.embeddings, name), getattr(gallery.embeddings, name)), name
+    assert loaded.frames == gallery.frames and loaded.root == gallery.root
+    assert loaded.about == gallery.about and loaded.embeddings.parts == 2
+    assert [p.name for p in (tmp_path / "new").iterdir()] == ["g.h5"]
+
+
+def test_half_precision_halves_the_features(tmp_path):
+    gallery = made_gallery(400, 64)
+    whole, half = gallery.save(tmp_path / "w.h5"), gallery.save(tmp_path / "h.h5", half=True)
+    assert whole.stat().st_size - half.stat().st_size == pytest.approx(400 * 64 * 2, rel=0.05)
+    features = Gallery.load(half).embeddings.features
+    assert features.dtype == np.float32
+    assert np.allclose(features, gallery.embeddings.features, rtol=1e-3, atol=1e-6)
+
+
+def test_features_beyond_half_precision_are_refused(tmp_path):
+    gallery = made_gallery()
+    gallery.embeddings.features[3, 4] = 1e5
+    with pytest.raises(KeyReIDError, match="half precision"):
+        gallery.save(tmp_path / "g.h5", half=True)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda path: path.write_bytes(b"no gallery"),
+        lambda path: path.write_bytes(b""),
+        lambda path: path.write_bytes(path.read_bytes()[:-500]),
+        lambda path: change(path, lambda f: f.__delitem__("names")),
+        lambda path: change(path, lambda f: f.attrs.__setitem__("header", "{}")),
+        lambda path: change(path, lambda f: f.attrs.__setitem__("header", "[")),
+        lambda path: change(path, lambda f: rewrite(f, "poses", {})),
+        lambda path: change(path, lambda f: rewrite(f, "checkpoint", {"sha256": 3, "path": "x"})),
+        lambda path: change(path, lambda f: rewrite(f, "labelled", "yes")),
+        lambda path: change(path, lambda f: f["offsets"].__setitem__(3, f["offsets"][4])),
+        lambda path: change(path, lambda f: f["features"].__setitem__((0, 0), np.nan)),
+        lambda path: change(path, lambda f: (f.__delitem__("offsets"), f.__setitem__("offsets", [0, 1]))),
+        lambda path: change(path, lambda f: (f.__delitem__("persons"), f.__setitem__("persons", [1]))),
+    ],
+)
+def test_a_damaged_gallery_is_named(tmp_path, damage):
+    path = made_gallery().save(tmp_path / "g.h5")
+    damage(path)
+    with pytest.raises(KeyReIDError, match=r"g\.h5"):
+        Gallery.load(path)
+
+
+def rewrite(file, name, value):
+    file.attrs["header"] = json.dumps(json.loads(file.attrs["header"]) | {name: value})
+
+
+def change(path, edit):
+    with h5py.File(path, "r+") as file:
+        edit(file)
+
+
+def test_galleries_of_different_checkpoints_are_not_joined():
+    with pytest.raises(KeyReIDError, match=r"two\.h5: made by checkpoint bbbbbbbbbbbb .* one\.h5"):
+        join([("one.h5", made_gallery()), ("two.h5", made_gallery(checkpoint="b" * 64))])
+
+
+def test_joined_galleries_keep_their_rows_and_lose_labels_that_mean_nothing_together():
+    one, two = made_gallery(seed=0), made_gallery(seed=1)
+    both = join([("one.h5", one), ("two.h5", two)])
+    assert len(both) == 80 and not both.about["labelled"]
+    assert np.array_equal(both.embeddings.features[40:], two.embeddings.features)
+    assert both.frames[40][0].startswith("/data/1/p001")
+    again = join([("one.h5", one), ("one.h5", replace(one))])
+    assert again.about["labelled"]  # the same data set twice
+
+
+def test_shown_frames_are_spread_over_the_tracklet():
+    frames = tuple(f"{i:03d}.jpg" for i in range(100))
+    shown = shown_frames(Tracklet(frames, 1, 1, "t"))
+    assert len(shown) == 8 and shown[0] == "000.jpg" and shown[-1] == "099.jpg"
+    assert shown_frames(Tracklet(frames[:3], 1, 1, "t")) == frames[:3]
+
+
+def test_cameras_are_called_as_the_user_calls_them():
+    tree = [
+        Tracklet(("a-1/door/x/1.jpg",), 1, 1, "a-1/door/x"),
+        Tracklet(("a/unknown/x/1.jpg",), 1, None, "y"),
+    ]
+    assert camera_names(tree, "folder").tolist() == ["door", "?"]
+    assert camera_names([Tracklet(("bbox_test/0001/f.jpg",), 1, 3, "z")], "mars").tolist() == ["3"]

@@ -1,0 +1,109 @@
+"""Runs that are killed, stopped, or meet a full disk."""
+
+import os
+import random
+import signal
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from stages.reid.training.checkpoint import CheckpointFolder
+from tests.stages.reid.conftest import finish, records, start, train
+from tests.stages.reid.driver import Job
+
+SAVES = {"epochs": 4, "checkpoint": {"every_steps": 2, "keep": 3}}
+
+
+def wait_for_step(run_dir, step, processes):
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline and all(p.is_alive() for p in processes):
+        if len(records(run_dir)) >= step:
+            return
+        time.sleep(0.001)
+    raise AssertionError(f"the run ended before step {step}")
+
+
+def workers_of(pid):
+    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+def weights(run_dir):
+    return [(run_dir / f"{name}.safetensors").read_bytes() for name in ("model", "ema")]
+
+
+@pytest.mark.parametrize(("world", "workers", "accumulate"), [(1, 1, 1), (1, 2, 3), (2, 1, 1)])
+def test_a_run_killed_at_random_steps_and_resumed_equals_one_never_stopped(
+    once, tiny, tmp_path, world, workers, accumulate
+):
+    config = {**SAVES, "loader": {"workers": workers}, "optim": {"accumulate": accumulate}}
+    model = {"drop_path": 0.2}
+    whole = once(world=world, train=config, model=model)
+    job = Job(tiny, tmp_path / "run", config, model, world=world)
+    rng = random.Random(world * 10 + workers)
+    for kill_at in (rng.randint(3, 9), rng.randint(12, 18)):
+        processes = start(job)
+        wait_for_step(job.run_dir, kill_at, processes)
+        for process in processes:
+            process.kill()
+        assert set(finish(processes)) == {-signal.SIGKILL}
+        assert not (job.run_dir / "model.safetensors").exists()
+        job = replace(job, resume=True)
+    train(job)
+    assert weights(job.run_dir) == weights(whole)
+    seen = [(r["step"], r["loss"]) for r in records(job.run_dir)]
+    assert seen == [(r["step"], r["loss"]) for r in records(whole)]
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_a_signal_saves_and_ends_with_its_exit_code(once, tiny, tmp_path, number, code):
+    config = {"epochs": 4, "checkpoint": {"every_steps": 0, "every_epochs": 0}, "loader": {"workers": 1}}
+    job = Job(tiny, tmp_path / "run", config)
+    processes = start(job)
+    wait_for_step(job.run_dir, 3, processes)
+    workers = workers_of(processes[0].pid)
+    assert workers
+    for target in (*workers, processes[0].pid):  # as a terminal does on Ctrl-C, and a batch system on cancel
+        os.kill(target, number)
+    assert finish(processes) == [code]
+    (state,) = (job.run_dir / "checkpoints").glob("state-*.pt")
+    assert int(state.stem.split("-")[1]) == records(job.run_dir)[-1]["step"] < 20
+    assert weights(train(replace(job, resume=True))) == weights(once(train=config))
+
+
+def test_a_signal_to_one_process_stops_all(tiny, tmp_path):
+    job = Job(tiny, tmp_path / "run", {"epochs": 50}, world=2)
+    processes = start(job)
+    wait_for_step(job.run_dir, 2, processes)
+    os.kill(processes[1].pid, signal.SIGTERM)
+    assert finish(processes) == [143, 143]
+    assert CheckpointFolder(job.run_dir / "checkpoints", 2).newest() is not None
+
+
+def test_training_goes_on_where_the_disk_is_full_and_the_previous_checkpoint_stays(once, tiny, tmp_path):
+    """States have over 1 MB here, networks under 0.5 MB."""
+    config = {"epochs": 4, "checkpoint": {"every_epochs": 1, "keep": 5}}
+    job = Job(tiny, tmp_path / "run", config)
+    processes = start(job)
+    wait_for_step(job.run_dir, 6, processes)
+    processes[0].kill()
+    finish(processes)
+    before = {p.name: p.read_bytes() for p in (job.run_dir / "checkpoints").iterdir() if p.suffix != ".tmp"}
+    assert before
+    train(replace(job, resume=True, largest_file=1_000_000))
+    after = {p.name: p.read_bytes() for p in (job.run_dir / "checkpoints").iterdir()}
+    assert after == before
+    assert "could not be written" in (job.run_dir / "log-0.txt").read_text()
+    assert weights(job.run_dir) == weights(once(train=config))
+
+
+def test_a_killed_worker_ends_the_run_with_one_line(tiny, tmp_path):
+    job = Job(tiny, tmp_path / "run", {"epochs": 500, "loader": {"workers": 1}})
+    processes = start(job)
+    wait_for_step(job.run_dir, 2, processes)
+    os.kill(workers_of(processes[0].pid)[0], signal.SIGKILL)
+    assert finish(processes) == [2]
+    message = (job.run_dir / "error.txt").read_text()
+    assert "reading process ended by itself" in message and "train.loader.workers" in message
+    assert "\n" not in message
