@@ -16,11 +16,11 @@ from pipeline import ablation
 from stages.datasets.walkers.config import WalkersConfig
 from stages.datasets.walkers.film import film_by_number
 from stages.datasets.walkers.plan import make_plan
+from stages.parts import PARTS, part_joints
 from stages.reid.data.part_maps import gaussian_maps
 from stages.reid.model import tcss
 from stages.reid.model.local_branch import EPSILON
 from stages.reid.model.part_weights import pool_to_grid
-from stages.reid.model.parts import PARTS, part_joints
 from stages.reid.scoring.pictures import part_map_picture
 
 ABLATION = Path(__file__).resolve().parent.parent / "ablation.json"  # a table.json of keyreid ablation

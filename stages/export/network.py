@@ -13,11 +13,11 @@ from torch import Tensor, nn
 from cache.errors import KeyReIDError
 from cache.files import sha256_of
 from stages.export.onnx_file import write_onnx
+from stages.parts import JOINTS, grouping
 from stages.reid.data import augment
 from stages.reid.data.loader import map_grid
 from stages.reid.data.reader import MAP_SIZE
 from stages.reid.model import KeyReID, ModelConfig
-from stages.reid.model.parts import JOINTS, grouping
 from stages.reid.model.vit_families import first_tokens, of_block, run_blocks
 
 

@@ -20,8 +20,8 @@ def draw(cache: PoseCache, root: Path, frame: str, parts: int, output: Path) -> 
     from matplotlib.figure import Figure
 
     from stages.figure_file import save_figure
+    from stages.parts import grouping, part_joints
     from stages.reid.data.frames import read_whole
-    from stages.reid.model.parts import grouping, part_joints
 
     poses = cache.read([frame])
     image = read_whole(root / frame)

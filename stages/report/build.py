@@ -108,7 +108,7 @@ def _covers(source: Source | None, names: list[str]) -> dict[str, hiding.Occlusi
 
 
 def _part_names(contents: Contents, parts: int) -> list[str]:
-    from stages.reid.model.parts import grouping
+    from stages.parts import grouping
 
     try:
         names = list(grouping(contents.settings["model"]["parts"]))

@@ -31,24 +31,3 @@ def test_from_an_install_they_are_the_installed_ones(tmp_path: Path):
     assert set(imported_from(tmp_path / "site", tmp_path)) == {tmp_path / "site"}
     assert (tmp_path / "site/configs/walkers.yaml").is_file()
     assert (tmp_path / "site/configs/pose/walkers.safetensors").is_file()
-
-
-def test_imports_point_one_way():
-    """pipeline -> stages -> cache, and cache knows nothing of torch, nor stages of click."""
-    import ast
-
-    banned = {
-        "cache": {"stages", "pipeline", "torch", "mmpose", "timm", "click"},
-        "stages": {"pipeline", "click"},
-    }
-    wrong = []
-    for package, names in banned.items():
-        for path in (ROOT / package).rglob("*.py"):
-            for node in ast.walk(ast.parse(path.read_text())):
-                modules = []
-                if isinstance(node, ast.Import):
-                    modules = [alias.name for alias in node.names]
-                elif isinstance(node, ast.ImportFrom) and node.module:
-                    modules = [node.module]
-                wrong += [f"{path.name}: {m}" for m in modules if m.split(".")[0] in names]
-    assert not wrong

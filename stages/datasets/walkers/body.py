@@ -13,11 +13,6 @@ THIGH, SHIN, ANKLE, FOOT = 0.245, 0.246, 0.039, 0.125
 UPPER_ARM, FOREARM, HAND = 0.172, 0.152, 0.060
 HIP_HALF, SHOULDER_HALF = 0.054, 0.108
 
-COCO = (
-    "nose", "left_eye", "right_eye", "left_ear", "right_ear", "left_shoulder", "right_shoulder",
-    "left_elbow", "right_elbow", "left_wrist", "right_wrist", "left_hip", "right_hip",
-    "left_knee", "right_knee", "left_ankle", "right_ankle",
-)  # fmt: skip
 
 
 def _stack(x, y, z) -> np.ndarray:

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from cache.manifest import COCO_JOINTS
 from stages.datasets.walkers import paints
-from stages.datasets.walkers.body import COCO
 from stages.datasets.walkers.draw import Canvas
 from stages.datasets.walkers.wardrobe import Identity
 
@@ -41,7 +41,7 @@ def _seen_on(joint: str) -> tuple[str, frozenset[int], float]:
     return joint, frozenset(OWNERS[name.format(side)] for name in JOINT_OWNERS[kind]), SLACK[kind]
 
 
-SEEN_ON = tuple(_seen_on(joint) for joint in COCO)
+SEEN_ON = tuple(_seen_on(joint) for joint in COCO_JOINTS)
 
 
 @dataclass(frozen=True)
@@ -240,7 +240,7 @@ def draw(
 
 def visibility(canvas: Canvas, points: dict[str, np.ndarray]) -> np.ndarray:
     """COCO's flags [17]: 0 outside the frame, 1 hidden behind something, 2 visible."""
-    flags = np.zeros(len(COCO), np.int64)
+    flags = np.zeros(len(COCO_JOINTS), np.int64)
     for index, (joint, owners, slack) in enumerate(SEEN_ON):
         x, y, z, scale = points[joint].tolist()
         column, row = math.floor(x + 0.5), math.floor(y + 0.5)

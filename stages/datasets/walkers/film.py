@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
+from cache.manifest import COCO_JOINTS
 from stages.datasets.tracklet import JUNK
 from stages.datasets.walkers import backdrop, body, figure, occluders
 from stages.datasets.walkers.camera import Camera, Response, View, make_camera
@@ -127,7 +128,7 @@ def film(plan: TrackletPlan, camera: Camera, effect: float) -> Film:
     offsets = rng.integers(0, 32, (frames, 2))
 
     pictures = np.empty((frames, HEIGHT, WIDTH, 3), np.uint8)
-    keypoints = np.zeros((frames, len(body.COCO), 3), np.float32)
+    keypoints = np.zeros((frames, len(COCO_JOINTS), 3), np.float32)
     occlusions: list[Occlusion | None] = []
     for t in range(frames):
         canvas = Canvas(_window(strip, pan[t], top, width), camera.light, camera.ambient)
@@ -159,7 +160,7 @@ def film(plan: TrackletPlan, camera: Camera, effect: float) -> Film:
 def _keypoints(canvas: Canvas, points: dict[str, np.ndarray]) -> np.ndarray:
     """[17, 3] in pixels of the frame; joints outside of it are (0, 0, 0), as in COCO."""
     flags = figure.visibility(canvas, points)
-    places = np.stack([points[joint][:2] for joint in body.COCO])
+    places = np.stack([points[joint][:2] for joint in COCO_JOINTS])
     places[:, 0] = (places[:, 0] + 0.5) * (WIDTH / canvas.width) - 0.5
     return np.concatenate([places, flags[:, None]], 1) * (flags[:, None] > 0)
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import scipy.io
 
-from stages.datasets.walkers.body import COCO
+from cache.manifest import COCO_JOINTS
 from stages.datasets.walkers.film import Occlusion
 from stages.datasets.walkers.plan import Plan, TrackletPlan
 
@@ -44,7 +44,7 @@ def write_info(plan: Plan, root: Path) -> None:
 def write_keypoints(root: Path, frames: list[str], keypoints: np.ndarray) -> None:
     """keypoints.npz: `frames` [F] relative paths, `keypoints` float32 [F, 17, 3], `joints` [17] names."""
     with (root / "keypoints.npz").open("wb") as file:
-        np.savez_compressed(file, frames=np.array(frames), keypoints=keypoints, joints=np.array(COCO))
+        np.savez_compressed(file, frames=np.array(frames), keypoints=keypoints, joints=np.array(COCO_JOINTS))
 
 
 def write_occluders(root: Path, records: list[tuple[str, Occlusion]]) -> None:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from stages.reid.model.parts import JOINTS, Grouping, grouping, mirrored
+from stages.parts import JOINTS, Grouping, grouping, mirrored
 from stages.reid.model.published_maps import drawn_map
 
 

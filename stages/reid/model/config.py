@@ -8,8 +8,8 @@ from typing import Any, Literal
 from pydantic import Field, field_validator, model_validator
 
 from cache.errors import KeyReIDError
+from stages import parts as body
 from stages.config import StrictModel
-from stages.reid.model import parts as body
 
 # timm arguments that have a field of their own here.
 OWN_FIELDS = {

@@ -33,7 +33,8 @@ Of the weights:
 
 The switch is also read where it only chooses among these: `stages.reid.model.keyreid.KeyReID`,
 `stages.reid.data.loader.disk_reader`, `stages.reid.data.clip_batches.Clips`. Not repeated, under any
-guidance: flips that do not swap left and right parts, and empty maps beside the repeated frames of a short last clip.
+guidance: flips that do not swap left and right parts, and empty maps beside the repeated frames of a
+short last clip.
 """
 
 import stages.compat  # noqa: F401  isort: skip  (before timm)

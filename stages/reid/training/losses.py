@@ -1,8 +1,8 @@
 """The losses of stage two, on features and logits of one batch.
 
 Weights and shares are applied in `stages.reid.training.objective`. Label smoothing: Szegedy et al., CVPR
-2016, section 7. Batch-hard triplets with a soft margin: Hermans et al., arXiv 1703.07737, eq. 5. Center loss: Wen
-et al., ECCV 2016, eq. 2, without the factor 1/2 and as a mean over the batch.
+2016, section 7. Batch-hard triplets with a soft margin: Hermans et al., arXiv 1703.07737, eq. 5. Center
+loss: Wen et al., ECCV 2016, eq. 2, without the factor 1/2 and as a mean over the batch.
 
 All are computed in float32, under autocast too: autocast would cast a product of float32 matrices back to
 bf16, and a distance is a small difference of such products.

@@ -6,11 +6,11 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from stages.parts import PARTS
 from stages.reid.data import augment
 from stages.reid.data.config import AugmentConfig
 from stages.reid.data.keyed import sample_keys, uniform
 from stages.reid.data.part_maps import PartGroups, joints_to_parts
-from stages.reid.model.parts import PARTS
 from tests.stages.reid.model.tiny import tiny_model
 
 SIZE, GRID = (128, 64), (64, 32)

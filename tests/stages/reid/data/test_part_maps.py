@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
+from stages.parts import JOINTS, PARTS, mirrored
 from stages.reid.data.part_maps import PartGroups, gaussian_maps, joints_to_parts
-from stages.reid.model.parts import JOINTS, PARTS, mirrored
 from stages.reid.model.published_maps import drawn_map
 
 

@@ -3,9 +3,9 @@
 import pytest
 import torch
 
+from stages.parts import PARTS
 from stages.reid.data.part_maps import PartGroups
 from stages.reid.model.part_weights import pool_to_grid
-from stages.reid.model.parts import PARTS
 from tests.stages.reid.model.tiny import relative, tiny_model
 
 SWAPPED = PartGroups.of(6).flip

@@ -9,27 +9,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from cache.errors import KeyReIDError
-
-# COCO's names and order, which is also the order in the pose cache.
-JOINTS = (
-    "nose",
-    "left_eye",
-    "right_eye",
-    "left_ear",
-    "right_ear",
-    "left_shoulder",
-    "right_shoulder",
-    "left_elbow",
-    "right_elbow",
-    "left_wrist",
-    "right_wrist",
-    "left_hip",
-    "right_hip",
-    "left_knee",
-    "right_knee",
-    "left_ankle",
-    "right_ankle",
-)
+from cache.manifest import COCO_JOINTS as JOINTS
 
 HEAD = ("nose", "left_eye", "right_eye", "left_ear", "right_ear")
 TORSO = ("left_shoulder", "right_shoulder", "left_hip", "right_hip")

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from cache.errors import KeyReIDError
+from stages.parts import JOINTS, PARTS, grouping, mirrored, part_joints
 from stages.reid.data.part_maps import PartGroups
-from stages.reid.model.parts import JOINTS, PARTS, grouping, mirrored, part_joints
 
 
 @pytest.mark.parametrize("number", [3, 4, 6])
@@ -56,5 +56,5 @@ def test_an_impossible_grouping_is_named(parts, words):
 
 
 def test_parts_and_config_need_no_torch():
-    code = "import sys, stages.reid.model.parts, stages.reid.model.config; assert 'torch' not in sys.modules"
+    code = "import sys, stages.parts, stages.reid.model.config; assert 'torch' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True)
