@@ -14,7 +14,6 @@ UPPER_ARM, FOREARM, HAND = 0.172, 0.152, 0.060
 HIP_HALF, SHOULDER_HALF = 0.054, 0.108
 
 
-
 def _stack(x, y, z) -> np.ndarray:
     return np.stack(np.broadcast_arrays(x, y, z), axis=-1).astype(np.float64)
 

@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from cache.manifest import COCO_JOINTS
 from stages.datasets.walkers import body, figure
 from stages.datasets.walkers.camera import View
 from stages.datasets.walkers.config import WalkersConfig
@@ -12,7 +13,7 @@ from stages.datasets.walkers.draw import Canvas
 from stages.datasets.walkers.plan import make_plan
 from stages.datasets.walkers.wardrobe import Decks, Identity, changed_parts, draw_build, draw_clothes
 
-JOINT = {name: i for i, name in enumerate(body.COCO)}
+JOINT = {name: i for i, name in enumerate(COCO_JOINTS)}
 
 
 def identity(seed: int = 0) -> Identity:
@@ -31,7 +32,7 @@ def drawn(who: Identity, yaw: float, phase: float = 0.8, elevation: float = 0.15
     canvas = Canvas(void, (0.3, 0.95), 0.6)
     figure.draw(canvas, who, here, yaw, yaw, spread)
     flags = figure.visibility(canvas, here)
-    return canvas, np.array([[*here[j][:2], f] for j, f in zip(body.COCO, flags, strict=True)])
+    return canvas, np.array([[*here[j][:2], f] for j, f in zip(COCO_JOINTS, flags, strict=True)])
 
 
 def seen(keypoints: np.ndarray) -> set[str]:
