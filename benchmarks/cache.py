@@ -30,9 +30,9 @@ from cache import PoseCache
 from cache.chunks import CHUNK_BYTES, CHUNK_SHAPE, FLOOR, encode, quantise, unpack
 from cache.writer import write_cache
 from stages.datasets import load_dataset
+from stages.frame_file import read_picture
 from stages.pose.config import load_spec
 from stages.pose.estimator import HRNetEstimator
-from stages.pose.frames import digest_of, read_frame
 from stages.pose.geometry import warp_frame
 
 MARS = 1_191_003
@@ -52,8 +52,7 @@ def heat_of(dataset: str, root: Path, amount: int, folder: Path) -> tuple[np.nda
     for start in range(0, len(frames), 32):
         images = []
         for frame in frames[start : start + 32]:
-            path = data.root / frame
-            images.append(read_frame(path, digest_of(path.read_bytes())))
+            images.append(read_picture(data.root / frame))
         sizes = [image.shape[1::-1] for image in images]
         affines = [estimator.affine(size) for size in sizes]
         drawn = [warp_frame(i, a, estimator.input_size) for i, a in zip(images, affines, strict=True)]

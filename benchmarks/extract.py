@@ -33,9 +33,9 @@ from stages.datasets.tracklet import Dataset
 from stages.pose.config import EstimatorSpec, PoseConfig, load_spec
 from stages.pose.estimator import HRNetEstimator, build_network, model_config
 from stages.pose.extract import run
-from stages.pose.frames import check_frames
 from stages.pose.plan import packages
 from stages.pose.shard_task import ShardTask, load_estimator, run_shard
+from stages.pose.sources import check_frames
 from stages.pose.weights import find_weights, load_into
 
 MARS = 1_191_003

@@ -38,7 +38,7 @@ def read_pictures(path: str, size: tuple[int, int]) -> tuple[np.ndarray, np.ndar
     """The whole picture, BGR [h, w, 3], for the pose network, and RGB [H, W, 3] of `size` for KeyRe-ID."""
     try:
         data = np.fromfile(path, np.uint8)
-        whole = cv2.imdecode(data, cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
+        whole = cv2.imdecode(data, cv2.IMREAD_COLOR)
     except (OSError, cv2.error):  # OpenCV's: an empty file, or a header that declares more than it takes
         whole = None
     if whole is None:
@@ -53,7 +53,7 @@ def read_pictures(path: str, size: tuple[int, int]) -> tuple[np.ndarray, np.ndar
         exact = whole.shape[0] % factor == 0 and whole.shape[1] % factor == 0
         enough = whole.shape[0] // factor >= height and whole.shape[1] // factor >= width
         if path.lower().endswith((".jpg", ".jpeg")) and exact and enough:
-            small = cv2.imdecode(data, flag | cv2.IMREAD_IGNORE_ORIENTATION)
+            small = cv2.imdecode(data, flag)
             break
     if small.shape[:2] != (height, width):
         shrinks = small.shape[0] >= height and small.shape[1] >= width

@@ -20,7 +20,7 @@ def error_texts() -> dict[str, list[str]]:
     for package in PACKAGES:
         for path in sorted((ROOT / package).rglob("*.py")):
             tree = ast.parse(path.read_text(encoding="utf-8"))
-            texts = [_text(node.args[0]) for node in ast.walk(tree) if _raises(node)]
+            texts = [_message(node) for node in ast.walk(tree) if _raises(node)]
             texts = [
                 text for text in dict.fromkeys(texts) if re.search(r"[a-z]{3}", re.sub("<[^>]*>", "", text))
             ]
@@ -43,9 +43,15 @@ def _raises(node: ast.AST) -> bool:
     return (
         isinstance(node, ast.Call)
         and name.endswith("Error")
-        and name[:4] in ("KeyR", "Rank")
+        and name[:4] in ("KeyR", "Rank", "Fram")
         and bool(node.args)
     )
+
+
+def _message(node: ast.Call) -> str:
+    if node.func.id == "FrameError":  # FrameError(path, reason)
+        return f"<path>: {_text(node.args[1])}"
+    return _text(node.args[0])
 
 
 def _text(node: ast.expr) -> str:

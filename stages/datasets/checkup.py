@@ -10,6 +10,7 @@ import joblib
 from cache.errors import KeyReIDError
 from stages.datasets.files import read_json
 from stages.datasets.tracklet import DISTRACTOR, JUNK, Dataset
+from stages.frame_file import FrameError, read_picture
 
 _CHUNK = 256  # frames per task
 
@@ -103,24 +104,12 @@ class FrameProblem:
 
 def check_frame(root: Path, frame: str, size: tuple[int, int] | None) -> FrameProblem | None:
     """Read one frame whole. size: (width, height) it should have, or None."""
-    from PIL import Image, UnidentifiedImageError
-
-    path = root / frame
     try:
-        if path.stat().st_size == 0:
-            return FrameProblem(frame, "unreadable", "empty file")
-        with Image.open(path) as image:
-            found = image.size
-            image.load()  # a file cut short shows only when it is decoded
-    except FileNotFoundError:
-        return FrameProblem(frame, "missing", "no such file")
-    except (UnidentifiedImageError, Image.DecompressionBombError) as error:
-        kind = "not an image" if isinstance(error, UnidentifiedImageError) else "far too large"
-        return FrameProblem(frame, "unreadable", kind)
-    except (OSError, SyntaxError, ValueError, EOFError) as error:  # Pillow's ways of saying "damaged"
-        return FrameProblem(frame, "unreadable", str(error).splitlines()[0] if str(error) else "damaged")
-    if size is not None and found != size:
-        return FrameProblem(frame, "size", f"{found[0]}x{found[1]}, expected {size[0]}x{size[1]}")
+        height, width = read_picture(root / frame).shape[:2]
+    except FrameError as error:
+        return FrameProblem(frame, "missing" if error.missing else "unreadable", error.reason)
+    if size is not None and (width, height) != tuple(size):
+        return FrameProblem(frame, "size", f"{width}x{height}, expected {size[0]}x{size[1]}")
     return None
 
 

@@ -23,9 +23,9 @@ from cache.shard import read_rows
 from cache.verify import check_shards, settle
 from stages.datasets.tracklet import Dataset
 from stages.pose import plan as planning
-from stages.pose.frames import RECORD, Sources, check_frames, load_records, refuse_bad, stale_rows
 from stages.pose.plan import Recipe
 from stages.pose.progress import Bar
+from stages.pose.sources import RECORD, Sources, check_frames, load_records, refuse_bad, stale_rows
 from stages.pose.workers import cores
 
 SOURCES = "sources.npy"

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image
 from pydantic import Field
 
 from cache.chunks import GRID_HEIGHT, GRID_WIDTH, JOINTS, encode, quantise
@@ -18,6 +17,7 @@ from cache.manifest import IMPORTED, ShardEntry
 from cache.writer import write_shard
 from stages.config import StrictModel
 from stages.datasets.tracklet import Dataset
+from stages.frame_file import read_size
 from stages.pose import plan as planning
 from stages.pose.filling import Work, fill
 from stages.pose.keypoint_files import Poses, read_poses
@@ -93,8 +93,7 @@ def _write(work: Work, number: int, poses: Poses, config: ImportConfig) -> Shard
     def draw(row: int) -> bytes:
         heat = np.zeros((JOINTS, GRID_HEIGHT, GRID_WIDTH), np.float32)
         if row not in bad:
-            with Image.open(work.root / frames[row]) as image:
-                sizes[row] = image.height, image.width
+            sizes[row] = read_size(work.root / frames[row])
             if frames[row] in poses:
                 keypoints[row] = poses[frames[row]]
                 heat = gaussians(keypoints[row], sizes[row], config.sigma, config.min_score)

@@ -4,10 +4,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-import cv2
 import numpy as np
 
 from cache.errors import KeyReIDError
+from stages.frame_file import read_picture
 
 THRESHOLD = 0.05  # of the frame height
 
@@ -50,9 +50,7 @@ def measure(predict: Callable[[np.ndarray], np.ndarray], root: Path, every: int 
         ) from None
     found = []
     for start in range(0, len(frames), batch):
-        images = [cv2.imread(str(root / path)) for path in frames[start : start + batch]]
-        if any(image is None for image in images):
-            raise KeyReIDError(f"{root}: a frame of {frames[start]} ... is missing or unreadable")
+        images = [read_picture(root / path) for path in frames[start : start + batch]]
         found.append(predict(np.stack(images)))
     height = images[0].shape[0]
     return pck(np.concatenate(found), true, height)

@@ -5,7 +5,6 @@ from pathlib import Path
 import numpy as np
 
 from cache import PoseCache
-from cache.errors import KeyReIDError
 
 # Bones between COCO joints: face, arms, trunk, legs.
 BONES = (
@@ -20,14 +19,11 @@ def draw(cache: PoseCache, root: Path, frame: str, parts: int, output: Path) -> 
     from matplotlib.figure import Figure
 
     from stages.figure_file import save_figure
+    from stages.frame_file import read_picture
     from stages.parts import grouping, part_joints
-    from stages.reid.data.frames import read_whole
 
     poses = cache.read([frame])
-    image = read_whole(root / frame)
-    if image is None:
-        raise KeyReIDError(f"frame {root / frame} cannot be read; name the data root with --data-root")
-    image = image[:, :, ::-1]
+    image = read_picture(root / frame)[:, :, ::-1]
     height, width = image.shape[:2]
     names = list(grouping(parts))
     heat = [poses.heatmaps[0, joints].max(axis=0) for joints in part_joints(parts)]

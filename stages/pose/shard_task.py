@@ -19,9 +19,9 @@ from cache.lock import check_token
 from cache.manifest import Manifest, ShardEntry, differences
 from cache.writer import write_shard
 from stages.pose.config import EstimatorSpec
-from stages.pose.frames import read_frame
 from stages.pose.plan import packages
 from stages.pose.progress import note_progress
+from stages.pose.sources import read_frame
 
 # The network sees whole multiples of this many frames, the last ones blank where a shard or `batch_size` has
 # fewer: smaller batches would take other routines, whose last bits depend on the machine and its threads.

@@ -20,10 +20,10 @@ from cache.chunks import quantise
 from cache.errors import KeyReIDError
 from cache.files import sha256_of
 from stages.datasets.tracklet import Dataset, Tracklet
+from stages.frame_file import read_picture
 from stages.pose import geometry
 from stages.pose.config import PoseConfig, load_spec
 from stages.pose.weights import find_weights
-from stages.reid.data.frames import read_whole
 from stages.reid.data.loader import test_loader
 from stages.reid.model.weights import load_model
 from stages.reid.scoring.config import EvalConfig
@@ -215,7 +215,7 @@ class MemoryPoses:
             names = unique[start : start + batch]
             images, affines, sizes = [], [], []
             for name in names:
-                image = _read(root / name)
+                image = read_picture(root / name)
                 sizes.append(image.shape[1::-1])
                 affines.append(estimator.affine(sizes[-1]))
                 images.append(geometry.warp_frame(image, affines[-1], estimator.input_size))
@@ -261,10 +261,3 @@ def _absolute(frames: Sequence[Path | str]) -> tuple[str, ...]:
     if not len(frames):
         raise KeyReIDError("a tracklet without a frame cannot be embedded; give one picture or more")
     return tuple(str(Path(frame).resolve()).lstrip("/") for frame in frames)
-
-
-def _read(path: Path) -> np.ndarray:
-    image = read_whole(path)
-    if image is None:
-        raise KeyReIDError(f"{path}: missing or not a readable picture")
-    return image

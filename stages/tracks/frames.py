@@ -6,11 +6,11 @@ from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
 
-import cv2
 import numpy as np
 
 from cache.errors import KeyReIDError
 from stages.datasets.files import IMAGE_SUFFIXES
+from stages.frame_file import read_picture
 
 
 class FolderFrames:
@@ -65,15 +65,7 @@ class FolderFrames:
         """Nothing is held open."""
 
     def _decode(self, index: int) -> np.ndarray:
-        path = self.path / self._names[index]
-        try:
-            data = np.frombuffer(path.read_bytes(), np.uint8)
-            image = cv2.imdecode(data, cv2.IMREAD_COLOR) if data.size else None
-        except (OSError, cv2.error):
-            image = None
-        if image is None:
-            raise KeyReIDError(f"{path}: is no readable picture; extract the frames again")
-        return image
+        return read_picture(self.path / self._names[index])
 
 
 def _number(folder: Path, name: str) -> int:

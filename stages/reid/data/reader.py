@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from cache import PoseCache
-from stages.reid.data.frames import read_planes
+from stages.frame_file import read_planes
 from stages.reid.data.part_maps import PartGroups, gaussian_maps, joints_to_parts
 
 MAP_SIZE = (64, 32)  # of the pose cache

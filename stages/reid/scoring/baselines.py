@@ -6,9 +6,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from cache.errors import KeyReIDError
 from stages.datasets.tracklet import Tracklet
-from stages.reid.data.frames import read_whole
+from stages.frame_file import read_picture
 
 BINS = (8, 4, 4)  # hue, saturation, value
 
@@ -31,9 +30,7 @@ def stripe_histograms(
 
 
 def _stripes(path: Path, stripes: int) -> np.ndarray:
-    image = read_whole(path)
-    if image is None:
-        raise KeyReIDError(f"{path}: missing or not a readable picture; keyreid doctor lists all such frames")
+    image = read_picture(path)
     hsv = cv2.cvtColor(image, cv2.COLOR_BGR2HSV)
     found = []
     for stripe in np.array_split(hsv, stripes):

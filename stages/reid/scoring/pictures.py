@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 
 from cache.errors import KeyReIDError
 from stages.figure_file import save_figure
-from stages.reid.data.frames import read_whole
+from stages.frame_file import read_picture
 
 RIGHT, WRONG, NEUTRAL = "#1a9641", "#d7191c", "#555555"  # also told apart by the mark in the title
 
@@ -31,9 +31,7 @@ class Match:
 
 def read_rgb(path: Path, size: tuple[int, int] | None = None) -> np.ndarray:
     """uint8 [H, W, 3] in RGB; size is (height, width). Raises KeyReIDError for a file that is no picture."""
-    image = read_whole(path)
-    if image is None:
-        raise KeyReIDError(f"{path}: missing or not a readable picture; keyreid doctor lists all such frames")
+    image = read_picture(path)
     if size is not None:
         image = cv2.resize(image, (size[1], size[0]), interpolation=cv2.INTER_AREA)
     return np.ascontiguousarray(image[:, :, ::-1])

@@ -2,10 +2,12 @@
 
 import importlib.util
 import json
+import struct
 import subprocess
 import sys
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -282,3 +284,11 @@ def test_mistakes_are_named_and_leave_nothing(exported, tmp_path):
     with pytest.raises(KeyReIDError, match="differs from torch"):
         onnx_file.write_onnx(module, "linear", inputs[0], "output", "rows", {}, tmp_path / "m.onnx", checks)
     assert not list(tmp_path.glob("m.onnx*"))
+
+
+def test_the_example_names_a_picture_that_declares_a_huge_size(tmp_path):
+    data = cv2.imencode(".jpg", np.zeros((16, 16, 3), np.uint8))[1].tobytes()
+    at = data.index(b"\xff\xc0") + 5
+    (tmp_path / "huge.jpg").write_bytes(data[:at] + struct.pack(">HH", 65_001, 65_001) + data[at + 4 :])
+    with pytest.raises(SystemExit, match=r"huge.jpg: missing or no picture"):
+        load_example().read_pictures(str(tmp_path / "huge.jpg"), (64, 32))

@@ -56,7 +56,7 @@ def test_mistakes_are_named(setting, tmp_path):
     embedder = Embedder(run)
     with pytest.raises(KeyReIDError, match="without a frame"):
         embedder.embed([])
-    with pytest.raises(KeyReIDError, match=r"nowhere\.jpg: missing or not a readable picture"):
+    with pytest.raises(KeyReIDError, match=r"nowhere\.jpg: missing"):
         embedder.embed([tmp_path / "nowhere.jpg"])
     with pytest.raises(KeyReIDError, match="device nonsense"):
         Embedder(run, device="nonsense")

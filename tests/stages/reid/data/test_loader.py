@@ -172,7 +172,7 @@ def test_a_custom_grouping_without_mirror_partner_reads(data):
 
 
 def test_grey_frames_read_as_rgb(data, tmp_path):
-    from stages.reid.data.frames import read_frame
+    from stages.frame_file import read_picture
 
     cv2.imwrite(str(tmp_path / "grey.jpg"), np.full((64, 32), 77, np.uint8))
-    assert (read_frame(tmp_path / "grey.jpg", (64, 32)) == 77).all()
+    assert (read_picture(tmp_path / "grey.jpg", (64, 32)) == 77).all()

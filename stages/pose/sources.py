@@ -1,4 +1,4 @@
-"""Frames on disk: strict checking in one pass before the network runs, and reading."""
+"""The frames that a cache is made of: checked in one pass before the network runs, and what each one was."""
 
 import hashlib
 import io
@@ -6,18 +6,15 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import cv2
 import joblib
 import numpy as np
-from PIL import Image
 
 from cache.errors import KeyReIDError
 from cache.files import write_whole
+from stages.frame_file import FrameError, decode, load
 
 STEP = 128  # frames per unit of work
-MAX_PIXELS = 2**25  # of a frame; 8K video has fewer
-WHOLE = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
-EIGHTH = cv2.IMREAD_REDUCED_COLOR_8 | cv2.IMREAD_IGNORE_ORIENTATION
+SMALLEST = (1, 1)  # a JPEG decoded at an eighth is enough to find out whether it can be decoded
 # What a frame was when it was checked; absent files are all -1, 0.
 RECORD = np.dtype([("bytes", "<i8"), ("mtime", "<i8"), ("digest", "<u8")])
 
@@ -49,36 +46,18 @@ def digest_of(data: bytes) -> int:
 
 
 def check_frame(path: Path) -> tuple[int, int, int, str]:
-    """Size in bytes, mtime in ns, digest of the content, and "" or why it cannot be decoded whole."""
+    """Size in bytes, mtime in ns, digest of the content, and "" or why it is no frame."""
     try:
-        stat = path.stat()
-        data = path.read_bytes()
-    except OSError as error:
-        return -1, -1, 0, "missing" if isinstance(error, FileNotFoundError) else str(error.strerror)
+        data = load(path)
+    except FrameError as error:
+        return -1, -1, 0, error.reason
+    stat = path.stat()
     record = (stat.st_size, stat.st_mtime_ns, digest_of(data))
-    if not data:
-        return *record, "empty (zero bytes)"
     try:
-        with Image.open(io.BytesIO(data)) as image:
-            kind, (width, height) = image.format, image.size
-            if width * height > MAX_PIXELS:
-                return *record, f"{width} x {height} pixels, more than {MAX_PIXELS / 1e6:.0f} million"
-            image.load()  # stricter than OpenCV, which makes grey of what is missing
-        if decode(data, EIGHTH if kind == "JPEG" else WHOLE) is None:  # an eighth is enough to tell
-            return *record, f"{kind} that OpenCV cannot read; convert it to JPEG or PNG"
-    except Exception as error:  # Pillow raises many kinds for damaged files
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        return *record, "not an image" if "cannot identify" in reason else reason
+        decode(data, SMALLEST)
+    except ValueError as error:
+        return *record, str(error)
     return *record, ""
-
-
-def decode(data: bytes, flags: int) -> np.ndarray | None:
-    """BGR uint8 [H,W,3], or None where OpenCV cannot read it so."""
-    try:
-        image = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
-    except cv2.error:
-        return None
-    return image if image is not None and image.dtype == np.uint8 and image.ndim == 3 else None
 
 
 def check_frames(
@@ -127,16 +106,13 @@ def stale_rows(root: Path, frames: Sequence[str], records: np.ndarray, threads: 
 
 def read_frame(path: Path, digest: int) -> np.ndarray:
     """BGR uint8 [H,W,3]. Raises KeyReIDError where the file is not the one that was checked."""
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise KeyReIDError(f"frame {path} cannot be read any more: {error.strerror}") from error
+    data = load(path)
     if digest_of(data) != digest:
-        raise KeyReIDError(f"frame {path} has changed since the run began; run the command again")
-    image = decode(data, WHOLE)
-    if image is None:
-        raise KeyReIDError(f"frame {path} cannot be decoded by OpenCV; convert it to JPEG or PNG")
-    return image
+        raise KeyReIDError(f"frame {path} has changed since the run started; run the command again")
+    try:
+        return decode(data)
+    except ValueError as error:
+        raise FrameError(path, str(error)) from None
 
 
 def refuse_bad(root: Path, frames: Sequence[str], bad: dict[int, str], listing: Path) -> None:

@@ -1,0 +1,199 @@
+"""Frames on disk: the one reader of doctor, stage one, stage two and every import, with one rule.
+
+A frame is a regular file whose content is a whole JPEG, PNG, BMP or WebP picture (whatever its name says)
+of at most MAX_PIXELS, no side longer than MAX_SIDE. Bytes after the picture's end, as phones write them,
+are ignored. The EXIF orientation is applied. The size is read from the header before anything is decoded.
+"""
+
+import os
+import stat
+import struct
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from cache.errors import KeyReIDError
+
+MAX_BYTES = 2**28  # of a file
+MAX_PIXELS = 2**25  # of a frame; 8K video has fewer
+MAX_SIDE = 2**15 - 1  # OpenCV's remapping counts pixels in 16 bits
+FORMATS = "JPEG, PNG, BMP or WebP"
+_REDUCED = {2: cv2.IMREAD_REDUCED_COLOR_2, 4: cv2.IMREAD_REDUCED_COLOR_4, 8: cv2.IMREAD_REDUCED_COLOR_8}
+# start-of-frame markers of JPEG: all of C0..CF but DHT (C4), JPG (C8) and DAC (CC)
+_FRAME_MARKERS = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
+_LONE_MARKERS = frozenset({0x01, *range(0xD0, 0xD8)})  # without a length: TEM, RST0..RST7
+
+
+class FrameError(KeyReIDError):
+    """A frame that cannot be read: which, and why. missing: there is no such file."""
+
+    def __init__(self, path: Path | str, reason: str, missing: bool = False):
+        advice = "check the data set with keyreid doctor" if missing else "copy it again, or convert it"
+        super().__init__(f"{path}: {reason}; {advice}")
+        self.reason, self.missing = reason, missing
+
+
+def read_picture(path: Path | str, size: tuple[int, int] | None = None) -> np.ndarray:
+    """A frame, uint8 [height, width, 3], BGR, upright; resized to `size`, (height, width). Or FrameError."""
+    data = load(path)
+    try:
+        return decode(data, size)
+    except ValueError as error:
+        raise FrameError(path, str(error)) from None
+
+
+def read_planes(path: Path | str, out: np.ndarray) -> None:
+    """Fill out, uint8 [3, height, width], with a frame's planes in that size, RGB. Raises FrameError."""
+    cv2.split(read_picture(path, out.shape[1:]), [out[2], out[1], out[0]])
+
+
+def read_size(path: Path | str) -> tuple[int, int]:
+    """(height, width) of a frame, upright; as a rule from its header alone. Raises FrameError."""
+    data = load(path)
+    try:
+        return decode(data).shape[:2] if _may_turn(data) else check_header(data)
+    except ValueError as error:
+        raise FrameError(path, str(error)) from None
+
+
+def load(path: Path | str) -> bytes:
+    """The bytes of a frame's file. Raises FrameError for what is missing, empty, huge or no regular file."""
+    try:
+        handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)  # a pipe would wait for a writer
+    except FileNotFoundError:
+        raise FrameError(path, "missing", missing=True) from None
+    except (OSError, ValueError) as error:  # ValueError: a zero byte in the name
+        raise FrameError(path, f"cannot be read ({getattr(error, 'strerror', error)})") from None
+    try:
+        status = os.fstat(handle)
+        if not stat.S_ISREG(status.st_mode):
+            raise FrameError(path, "is not a regular file")
+        if status.st_size > MAX_BYTES:
+            raise FrameError(path, f"has {status.st_size / 1e6:.0f} MB, more than {MAX_BYTES / 1e6:.0f}")
+        with os.fdopen(handle, "rb", closefd=False) as file:
+            data = file.read()
+    except OSError as error:
+        raise FrameError(path, f"cannot be read ({error.strerror})") from None
+    finally:
+        os.close(handle)
+    if not data:
+        raise FrameError(path, "is empty (zero bytes)")
+    return data
+
+
+def decode(data: bytes, size: tuple[int, int] | None = None) -> np.ndarray:
+    """A picture file's pixels, uint8 [height, width, 3], BGR, upright; resized to `size` (height, width).
+
+    A JPEG is decoded at a half, a quarter or an eighth where that is exact and not below `size`.
+    Raises ValueError saying why this is no frame.
+    """
+    stored, flags = check_header(data), cv2.IMREAD_COLOR
+    if size is not None and data[:2] == b"\xff\xd8":
+        factor = reduction(stored, size)
+        if _may_turn(data):
+            factor = min(factor, reduction(stored, size[::-1]))
+        flags |= _REDUCED.get(factor, 0)
+    try:
+        image = cv2.imdecode(np.frombuffer(data, dtype=np.uint8), flags)
+    except cv2.error:
+        image = None
+    if image is None:
+        raise ValueError(f"is damaged: OpenCV cannot decode it ({len(data)} bytes)")
+    if size is not None and image.shape[:2] != tuple(size):
+        shrinks = image.shape[0] >= size[0] and image.shape[1] >= size[1]
+        image = cv2.resize(image, size[::-1], interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC)
+    return image
+
+
+def reduction(stored: tuple[int, int], wanted: tuple[int, int]) -> int:
+    """1, 2, 4 or 8: the largest factor by which a JPEG may be decoded smaller for a wanted size.
+
+    The decoder drops high frequencies instead of computing them. Only exact divisors are used, so
+    the small picture covers the same area as the large one and part maps stay aligned.
+    """
+    for factor in (8, 4, 2):
+        exact = all(side % factor == 0 for side in stored)
+        if exact and all(s // factor >= w for s, w in zip(stored, wanted, strict=True)):
+            return factor
+    return 1
+
+
+def check_header(data: bytes) -> tuple[int, int]:
+    """(height, width) as stored. Raises ValueError: another format, cut short, or too large to decode."""
+    try:
+        if data[:2] == b"\xff\xd8":
+            size = _jpeg_size(data)
+        elif data[:8] == b"\x89PNG\r\n\x1a\n":
+            size = _png_size(data)
+        elif data[:2] == b"BM":
+            size = _bmp_size(data)
+        elif data[:4] == b"RIFF" and data[8:12] == b"WEBP":
+            size = _webp_size(data)
+        else:
+            raise ValueError(f"is no picture; expected the content of a {FORMATS} file")
+    except (struct.error, IndexError):
+        raise ValueError(f"is cut short ({len(data)} bytes)") from None
+    height, width = size
+    if not height or not width:
+        raise ValueError(f"has {width} x {height} pixels")
+    if height * width > MAX_PIXELS or max(size) > MAX_SIDE:
+        raise ValueError(
+            f"has {width} x {height} pixels; at most {MAX_PIXELS / 1e6:.0f} million are read, "
+            f"and {MAX_SIDE} along a side"
+        )
+    return size
+
+
+def _jpeg_size(data: bytes) -> tuple[int, int]:
+    """From the frame header; the end mark must come after the scan header (ITU T.81, annex B)."""
+    at, size = 2, None
+    while True:
+        at = data.find(b"\xff", at)  # as libjpeg does, skip what is no marker
+        if at < 0:
+            raise IndexError
+        marker = data[at + 1]
+        if marker == 0xFF or marker in _LONE_MARKERS:
+            at += 1 if marker == 0xFF else 2
+            continue
+        if marker in _FRAME_MARKERS and size is None:
+            size = struct.unpack_from(">HH", data, at + 5)
+        at += 2 + struct.unpack_from(">H", data, at + 2)[0]
+        if marker == 0xDA:
+            break
+    if size is None or data.find(b"\xff\xd9", at) < 0:
+        raise ValueError(f"is a JPEG that is cut short ({len(data)} bytes, no end mark)")
+    return size
+
+
+def _png_size(data: bytes) -> tuple[int, int]:
+    width, height = struct.unpack_from(">II", data, 16)
+    if data.rfind(b"IEND") < 0:
+        raise ValueError(f"is a PNG that is cut short ({len(data)} bytes, no end mark)")
+    return height, width
+
+
+def _bmp_size(data: bytes) -> tuple[int, int]:
+    kind = struct.unpack_from("<I", data, 14)[0]
+    width, height = struct.unpack_from("<HH" if kind == 12 else "<ii", data, 18)
+    if len(data) < struct.unpack_from("<I", data, 2)[0]:
+        raise ValueError(f"is a BMP that is cut short ({len(data)} bytes)")
+    return abs(height), abs(width)
+
+
+def _webp_size(data: bytes) -> tuple[int, int]:
+    if len(data) < 8 + struct.unpack_from("<I", data, 4)[0]:
+        raise ValueError(f"is a WebP that is cut short ({len(data)} bytes)")
+    if data[12:16] == b"VP8X":
+        width, height = (1 + int.from_bytes(data[at : at + 3], "little") for at in (24, 27))
+    elif data[12:16] == b"VP8L":
+        bits = struct.unpack_from("<I", data, 21)[0]
+        width, height = 1 + (bits & 0x3FFF), 1 + (bits >> 14 & 0x3FFF)
+    else:
+        width, height = (side & 0x3FFF for side in struct.unpack_from("<HH", data, 26))
+    return height, width
+
+
+def _may_turn(data: bytes) -> bool:
+    """Whether there may be an EXIF orientation, which OpenCV applies."""
+    return any(mark in data for mark in (b"Exif\0\0", b"eXIf", b"EXIF"))
