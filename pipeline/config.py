@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import Field
 
@@ -23,6 +23,14 @@ class DatasetConfig(StrictModel):
     name: str = Field(description="what stages.datasets.load_dataset calls it")
     root: Path | None = Field(None, description="data root; default data/<name>")
     split: int | None = Field(None, ge=0, description="which official split, for sets with several")
+    tracklets: Literal["image", "sequence"] | None = Field(
+        None,
+        description="market1501, cuhk03: every image is a tracklet of one frame, as in the official protocol "
+        "(image, the default), or the images of a person in one camera and sequence are one",
+    )
+    boxes: Literal["labeled", "detected"] | None = Field(
+        None, description="cuhk03: boxes drawn by hand (labeled, the default) or by a detector"
+    )
 
 
 class Recipe(StrictModel):

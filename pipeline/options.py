@@ -33,7 +33,7 @@ def recipe_options(function: Callable) -> Callable:
     @click.option(
         "--dataset",
         metavar="NAME",
-        help="Data set: walkers (default), mars, mini-mars, ilids-vid, prid2011, folder.",
+        help="Data set: walkers (default), mars, mini-mars, ilids-vid, prid2011, market1501, cuhk03, folder.",
     )
     @click.option("--data-root", type=click.Path(path_type=Path), help="Data root. Default: data/DATASET.")
     @click.option("--cache", type=click.Path(path_type=Path), help="Pose cache. Default: poses/DATASET.")
@@ -112,4 +112,11 @@ def load_inputs(inputs: Inputs, check_files: bool = True, split: int | None = No
         )
         raise KeyReIDError(f"{inputs.root}: no such data root; {way}")
     split = config.split if split is None else split
-    return load_dataset(config.name, inputs.root, split=split, check_files=check_files)
+    return load_dataset(
+        config.name,
+        inputs.root,
+        split=split,
+        check_files=check_files,
+        tracklets=config.tracklets,
+        boxes=config.boxes,
+    )

@@ -11,6 +11,7 @@ from pathlib import Path
 from cache.errors import KeyReIDError
 from stages.datasets.folder import load_folder
 from stages.datasets.ilids_vid import load_ilids_vid
+from stages.datasets.market1501 import load_cuhk03, load_market1501
 from stages.datasets.mars import load_mars
 from stages.datasets.prid2011 import load_prid2011
 from stages.datasets.tracklet import DISTRACTOR, JUNK, Dataset, Tracklet
@@ -27,21 +28,42 @@ _SEVERAL: dict[str, Callable[[Path | str, int | None], Dataset]] = {
     "ilids-vid": load_ilids_vid,
     "prid2011": load_prid2011,
 }
-DATASETS = (*_ONE, *_SEVERAL)
+# Data sets whose files can be read in several ways, and by what that is chosen.
+_CHOICES: dict[str, tuple[Callable[..., Dataset], tuple[str, ...]]] = {
+    "market1501": (load_market1501, ("tracklets",)),
+    "cuhk03": (load_cuhk03, ("tracklets", "boxes")),
+}
+DATASETS = (*_ONE, *_SEVERAL, *_CHOICES)
 
 
-def load_dataset(name: str, root: Path | str, split: int | None = None, check_files: bool = True) -> Dataset:
+def load_dataset(
+    name: str,
+    root: Path | str,
+    split: int | None = None,
+    check_files: bool = True,
+    *,
+    tracklets: str | None = None,
+    boxes: str | None = None,
+) -> Dataset:
     """Read the data set `name` (one of DATASETS) under the folder `root`.
 
-    split: 0-based division of a data set that has several (None: the first); `Dataset.splits` of them.
-    check_files: also check that every listed frame exists. Where frames are found by listing folders
-    (iLIDS-VID, PRID2011, trees) they exist anyway.
+    split: 0-based number of a split for a data set that has several (None: the first); `Dataset.splits` of
+    them. check_files: also check that every listed frame exists. Where frames are found by listing folders
+    (iLIDS-VID, PRID2011, Market-1501, trees) they exist anyway. tracklets (market1501, cuhk03): image or
+    sequence. boxes (cuhk03): labeled or detected.
     Raises KeyReIDError naming file and row of the first thing that is wrong.
     """
+    if name not in DATASETS:
+        raise KeyReIDError(f"dataset {name!r} is not known; expected one of {', '.join(DATASETS)}")
+    load, choices = _CHOICES.get(name, (None, ()))
+    given = {"tracklets": tracklets, "boxes": boxes}
+    for choice, value in given.items():
+        if value is not None and choice not in choices:
+            raise KeyReIDError(f"dataset {name} has one kind of {choice}; leave it out (it is {value})")
     if name in _SEVERAL:
         return _SEVERAL[name](root, split)
-    if name not in _ONE:
-        raise KeyReIDError(f"dataset {name!r} is not known; expected one of {', '.join(DATASETS)}")
     if split is not None:
-        raise KeyReIDError(f"dataset {name} has one division; leave split out (it is {split})")
+        raise KeyReIDError(f"dataset {name} has one split; leave split out (it is {split})")
+    if load is not None:
+        return load(root, **{choice: given[choice] for choice in choices})
     return _ONE[name](root, check_files)

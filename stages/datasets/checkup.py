@@ -14,7 +14,8 @@ from stages.frame_file import FrameError, read_picture
 
 _CHUNK = 256  # frames per task
 
-# What the papers and the official files say; mini-mars as published with the test data.
+# What the papers and the official files say, by name and variant; mini-mars as published with the test data,
+# sequences of Market-1501 as counted in its files.
 STATISTICS: dict[str, dict[str, int]] = {
     "mars": {
         "train_persons": 625,
@@ -47,6 +48,50 @@ STATISTICS: dict[str, dict[str, int]] = {
         "queries": 150,
         "cameras": 2,
         "splits": 10,
+    },
+    "market1501/image": {
+        "train_persons": 751,
+        "train_tracklets": 12936,
+        "train_frames": 12936,
+        "test_persons": 750,
+        "test_tracklets": 3368 + 19732,
+        "test_frames": 3368 + 19732,
+        "queries": 3368,
+        "query_persons": 750,
+        "distractor_tracklets": 2798,
+        "junk_tracklets": 3819,
+        "cameras": 6,
+    },
+    "market1501/sequence": {
+        "train_persons": 751,
+        "train_tracklets": 3541,
+        "train_frames": 12936,
+        "test_persons": 750,
+        "test_tracklets": 10235,
+        "test_frames": 19732,
+        "queries": 3354,
+        "query_persons": 750,
+        "distractor_tracklets": 2798,
+        "junk_tracklets": 3819,
+        "cameras": 6,
+    },
+    "cuhk03/labeled/image": {
+        "train_persons": 767,
+        "train_tracklets": 7368,
+        "test_persons": 700,
+        "test_tracklets": 1400 + 5328,
+        "queries": 1400,
+        "query_persons": 700,
+        "cameras": 2,
+    },
+    "cuhk03/detected/image": {
+        "train_persons": 767,
+        "train_tracklets": 7365,
+        "test_persons": 700,
+        "test_tracklets": 1400 + 5332,
+        "queries": 1400,
+        "query_persons": 700,
+        "cameras": 2,
     },
     "prid2011": {
         "train_persons": 89,
@@ -90,7 +135,7 @@ def known_counts(dataset: Dataset) -> dict[str, int]:
         if not isinstance(found, dict):
             raise KeyReIDError(f"{path}: has no counts; make the data set again with keyreid synthesize")
         return {k: v for k, v in found.items() if isinstance(v, int)}
-    return STATISTICS.get(dataset.name, {})
+    return STATISTICS.get("/".join(filter(None, (dataset.name, dataset.variant))), {})
 
 
 @dataclass(frozen=True)

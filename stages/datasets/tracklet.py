@@ -32,6 +32,7 @@ class Dataset:
     split:   0-based number of the random division for data sets that have several, else None.
     splits:  how many such divisions there are (1 where there is only one).
     frame_size: (width, height) that every frame should have, None where sizes differ.
+    variant: which reading of its files this is, for data sets that have several, else "".
     notes:   things that are not errors but that a user should know; `keyreid doctor` prints them.
     """
 
@@ -43,6 +44,7 @@ class Dataset:
     split: int | None = None
     splits: int = 1
     frame_size: tuple[int, int] | None = None
+    variant: str = ""
     notes: dict[str, str] = field(default_factory=dict)
 
     def tracklets(self) -> tuple[Tracklet, ...]:

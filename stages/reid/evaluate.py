@@ -108,7 +108,7 @@ def score(embeddings: Embeddings, config: EvalConfig, folder: Path | None = None
         make_folder(folder)
         (folder / METRICS).unlink(missing_ok=True)  # written last: it stands for the whole
     kept = bool(np.isin(embeddings.query, embeddings.gallery).any())
-    protocols = protocols_for(kept, config.protocols)
+    protocols = protocols_for(kept, config.protocols, embeddings.about.get("dataset"))
     if not config.protocols:  # not asked for by name: those after the first are extra
         protocols = protocols[:1] + tuple(p for p in protocols[1:] if _answerable(embeddings, p))
     report = {

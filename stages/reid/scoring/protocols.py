@@ -8,7 +8,8 @@ queries-kept     the 11,310 tracklets that are not junk, rectangular AP, 1,980 q
 queries-dropped  the 9,330 of them that are not queries, rectangular AP; 140 queries lose their last right
                  answer and are left out, 1,840 count
 
-Other data sets have one protocol, `standard`: the gallery as it is, rectangular AP.
+Other data sets have one protocol, `standard`: the gallery as it is, rectangular AP. Market-1501 has two,
+which differ in the AP rule only: `official`, as in its own evaluation code, and `standard`, as in papers now.
 """
 
 from dataclasses import dataclass
@@ -36,16 +37,21 @@ MARS_PROTOCOLS = (
     Protocol("queries-dropped", "rectangular", junk=False, queries=False),
 )
 STANDARD = Protocol("standard", "rectangular", junk=True, queries=True)
+MARKET_PROTOCOLS = (MARS_PROTOCOLS[0], STANDARD)
 PROTOCOLS = {p.name: p for p in (*MARS_PROTOCOLS, STANDARD)}
 
 
-def protocols_for(queries_in_gallery: bool, names: tuple[str, ...] = ()) -> tuple[Protocol, ...]:
+def protocols_for(
+    queries_in_gallery: bool, names: tuple[str, ...] = (), dataset: str | None = None
+) -> tuple[Protocol, ...]:
     """The protocols of a data set, or those asked for by name.
 
-    queries_in_gallery: whether the queries are rows of the gallery, as in the MARS layout.
+    queries_in_gallery: whether the queries are rows of the gallery, as in the MARS layout. dataset: its name.
     """
     if not names:
-        return MARS_PROTOCOLS if queries_in_gallery else (STANDARD,)
+        if queries_in_gallery:
+            return MARS_PROTOCOLS
+        return MARKET_PROTOCOLS if dataset == "market1501" else (STANDARD,)
     for name in names:
         if name not in PROTOCOLS:
             raise KeyReIDError(f"protocol {name!r} is not known; expected one of {', '.join(PROTOCOLS)}")

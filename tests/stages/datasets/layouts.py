@@ -57,3 +57,39 @@ def write_tree(root: Path, places: list[str], frames=("f10.jpg", "f2.JPG")) -> P
         for frame in frames:
             (root / place / frame).touch()
     return root
+
+
+MARKET = {
+    "bounding_box_train": [
+        "0002_c1s1_000451_03",
+        "0002_c1s1_000351_01",
+        "0002_c1s2_000001_00",
+        "0007_c3s3_000001_00",
+    ],
+    "bounding_box_test": [
+        "-1_c1s1_000401_03",
+        "-1_c1s1_000402_01",
+        "0000_c2s1_000151_01",
+        "0000_c2s1_000152_01",
+        "0001_c1s1_001051_03",
+        "0001_c1s1_001051_01",
+        "0001_c1s2_000002_01",
+        "0001_c2s1_000900_02",
+    ],
+    "query": ["0001_c2s1_000900_00", "0001_c1s1_001051_00"],
+}
+CUHK03 = {
+    "bounding_box_train": ["0001_c1_1", "0001_c2_10", "0001_c2_6"],
+    "bounding_box_test": ["0004_c1_2", "0004_c1_3", "0004_c2_6"],
+    "query": ["0004_c1_1", "0004_c2_5"],
+}
+
+
+def write_images(root: Path, folders: dict[str, list[str]], suffix: str = ".jpg") -> Path:
+    """Folders of empty images, beside a file of another kind, as the official archive has it."""
+    for folder, names in folders.items():
+        (root / folder).mkdir(parents=True)
+        (root / folder / "Thumbs.db").touch()
+        for name in names:
+            (root / folder / f"{name}{suffix}").touch()
+    return root

@@ -141,7 +141,7 @@ def test_frames_of_no_tracklet_are_noted(tmp_path):
 def test_unknown_names_and_splits_are_errors(tmp_path):
     with pytest.raises(KeyReIDError, match="ilids-vid"):
         load_dataset("marz", tmp_path)
-    with pytest.raises(KeyReIDError, match="one division"):
+    with pytest.raises(KeyReIDError, match="one split"):
         load_dataset("mars", tmp_path, split=1)
 
 
