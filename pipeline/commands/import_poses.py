@@ -23,9 +23,10 @@ from pipeline.options import Inputs, load_inputs, recipe_options
 def command(poses: Path, inputs: Inputs, **given) -> None:
     """Fill the pose cache from POSES instead of running a pose network.
 
-    POSES is a COCO keypoint JSON file (annotations, or results of mmpose, ViTPose, RTMPose, AlphaPose),
-    or a folder with one file per frame under the frame's own path: .pose (the released pipeline,
-    OpenPifPaf), .predictions.json (OpenPifPaf), .json (mmpose).
+    POSES is a COCO keypoint JSON file (annotations, or results of mmpose, ViTPose, RTMPose, Ultralytics,
+    AlphaPose), a .npz with names [N] and keypoints [N, 17, 3], or a folder with one file per frame under
+    the frame's own path: .pose (the released pipeline, OpenPifPaf), .predictions.json (OpenPifPaf), .json
+    (mmpose). Joints are COCO's 17, or begin with them (Halpe, COCO-WholeBody).
     """
     from pydantic import ValidationError
 

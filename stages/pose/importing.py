@@ -31,7 +31,7 @@ SHOWN = 5  # frames named in an error
 class ImportConfig(StrictModel):
     """How keypoints become heat."""
 
-    poses: Path = Field(description="JSON file, or folder with a file per frame")
+    poses: Path = Field(description="JSON or .npz file, or folder with a file per frame")
     images: Path | None = Field(None, description="COCO JSON with the `images` that number the frames")
     sigma: float = Field(
         2.0, gt=0, le=16, description="deviation of a Gaussian, in 64ths of the frame height"

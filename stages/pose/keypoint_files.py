@@ -1,17 +1,20 @@
-"""Reads keypoints of others: COCO keypoint JSON, AlphaPose, mmpose and OpenPifPaf files.
+"""Reads keypoints of others: COCO JSON, files of AlphaPose, mmpose, Ultralytics, OpenPifPaf, NumPy arrays.
 
-One JSON file for all frames:
+One file for all frames:
 - COCO annotations: {"images": [{"id", "file_name"}], "annotations": [{"image_id", "keypoints"}]}
-- COCO results (mmpose, ViTPose, RTMPose): [{"image_id", "keypoints", "score"}]; numbers as image_id need
-  the `images` of a COCO file; AlphaPose writes file names there.
-Or a folder with one JSON file per frame, under the frame's own path: FRAME.pose or STEM.pose (the released
-pipeline: a list of 17 [x, y, score]; OpenPifPaf: a list of persons), FRAME.predictions.json (OpenPifPaf),
-STEM.json or FRAME.json (mmpose's inferencer and demos).
+- COCO results (mmpose, ViTPose, RTMPose, Ultralytics): [{"image_id", "keypoints", "score"}], with "file_name"
+  or the `images` of a COCO file where image_id is a number; AlphaPose writes file names there.
+- .npz with `names` [N] (or `frames`) and `keypoints` [N, K, 3]: x, y in pixels, score.
+Or a folder with one JSON file per frame, under the frame's own path or under its name alone: FRAME.pose or
+STEM.pose (the released pipeline: a list of 17 [x, y, score]; OpenPifPaf: a list of persons),
+FRAME.predictions.json (OpenPifPaf), STEM.json or FRAME.json (mmpose's inferencer and demos).
 
-Of several persons in a frame the one with the highest score is taken. Joints are COCO's 17, in its order.
+Of several persons in a frame the one with the highest score is taken. Joints are COCO's 17, in its order, or
+begin with them. Without scores every joint counts as found, but for those at (0, 0).
 """
 
 import json
+import zipfile
 from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -20,15 +23,20 @@ import numpy as np
 
 from cache.chunks import JOINTS
 from cache.errors import KeyReIDError
+from stages.pose.frame_names import FrameNames
 
 Poses = dict[str, np.ndarray]  # frame -> float32 [17, 3]: x, y in pixels, score
 PATTERNS = ("{stem}.pose", "{frame}.pose", "{frame}.predictions.json", "{stem}.json", "{frame}.json")
+# Formats whose first 17 joints are COCO's: how many joints each has.
+FORMATS = {17: "COCO", 26: "Halpe", 133: "COCO-WholeBody", 136: "Halpe full body"}
 
 
 def read_poses(source: Path, images: Path | None, frames: list[str]) -> Poses:
     """Poses of those of `frames` that the source knows. Raises KeyReIDError naming file and entry."""
     if source.is_dir():
         return _from_folder(source, frames)
+    if source.suffix == ".npz":
+        return _from_arrays(source, frames)
     content = _load(source)
     names = _image_names(_load(images), images) if images is not None else {}
     if isinstance(content, dict):
@@ -36,22 +44,54 @@ def read_poses(source: Path, images: Path | None, frames: list[str]) -> Poses:
         content = content.get("annotations")
     if not isinstance(content, list):
         raise KeyReIDError(f"{source}: no list of poses; expected COCO keypoint JSON")
-    return _from_list(source, content, names, frames)
+    return _from_list(source, content, names, FrameNames(frames))
 
 
 def _from_folder(folder: Path, frames: list[str]) -> Poses:
-    found = {}
+    known, poses = FrameNames(frames), {}
     for frame in frames:
-        stem = str(PurePosixPath(frame).with_suffix(""))
-        paths = (folder / pattern.format(frame=frame, stem=stem) for pattern in PATTERNS)
+        bare = frame.rpartition("/")[2]  # mmpose's inferencer writes all files into one folder
+        names = (frame, bare) if known.find(bare) == frame else (frame,)
+        paths = (
+            folder / pattern.format(frame=name, stem=PurePosixPath(name).with_suffix(""))
+            for name in names
+            for pattern in PATTERNS
+        )
         path = next((path for path in paths if path.is_file()), None)
         if path is not None and (pose := _best(_persons(_load(path), path), str(path))) is not None:
-            found[frame] = pose
-    return found
+            poses[frame] = pose
+    return poses
 
 
-def _from_list(source: Path, entries: list, names: dict[Any, str], frames: list[str]) -> Poses:
-    resolve = _resolver(frames)
+def _from_arrays(source: Path, frames: list[str]) -> Poses:
+    try:
+        with np.load(source, allow_pickle=False) as stored:
+            key = "names" if "names" in stored else "frames"
+            names, keypoints = stored[key], stored["keypoints"]
+    except FileNotFoundError:
+        raise KeyReIDError(f"{source} does not exist; expected keypoints of the data set") from None
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise KeyReIDError(
+            f"{source}: no names and keypoints in it ({reason}); expected .npz arrays"
+        ) from error
+    if names.ndim != 1 or names.dtype.kind != "U" or keypoints.ndim != 3 or len(keypoints) != len(names):
+        raise KeyReIDError(
+            f"{source}: names {names.dtype} {list(names.shape)}, keypoints {list(keypoints.shape)}; expected "
+            "names [N] as text and keypoints [N, 17, 3]"
+        )
+    known, poses, strangers = FrameNames(frames), {}, []
+    for name, pose in zip(names.tolist(), keypoints, strict=True):
+        frame = known.find(name)
+        if frame is None:
+            strangers.append(name)
+        else:
+            poses[frame] = _keypoints({"keypoints": pose}, f"{source}: {name}")
+    _refuse_strangers(source, strangers, poses, known)
+    return poses
+
+
+def _from_list(source: Path, entries: list, names: dict[str, str], known: FrameNames) -> Poses:
     by_frame: dict[str, list[dict]] = {}
     strangers: list[str] = []
     for number, entry in enumerate(entries):
@@ -59,50 +99,37 @@ def _from_list(source: Path, entries: list, names: dict[Any, str], frames: list[
             raise KeyReIDError(f"{source}: entry {number} has no image_id; expected COCO keypoint JSON")
         if "keypoints" not in entry:
             continue  # a box without keypoints
-        name = names.get(entry["image_id"], entry["image_id"])
-        if not isinstance(name, str):
+        image = entry["image_id"]
+        name = names.get(str(image), entry.get("file_name", image))
+        frame = known.find(name) if isinstance(name, str) else known.numbered(name)
+        if frame is None and not isinstance(name, str):
             raise KeyReIDError(
                 f"{source}: entry {number}: image_id {name} is no file name; "
                 "give the COCO file with the list of images with --images"
             )
-        frame = resolve(name)
         if frame is None:
             strangers.append(name)
         else:
             by_frame.setdefault(frame, []).append(entry)
-    if strangers and not by_frame:
-        raise KeyReIDError(
-            f"{source}: none of its images is a frame of this data set (first: {strangers[0]})"
-        )
+    _refuse_strangers(source, strangers, by_frame, known)
     best = {frame: _best(persons, f"{source}: {frame}") for frame, persons in by_frame.items()}
     return {frame: pose for frame, pose in best.items() if pose is not None}
 
 
-def _resolver(frames: list[str]):
-    """A function from the name a file gives to the frame it means, or None."""
-    known = set(frames)
-    short: dict[str, str | None] = {}
-    for frame in frames:
-        base = frame.rpartition("/")[2]
-        short[base] = frame if base not in short else None  # None: several frames of that name
-
-    def resolve(name: str) -> str | None:
-        name = name.replace("\\", "/").removeprefix("./")
-        if name in known:
-            return name
-        tail = name
-        while "/" in tail:
-            tail = tail.partition("/")[2]
-            if tail in known:
-                return tail
-        return short.get(name.rpartition("/")[2])
-
-    return resolve
+def _refuse_strangers(source: Path, strangers: list[str], poses: dict, known: FrameNames) -> None:
+    if strangers and not poses:
+        several = len(known.matching(strangers[0]))
+        why = f"; {several} frames have that name: give names with their folders" if several > 1 else ""
+        raise KeyReIDError(
+            f"{source}: none of its images is a frame of this data set (first: {strangers[0]}; "
+            f"a frame here: {known.example}){why}"
+        )
 
 
-def _image_names(content: Any, path: Path) -> dict[Any, str]:
+def _image_names(content: Any, path: Path) -> dict[str, str]:
+    """File names by image id as text: some tools write an id as a number here and as text there."""
     try:
-        return {image["id"]: image["file_name"] for image in content["images"]}
+        return {str(image["id"]): image["file_name"] for image in content["images"]}
     except (KeyError, TypeError) as error:
         raise KeyReIDError(f"{path}: no list of images with id and file_name; expected COCO JSON") from error
 
@@ -116,19 +143,19 @@ def _persons(content: Any, path: Path) -> list[dict]:
         inner = content[0]
         if inner and isinstance(inner[0], dict):
             content = inner  # mmpose's inferencer: a list of images, each a list of persons
-    if isinstance(content, list) and len(content) == JOINTS and not isinstance(content[0], dict):
+    if isinstance(content, list) and len(content) in FORMATS and not isinstance(content[0], dict):
         return [{"keypoints": content}]
     if not isinstance(content, list) or not all(isinstance(person, dict) for person in content):
         raise KeyReIDError(f"{path}: neither {JOINTS} keypoints nor a list of persons with keypoints")
-    found = [person for person in content if "keypoints" in person]
-    if content and not found:
+    persons = [person for person in content if "keypoints" in person]
+    if content and not persons:
         keys = ", ".join(sorted({key for person in content for key in person})[:5])
         raise KeyReIDError(f"{path}: no keypoints in what it holds ({keys}); expected those of one frame")
-    return found
+    return persons
 
 
 def _best(persons: Iterable[dict], where: str) -> np.ndarray | None:
-    """Keypoints of the person with the highest score, float32 [17,3]; None where there is nobody."""
+    """Keypoints of the person with the highest score, float32 [17,3]; None for a frame without a person."""
     best, highest = None, -np.inf
     for person in persons:
         pose = _keypoints(person, where)
@@ -140,16 +167,36 @@ def _best(persons: Iterable[dict], where: str) -> np.ndarray | None:
 
 
 def _keypoints(person: dict, where: str) -> np.ndarray:
+    """COCO's 17 joints of a person, float32 [17, 3]: the first of FORMATS, with or without scores."""
     try:
-        pose = np.array(person["keypoints"], np.float32)
+        values = np.array(person["keypoints"], np.float32)
+        if values.ndim == 1:
+            values = values.reshape(-1, 2 if len(values) // 2 in FORMATS and len(values) % 2 == 0 else 3)
         if "keypoint_scores" in person:  # mmpose's inferencer keeps them apart
-            pose = np.column_stack([pose[:, :2], np.array(person["keypoint_scores"], np.float32)])
-        pose = pose.reshape(JOINTS, 3)
+            values = np.column_stack([values[:, :2], np.array(person["keypoint_scores"], np.float32)])
+        joints, columns = values.shape
     except (ValueError, TypeError, IndexError) as error:
-        raise KeyReIDError(f"{where}: keypoints are not {JOINTS} times x, y, score") from error
+        raise KeyReIDError(
+            f"{where}: {_amount(person['keypoints'])}; expected x, y, score of {_known()}"
+        ) from error
+    if joints not in FORMATS or columns not in (2, 3):
+        raise KeyReIDError(
+            f"{where}: {joints} joints of {columns} numbers; expected x, y, score of {_known()}"
+        )
+    if columns == 2:
+        values = np.column_stack([values, (values != 0).any(1).astype(np.float32)])
+    pose = values[:JOINTS]
     if not np.isfinite(pose).all():
         raise KeyReIDError(f"{where}: keypoints hold values that are no numbers")
     return pose
+
+
+def _amount(keypoints: Any) -> str:
+    return f"{len(keypoints)} numbers" if isinstance(keypoints, list) else "keypoints are no list"
+
+
+def _known() -> str:
+    return ", ".join(f"{joints} ({name})" for joints, name in FORMATS.items()) + " joints"
 
 
 def _load(path: Path) -> Any:
