@@ -60,7 +60,7 @@ extract-poses: setup  ## stage one: fill the pose cache of DATASET
 	@$(KEYREID) extract-poses $(COMMON) $(if $(WORKERS),--workers $(WORKERS)) $(ARGS)
 
 train: setup  ## stage two: train on frames and cached poses (RUN: resume that run; NPROC: processes)
-	@$(LAUNCH) train $(COMMON) $(if $(WORKERS),--workers $(WORKERS)) $(if $(RUN),--resume "$(RUN)") $(ARGS)
+	@$(LAUNCH) train $(COMMON) $(if $(WORKERS),--workers $(WORKERS)) $(if $(RUN),--resume --run "$(RUN)") $(ARGS)
 
 eval: setup  ## score a run (RUN, or the newest of DATASET)
 	@$(KEYREID) eval $(COMMON) $(if $(WORKERS),--workers $(WORKERS)) $(if $(RUN),--run "$(RUN)") $(ARGS)
@@ -69,7 +69,7 @@ ablation: setup  ## train and score variants of the network on walkers
 	@$(KEYREID) ablation $(if $(WORKERS),--workers $(WORKERS)) $(ARGS)
 
 report: setup  ## write the HTML report of an evaluated run again (RUN, or the newest of DATASET)
-	@$(KEYREID) report $(if $(RUN),"$(RUN)") $(COMMON) $(ARGS)
+	@$(KEYREID) report $(if $(RUN),--run "$(RUN)") $(COMMON) $(ARGS)
 
 docs: $(VENV)/.docs  ## build the documentation in site/, checked for broken links
 	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet $(ARGS)

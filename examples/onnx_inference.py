@@ -1,6 +1,6 @@
 """Embed one tracklet with the exported networks: onnxruntime, numpy and OpenCV, no torch and no mmpose.
 
-    keyreid export RUN -o model.onnx --pose pose.onnx
+    keyreid export --run RUN -o model.onnx --pose-output pose.onnx
     python examples/onnx_inference.py model.onnx pose.onnx query/*.jpg -o query.npy
 
 With several output files of this script, np.sum((a - b) ** 2) is the distance of two tracklets.
@@ -142,7 +142,7 @@ def embed(network: Network, pose: Network, paths: list[str]) -> np.ndarray:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("network", help="file of keyreid export -o")
-    parser.add_argument("pose", help="file of keyreid export --pose")
+    parser.add_argument("pose", help="file of keyreid export --pose-output")
     parser.add_argument("frames", nargs="+", help="pictures of one person, in time order")
     parser.add_argument("-o", "--output", type=Path, help="write the embedding to this .npy file")
     parser.add_argument("--threads", type=int, default=0, help="0: all cores")
@@ -152,7 +152,7 @@ def main() -> None:
     network, pose = Network(given.network, given.threads), Network(given.pose, given.threads)
     for path, model, needs, option in (
         (given.network, network, "clip_length", "-o"),
-        (given.pose, pose, "input_size", "--pose"),
+        (given.pose, pose, "input_size", "--pose-output"),
     ):
         if needs not in model.about:
             raise SystemExit(f"{path}: expected the file of keyreid export {option}; the network comes first")

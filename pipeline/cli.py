@@ -9,28 +9,40 @@ import click
 from cache.errors import KeyReIDError
 
 # In the order in which a user meets them. Modules are imported when called, so that --help is quick.
-COMMANDS = {
-    "demo": "All of it on walkers: synthesize, extract-poses, train, eval.",
-    "synthesize": "Make the walkers data set: animated pedestrians with exact keypoints.",
-    "doctor": "Check a data set: layout, counts, every frame.",
-    "extract-poses": "Stage one: run HRNet over every frame and fill the pose cache.",
-    "import-poses": "Fill the pose cache from keypoints made elsewhere.",
-    "cache": "Look at a pose cache, check every byte of it, draw a frame.",
-    "train": "Stage two: train the dual-branch transformer on frames and cached poses.",
-    "eval": "Stage two: embed the test set, rank it, score it, draw it.",
-    "ablation": "Train and score variants of the network on walkers.",
-    "report": "Write one HTML page about an evaluated run.",
-    "compare": "Test the difference between two evaluations, query by query.",
-    "convert-weights": "Turn the released weights into a checkpoint of this program.",
-    "model-info": "Print parameters and operations of the network, by part.",
-    "import-mot": "Cut tracklets from your own video with the tracks of any tracker.",
-    "embed": "Embed tracklets into a gallery file, stage one included.",
-    "search": "Rank a gallery by distance to a query; draw it.",
-    "calibrate": "Measure from which distance on nobody in a gallery is the person.",
-    "export": "Export the trained networks to ONNX.",
-    "fit-pose": "Train the small HRNet for walkers.",
-    "env": "Print versions, device and threads, for bug reports.",
+GROUPS = {
+    "Data": {
+        "demo": "All of it on walkers: synthesize, extract-poses, train, eval.",
+        "synthesize": "Make the walkers data set: animated pedestrians with exact keypoints.",
+        "doctor": "Check a data set: layout, counts, every frame.",
+    },
+    "Stage one": {
+        "extract-poses": "Run HRNet over every frame and fill the pose cache.",
+        "import-poses": "Fill the pose cache from keypoints made elsewhere.",
+        "cache": "Look at a pose cache, check every byte of it, draw a frame.",
+    },
+    "Stage two": {
+        "train": "Train the dual-branch transformer on frames and cached poses.",
+        "eval": "Embed the test set, rank it, score it, draw it.",
+        "report": "Write one HTML page about an evaluated run.",
+        "compare": "Test the difference between two evaluations, query by query.",
+        "ablation": "Train and score variants of the network on walkers.",
+    },
+    "Own footage": {
+        "import-mot": "Cut tracklets from your own video with the tracks of any tracker.",
+        "embed": "Embed tracklets into a gallery file, stage one included.",
+        "search": "Rank a gallery by distance to a query; draw it.",
+        "calibrate": "Measure rejection thresholds on a labelled gallery.",
+    },
+    "Tools": {
+        "convert-weights": "Turn the released weights into a checkpoint of this program.",
+        "model-info": "Print parameters and operations of the network, by part.",
+        "export": "Export the trained networks to ONNX.",
+        "fit-pose": "Train the small HRNet for walkers.",
+        "env": "Print versions, device and threads, for bug reports.",
+    },
 }
+COMMANDS = {name: about for group in GROUPS.values() for name, about in group.items()}
+INTERRUPTED = 130
 
 
 class LazyGroup(click.Group):
@@ -45,8 +57,10 @@ class LazyGroup(click.Group):
         return importlib.import_module(f"pipeline.commands.{name.replace('-', '_')}").command
 
     def format_commands(self, ctx, formatter):
-        with formatter.section("Commands"):
-            formatter.write_dl(list(COMMANDS.items()))
+        width = max(map(len, COMMANDS))
+        for title, commands in GROUPS.items():
+            with formatter.section(title):
+                formatter.write_dl([(name.ljust(width), about) for name, about in commands.items()])
 
 
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
@@ -57,16 +71,24 @@ def keyreid(debug: bool) -> None:
 
     Two stages, joined by a pose cache: extract-poses, then train and eval.
     Start with `make demo`, or `keyreid COMMAND --help`.
+
+    Completion in bash: eval "$(_KEYREID_COMPLETE=bash_source keyreid)"; in zsh and fish likewise.
     """
 
 
 def main() -> None:
-    """Entry point: mistakes in the input end in one line and exit code 2."""
+    """Entry point: mistakes in the input end in one line and exit code 2, Ctrl-C in one line and 130."""
     debug = "--debug" in sys.argv or os.environ.get("KEYREID_DEBUG") == "1"
     if "--debug" in sys.argv:
         sys.argv.remove("--debug")  # accepted before and after the subcommand
     try:
-        keyreid(prog_name="keyreid")
+        sys.exit(keyreid.main(prog_name="keyreid", standalone_mode=False))
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("keyreid: interrupted", err=True)
+        sys.exit(INTERRUPTED)
     except KeyReIDError as error:
         if debug:
             raise

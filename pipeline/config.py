@@ -1,13 +1,13 @@
 """The recipe: one YAML file in configs/ holds everything that a data set's stages need."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from pydantic import Field
 
 from cache.errors import KeyReIDError
-from pipeline.recipe_file import check, load, merge
+from pipeline.recipe_file import Override, load, parse_override
 from stages.config import StrictModel
 from stages.pose.config import PoseConfig
 from stages.reid.evaluate import EvalConfig
@@ -58,15 +58,12 @@ def recipe_path(dataset: str | None, config: Path | None) -> Path:
     return path
 
 
-def load_recipe(dataset: str | None, config: Path | None = None, overrides: Iterable[str] = ()) -> Recipe:
-    """Read and check a recipe. Raises KeyReIDError that names file, key, value and what is allowed."""
-    return load(Recipe, recipe_path(dataset, config), overrides)
+def load_recipe(
+    dataset: str | None, config: Path | None = None, overrides: Iterable[Override | str] = ()
+) -> Recipe:
+    """Read and check a recipe. overrides: a text is read as `--set` reads it.
 
-
-def validated(recipe: Recipe, values: Mapping[str, Any]) -> Recipe:
-    """The recipe with values replaced by dotted key and checked again; None leaves a value as it is."""
-    content = recipe.model_dump(mode="json")
-    given = {key: value for key, value in values.items() if value is not None}
-    for key, value in given.items():
-        merge(content, key.split("."), value)
-    return check(Recipe, content, "command line")
+    Raises KeyReIDError that names file or option, key, value and what is allowed.
+    """
+    given = [parse_override(o) if isinstance(o, str) else o for o in overrides]
+    return load(Recipe, recipe_path(dataset, config), given)

@@ -2,7 +2,8 @@
 
 import json
 import logging
-from collections.abc import Iterable, Iterator, Mapping, Sized
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Sized
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -10,11 +11,13 @@ import torch
 from rich.console import Console
 
 from cache import PoseCache
+from cache.errors import KeyReIDError
 from cache.files import make_folder, sha256_of, write_whole
 from pipeline import runs as folders
 from pipeline.options import Inputs
 from pipeline.progress import progress_bar
 from stages.datasets.tracklet import Dataset
+from stages.device import find_device
 from stages.reid import evaluate as stage
 from stages.reid.data.loader import check_cache, naming_killed_workers, test_loader
 from stages.reid.model import KeyReID
@@ -51,7 +54,7 @@ def evaluate(
     check_cache(cache, [f for t in dataset.test_tracklets() for f in t.frames])
     model, extra = load_model(checkpoint)
     check_test(extra, dataset, cache, other_poses)
-    device = "cuda" if torch.cuda.is_available() else "cpu"
+    device = find_device(inputs.recipe.eval.device)
     model.to(device)
     cameras = known_cameras(extra, dataset, model.num_cameras)
     if not cameras:
@@ -117,7 +120,35 @@ def weights_beside(run: Path) -> list[str]:
     return [name for name in kept if sha256_of(run / f"{name}.safetensors") != sha256_of(model)]
 
 
-def score_file(path: Path, inputs: Inputs, changes: Mapping[str, Any], folder: Path) -> dict[str, Any]:
+@dataclass(frozen=True)
+class Job:
+    """One evaluation: weights, their config, those of the same run to score beside them, where it goes.
+
+    output: None for a new run folder.
+    """
+
+    name: str
+    weights: Path
+    inputs: Inputs
+    beside: Sequence[str] = ()
+    output: Path | None = None
+
+
+def job_of(path: Path, weights: str | None, inputs: Inputs) -> Job:
+    """What `--run PATH` names: a run, with its own config, or a weights file."""
+    if path.is_file():
+        if weights is not None:
+            raise KeyReIDError(
+                f"--weights {weights}: {path} is a file of weights; give the folder of its run"
+            )
+        return Job(path.stem, path, inputs)
+    own = path / ("eval" if weights in (None, "model") else f"eval-{weights}")
+    beside = weights_beside(path) if weights is None else ()
+    file = path / f"{weights or 'model'}.safetensors"
+    return Job(path.name, file, folders.inputs_of(path, inputs), beside, own)
+
+
+def score_file(path: Path, inputs: Inputs, folder: Path) -> dict[str, Any]:
     """Score saved embeddings again; writes metrics.json, queries.csv and ranking.json to folder.
 
     Those of a run are scored as its own config says, but for what the command line gives.
@@ -125,7 +156,7 @@ def score_file(path: Path, inputs: Inputs, changes: Mapping[str, Any], folder: P
     run = path.parent.parent
     if (run / folders.CONFIG).is_file():
         inputs = folders.inputs_of(run, inputs)
-    config = inputs.changed(changes).recipe.eval
+    config = inputs.recipe.eval
     make_folder(folder)
     return stage.score(Embeddings.load(path), config, folder)
 

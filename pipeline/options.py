@@ -1,104 +1,141 @@
 """The options that several commands share, and what they resolve to."""
 
 import functools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import click
 
 from cache.errors import KeyReIDError
-from pipeline.config import Recipe, load_recipe, validated
-from pipeline.recipe_file import parse_override, read_yaml
+from pipeline.config import Recipe, load_recipe
+from pipeline.recipe_file import Override, changed, parse_override, read_yaml
+from pipeline.settings import taken
+
+PATH = click.Path(path_type=Path)
+runs_option = click.option("--runs", type=PATH, default=Path("runs"), show_default=True, help="All runs.")
+
+
+@dataclass(frozen=True)
+class Given:
+    """What the user gave on the command line. overrides: of --set and of options, in order."""
+
+    dataset: str | None = None
+    root: Path | None = None
+    cache: Path | None = None
+    config: Path | None = None
+    overrides: tuple[Override, ...] = ()
 
 
 @dataclass(frozen=True)
 class Inputs:
-    """A recipe with its paths resolved, and what the user gave on the command line."""
+    """A recipe with its paths resolved, and what the user gave."""
 
     recipe: Recipe
     root: Path
     cache: Path
-    given: Mapping[str, Any]
+    given: Given = Given()
 
-    def changed(self, values: Mapping[str, Any]) -> "Inputs":
-        """With values replaced, e.g. {"train.epochs": 3}, and checked; None leaves a value as it is."""
-        return replace(self, recipe=validated(self.recipe, values))
+    def changed(self, overrides: Iterable[Override]) -> "Inputs":
+        """With values replaced, and checked."""
+        return replace(self, recipe=changed(self.recipe, overrides))
+
+
+def output_option(help: str, **more) -> Callable:
+    """`-o/--output`, what a command writes."""
+    return click.option("-o", "--output", type=PATH, help=help, **more)
+
+
+def run_option(help: str = "Run folder, or its .safetensors file.", **more) -> Callable:
+    """`--run`, a run or the weights file of one."""
+    return click.option("--run", type=PATH, help=help, **more)
+
+
+def renamed(old: str, new: str) -> Callable:
+    """An option (`--out`) or argument (`OUT`) of earlier versions: an error that names the new one.
+
+    Hidden from --help.
+    """
+
+    def refuse(context: click.Context, parameter: click.Parameter, value: object) -> None:
+        if value is not None:
+            raise KeyReIDError(f"{context.command_path}: {old} is now {new}")
+
+    if old.startswith("-"):
+        return click.option(old, f"old_{old.strip('-').replace('-', '_')}", hidden=True, expose_value=False,
+                            is_eager=True, callback=refuse)  # fmt: skip
+    return click.argument(f"old_{old.lower()}", required=False, metavar="", expose_value=False,
+                          is_eager=True, callback=refuse)  # fmt: skip
 
 
 def recipe_options(function: Callable) -> Callable:
-    """Add --dataset, --data-root, --cache, --config and --set; the command receives them as `inputs`."""
+    """Add --dataset, --data-root, --cache, --config and --set; the command receives them as `inputs`.
+
+    Its settings (`pipeline.settings.setting(Recipe, ...)`) are in them, too.
+    """
 
     @click.option(
         "--dataset",
         metavar="NAME",
         help="Data set: walkers (default), mars, mini-mars, ilids-vid, prid2011, market1501, cuhk03, folder.",
     )
-    @click.option("--data-root", type=click.Path(path_type=Path), help="Data root. Default: data/DATASET.")
-    @click.option("--cache", type=click.Path(path_type=Path), help="Pose cache. Default: poses/DATASET.")
+    @click.option("--data-root", type=PATH, help="Data root. Default: data/DATASET.")
+    @click.option("--cache", type=PATH, help="Pose cache. Default: poses/DATASET.")
     @click.option(
-        "--config",
-        type=click.Path(path_type=Path),
-        help="Recipe file. Default: the one in configs/ named after the data set.",
+        "--config", type=PATH, help="Recipe file. Default: the one in configs/ named after the data set."
     )
     @click.option(
         "--set",
-        "overrides",
+        "set_values",
         multiple=True,
         metavar="KEY=VALUE",
         help="Override one config value, e.g. --set train.epochs=3. Repeat for more.",
     )
     @functools.wraps(function)
-    def wrapped(dataset, data_root, cache, config, overrides, **rest):
-        return function(inputs=resolve(dataset, data_root, cache, config, overrides), **rest)
+    def wrapped(dataset, data_root, cache, config, set_values, **rest):
+        every = (*map(parse_override, set_values), *taken(rest, Recipe))
+        return function(inputs=resolve(Given(dataset, data_root, cache, config, every)), **rest)
 
     return wrapped
 
 
-def resolve(
-    dataset: str | None,
-    data_root: Path | None = None,
-    cache: Path | None = None,
-    config: Path | None = None,
-    overrides: tuple[str, ...] = (),
-) -> Inputs:
+def resolve(given: Given) -> Inputs:
     """Read the recipe; command-line paths win over the recipe's, which win over the defaults."""
-    recipe = load_recipe(dataset or (None if config else "walkers"), config, overrides)
-    if dataset is not None and recipe.dataset.name != dataset:
-        raise KeyReIDError(
-            f"--dataset {dataset}: {config} is a recipe for {recipe.dataset.name}; leave out one of the two"
-        )
+    dataset = given.dataset or (None if given.config else "walkers")
+    recipe = load_recipe(dataset, given.config, given.overrides)
     name = recipe.dataset.name
+    if given.dataset not in (None, name):
+        raise KeyReIDError(
+            f"--dataset {given.dataset}: {given.config} is a recipe for {name}; leave out one of the two"
+        )
     return Inputs(
         recipe=recipe,
-        root=data_root or recipe.dataset.root or Path("data") / name,
-        cache=cache or recipe.cache or Path("poses") / name,
-        given={"dataset": dataset, "root": data_root, "cache": cache, "config": config, "set": overrides},
+        root=given.root or recipe.dataset.root or Path("data") / name,
+        cache=given.cache or recipe.cache or Path("poses") / name,
+        given=given,
     )
 
 
 def check_network(inputs: Inputs, checkpoint: Path) -> None:
     """Raise KeyReIDError where the user typed a value of the network, and the checkpoint has another."""
-    keys = typed_keys(inputs, "model")
+    keys = typed_keys(inputs.given, "model")
     if keys:
         from stages.reid.model.weights import refuse_other_config, stored_config
 
         refuse_other_config(checkpoint, inputs.recipe.model, stored_config(checkpoint), keys)
 
 
-def typed_keys(inputs: Inputs, section: str) -> list[str]:
+def typed_keys(given: Given, section: str) -> list[str]:
     """Dotted keys of a section that the user typed, in --set or in the file of --config."""
-    config = inputs.given["config"]
-    keys = list(read_yaml(config).get(section) or {}) if config else []
-    for text in inputs.given["set"]:
-        (first, *rest), value = parse_override(text)
+    keys = list(read_yaml(given.config).get(section) or {}) if given.config else []
+    for override in given.overrides:
+        first, *rest = override.path
         if first == section:
-            keys += [".".join(rest)] if rest else list(value or {})
+            keys += [".".join(rest)] if rest else list(override.value or {})
     return list(dict.fromkeys(keys))
 
 
-def load_inputs(inputs: Inputs, check_files: bool = True, split: int | None = None):
+def load_inputs(inputs: Inputs, check_files: bool = True):
     """The data set that the inputs name. Raises KeyReIDError, with the way to get it, where there is none."""
     from stages.datasets import load_dataset
 
@@ -111,11 +148,10 @@ def load_inputs(inputs: Inputs, check_files: bool = True, split: int | None = No
             else "give its folder with --data-root"
         )
         raise KeyReIDError(f"{inputs.root}: no such data root; {way}")
-    split = config.split if split is None else split
     return load_dataset(
         config.name,
         inputs.root,
-        split=split,
+        split=config.split,
         check_files=check_files,
         tracklets=config.tracklets,
         boxes=config.boxes,

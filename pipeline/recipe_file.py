@@ -1,7 +1,11 @@
-"""Reads a YAML recipe onto a typed model; every mistake is named by file, key, value and what is allowed."""
+"""Reads values of a config from a YAML file and the command line onto a typed model.
+
+Every mistake is named by file or option, key, value and what is allowed.
+"""
 
 import difflib
 from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar, get_args
 
@@ -11,6 +15,20 @@ from pydantic import BaseModel, ValidationError
 from cache.errors import KeyReIDError
 
 Model = TypeVar("Model", bound=BaseModel)
+
+
+@dataclass(frozen=True)
+class Override:
+    """A value from the command line. path: its key. option: `--set`, or the option that gave it."""
+
+    path: tuple[str, ...]
+    value: Any
+    option: str = "--set"
+
+    @property
+    def key(self) -> str:
+        """The dotted key."""
+        return ".".join(self.path)
 
 
 class _Loader(yaml.SafeLoader):
@@ -45,74 +63,81 @@ def read_yaml(path: Path) -> dict[str, Any]:
     return content
 
 
-def parse_override(text: str) -> tuple[list[str], Any]:
-    """`train.epochs=3` -> (["train", "epochs"], 3). The value is read as YAML."""
+def parse_override(text: str) -> Override:
+    """`train.epochs=3` -> its key and 3. The value is read as YAML."""
     key, equals, value = text.partition("=")
-    path = key.strip().split(".")
+    path = tuple(key.strip().split("."))
     if not equals or not all(path):
         raise KeyReIDError(f"--set {text}: expected SECTION.KEY=VALUE, for example --set train.epochs=3")
     try:
-        return path, yaml.load(value, _Loader)
+        return Override(path, yaml.load(value, _Loader))
     except yaml.YAMLError as error:
         raise KeyReIDError(
             f"--set {text}: the value is not valid YAML: {' '.join(str(error).split())}"
         ) from None
 
 
-def merge(base: dict[str, Any], path: list[str], value: Any) -> None:
-    """Put value at path, in place. A mapping is merged into a mapping, anything else replaces."""
-    for step, key in enumerate(path[:-1]):
-        child = base.setdefault(key, {})
+def _put(content: dict[str, Any], override: Override) -> None:
+    """Set a value in place, with the sections above it."""
+    *sections, last = override.path
+    for depth, key in enumerate(sections, start=1):
+        child = content.setdefault(key, {})
         if child is None:
-            child = base[key] = {}
+            child = content[key] = {}
         if not isinstance(child, dict):
-            where = ".".join(path[: step + 1])
-            raise KeyReIDError(f"--set {'.'.join(path)}: {where} is the value {child!r}, not a section")
-        base = child
-    base[path[-1]] = value
+            where = ".".join(override.path[:depth])
+            raise KeyReIDError(f"--set {override.key}: {where} is the value {child!r}, not a section")
+        content = child
+    content[last] = override.value
 
 
-def load(model: type[Model], path: Path, overrides: Iterable[str] = ()) -> Model:
-    """Read path, apply `--set` overrides, check against model.
+def load(model: type[Model], path: Path, overrides: Iterable[Override] = ()) -> Model:
+    """The config in a file, with overrides. Raises KeyReIDError with one line that names every problem."""
+    return check(model, read_yaml(path), overrides, str(path))
 
-    Raises KeyReIDError with one line that names every problem.
-    """
-    content = read_yaml(path)
-    overridden = set()
-    for text in overrides:
-        keys, value = parse_override(text)
-        merge(content, keys, value)
-        overridden.add(".".join(keys))
-    return check(model, content, str(path), overridden)
+
+def changed(config: Model, overrides: Iterable[Override]) -> Model:
+    """A config with values replaced, and checked again."""
+    return check(type(config), config.model_dump(mode="json"), overrides, "config")
 
 
 def check(
-    model: type[Model], content: dict[str, Any], source: str, overridden: set[str] | None = None
+    model: type[Model],
+    content: dict[str, Any],
+    overrides: Iterable[Override] = (),
+    source: str = "command line",
 ) -> Model:
-    """Check content against model; source is named in errors, except for the keys that were overridden."""
+    """Content, changed by overrides, checked against model. source: where content is from, for errors."""
+    overrides = tuple(overrides)
+    for override in overrides:
+        _put(content, override)
     try:
         return model.model_validate(content)
     except ValidationError as error:
-        problems = [_describe(model, problem, source, overridden or set()) for problem in error.errors()]
+        problems = [_describe(model, problem, source, overrides) for problem in error.errors()]
         raise KeyReIDError("; ".join(problems)) from None
 
 
-def _describe(model: type[BaseModel], problem: dict[str, Any], source: str, overridden: set[str]) -> str:
+def _describe(
+    model: type[BaseModel], problem: dict[str, Any], source: str, overrides: tuple[Override, ...]
+) -> str:
     loc = [str(part) for part in problem["loc"]]
-    key = ".".join(loc) or "(whole file)"
-    if any(key == o or key.startswith(o + ".") for o in overridden):
-        source = "--set"
+    key = ".".join(loc)
+    given = next((o for o in reversed(overrides) if f"{key}.".startswith(f"{o.key}.")), None)
+    if given is not None:
+        source = given.option
+    name = "" if given is not None and source != "--set" else f": {key}" if key else ""
     if problem["type"] == "extra_forbidden":
         allowed = sorted(_fields_at(model, loc[:-1]))
         close = difflib.get_close_matches(loc[-1], allowed, n=1)
         hint = f"did you mean {close[0]!r}? " if close else ""
-        return f"{source}: {key}: unknown key; {hint}allowed: {', '.join(allowed)}"
+        return f"{source}{name}: unknown key; {hint}allowed: {', '.join(allowed)}"
     message = problem["msg"].removeprefix("Value error, ")
-    if problem["type"] == "missing":
-        return f"{source}: {key}: missing; {message}"
+    message = message[0].lower() + message[1:]
+    if problem["type"] == "missing" or not key:  # a whole section has no value to show
+        return f"{source}{name}: {'missing; ' if problem['type'] == 'missing' else ''}{message}"
     value = repr(problem["input"])
-    value = value if len(value) <= 80 else value[:77] + "..."
-    return f"{source}: {key} = {value}: {message[0].lower() + message[1:]}"
+    return f"{source}{name} = {value if len(value) <= 80 else value[:77] + '...'}: {message}"
 
 
 def _fields_at(model: type[BaseModel], loc: list[str]) -> set[str]:

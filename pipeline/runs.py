@@ -115,18 +115,18 @@ def _newest(dataset: str, runs: Path, holds: str, kind: str, without: str | None
 
 
 def inputs_of(run: Path, inputs: Inputs) -> Inputs:
-    """The config and paths of a run; what the command line gives (paths, --config, --set) goes first."""
+    """The config and paths of a run; what the command line gives (paths, --config, values) goes first."""
     given = inputs.given
-    path = given["config"] or run / CONFIG
+    path = given.config or run / CONFIG
     if not path.is_file():
         raise KeyReIDError(f"{run}: no {CONFIG} in it, so it is no run folder; keyreid train makes them")
-    recipe = load_recipe(None, path, given["set"])
-    if given["dataset"] not in (None, recipe.dataset.name):
+    recipe = load_recipe(None, path, given.overrides)
+    if given.dataset not in (None, recipe.dataset.name):
         raise KeyReIDError(
-            f"{run} is a run on {recipe.dataset.name}, not on {given['dataset']}: change --dataset"
+            f"{run} is a run on {recipe.dataset.name}, not on {given.dataset}: change --dataset"
         )
-    root = given["root"] or recipe.dataset.root or inputs.root
-    cache = given["cache"] or recipe.cache or inputs.cache
+    root = given.root or recipe.dataset.root or inputs.root
+    cache = given.cache or recipe.cache or inputs.cache
     log_to(run)
     return Inputs(recipe, root, cache, given)
 

@@ -5,18 +5,21 @@ from pathlib import Path
 
 import click
 
+from pipeline.options import output_option, renamed
+
 
 @click.command("ablation")
 @click.option("--config", type=click.Path(path_type=Path), help="Variants. Default: configs/ablation.yaml.")
 @click.option("--data-root", type=click.Path(path_type=Path), default=Path("data/walkers"), show_default=True)
 @click.option("--cache", type=click.Path(path_type=Path), default=Path("poses/walkers"), show_default=True)
-@click.option("--out", type=click.Path(path_type=Path), default=Path("runs/ablation"), show_default=True)
+@output_option("Folder for trainings and table.", default=Path("runs/ablation"), show_default=True)
 @click.option("--workers", type=click.IntRange(1), help="Trainings at a time. Default: one for two cores.")
-def command(config: Path | None, data_root: Path, cache: Path, out: Path, workers: int | None) -> None:
-    """Train every variant with every seed; write table.md, table.json and plot.png to OUT.
+@renamed("--out", "-o/--output")
+def command(config: Path | None, data_root: Path, cache: Path, output: Path, workers: int | None) -> None:
+    """Train every variant with every seed; write table.md, table.json and plot.png to OUTPUT.
 
     Scores queries without and with an occluder apart. Safe to interrupt: the same command does what is
-    missing, and again whatever was made with another recipe or other poses.
+    missing, and again whatever was made with a different recipe or different poses.
     """
     import json
 
@@ -26,14 +29,14 @@ def command(config: Path | None, data_root: Path, cache: Path, out: Path, worker
 
     cores = len(os.sched_getaffinity(0))
     workers = workers or max(1, cores // 2)
-    jobs = ablation.plan(ablation.read_config(config), PoseCache.open(cache), data_root, out)
+    jobs = ablation.plan(ablation.read_config(config), PoseCache.open(cache), data_root, output)
     results = ablation.run(jobs, data_root, cache, workers, threads=max(1, cores // workers))
     table = ablation.summary(results)
     text = ablation.markdown(table)
-    write_whole(out / "table.md", text.encode())
+    write_whole(output / "table.md", text.encode())
     content = json.dumps({"table": table, "results": results}, indent=1)
-    write_whole(out / "table.json", content.encode())
+    write_whole(output / "table.json", content.encode())
     seeds = len({result["seed"] for result in results})
-    ablation.plot(table, out / "plot.png", f"Walkers: {len(table)} variants, {seeds} seeds each")
+    ablation.plot(table, output / "plot.png", f"Walkers: {len(table)} variants, {seeds} seeds each")
     click.echo(text)
-    click.echo(f"table and plot: {out / 'table.md'}, {out / 'plot.png'}")
+    click.echo(f"table and plot: {output / 'table.md'}, {output / 'plot.png'}")

@@ -7,6 +7,7 @@ from rich.console import Console
 from rich.table import Table
 
 from cache.errors import KeyReIDError
+from pipeline.options import output_option
 
 FOLDER = click.argument("folder", type=click.Path(path_type=Path))
 
@@ -76,7 +77,7 @@ def verify(folder: Path, workers: int | None) -> None:
     "--data-root", type=click.Path(path_type=Path), help="Data root. Default: data/NAME for poses/NAME."
 )
 @click.option("--parts", type=click.Choice(["3", "4", "6"]), default="6", show_default=True)
-@click.option("--output", type=click.Path(path_type=Path), help="PNG file. Default: FRAME.poses.png here.")
+@output_option("PNG file. Default: FRAME.poses.png here.")
 def show(frame: str, folder: Path, data_root: Path | None, parts: str, output: Path | None) -> None:
     """Draw FRAME (its path under the data root) from the cache in FOLDER with joints and part maps."""
     from cache import PoseCache

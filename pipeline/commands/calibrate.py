@@ -1,4 +1,4 @@
-"""`keyreid calibrate`: the distance from which on nobody in the gallery is the person."""
+"""`keyreid calibrate`: rejection thresholds."""
 
 from pathlib import Path
 
@@ -6,27 +6,35 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-PATH = click.Path(path_type=Path)
+from pipeline.options import PATH, output_option
+from pipeline.settings import config_options, setting
+from stages.reid.search.config import CalibrationConfig
 
 
 @click.command()
 @click.argument("gallery", type=PATH)
-@click.option("--fpr", "rates", type=float, multiple=True, help="False-positive rate. Repeat for more.")
-@click.option("--distance", help="euclidean, cosine or visible. Default: as in the run.")
-@click.option("--other-cameras", is_flag=True, help="For searches with --other-cameras.")
-@click.option("-o", "--output", type=PATH, help="Calibration file. Default: beside the checkpoint.")
-def command(
-    gallery: Path, rates: tuple[float, ...], distance: str | None, other_cameras: bool, output: Path | None
-) -> None:
+@config_options(CalibrationConfig)
+@setting(
+    CalibrationConfig,
+    "rates",
+    "--fpr",
+    multiple=True,
+    metavar="FLOAT",
+    help="False-positive rate. Repeat for more.",
+)
+@setting(CalibrationConfig, "distance", help="Default: as in the run.")
+@setting(CalibrationConfig, "other_cameras", help="For searches with --other-cameras.")
+@output_option("Calibration file. Default: beside the checkpoint.")
+def command(gallery: Path, config: CalibrationConfig, output: Path | None) -> None:
     """Measure thresholds on GALLERY, a gallery file of a labelled data set, and save them with the run.
 
     Every tracklet is searched with its person in the gallery and with its person taken out of it.
     """
-    from stages.reid.search.calibration import FILE, RATES, calibrate, save
+    from stages.reid.search.calibration import FILE, calibrate, save
     from stages.reid.search.gallery import Gallery
 
     loaded = Gallery.load(gallery)
-    entry = calibrate(loaded, distance or loaded.about["distance"], rates or RATES, other_cameras)
+    entry = calibrate(loaded, config)
     path = output or Path(loaded.about["checkpoint"]["path"]).parent / FILE
     save(path, entry)
     title = (

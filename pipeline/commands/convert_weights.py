@@ -5,11 +5,12 @@ from pathlib import Path
 import click
 
 from cache.errors import KeyReIDError
+from pipeline.options import output_option, renamed
 
 
 @click.command("convert-weights")
 @click.argument("released", type=click.Path(path_type=Path))
-@click.argument("out", type=click.Path(path_type=Path))
+@output_option("Checkpoint to write (.safetensors, and a .json beside it).", required=True)
 @click.option(
     "--maps",
     type=click.Choice(["gaussian", "empty"]),
@@ -17,15 +18,16 @@ from cache.errors import KeyReIDError
     show_default=True,
     help="Part maps that evaluation makes for it: as intended, or empty as the released script wrote them.",
 )
-def command(released: Path, out: Path, maps: str) -> None:
-    """Convert the RELEASED weights (.pth) to OUT (.safetensors, and a .json beside it).
+@renamed("OUT", "-o/--output OUT")
+def command(released: Path, output: Path, maps: str) -> None:
+    """Convert the RELEASED weights (.pth) to a checkpoint of this program.
 
     `keyreid eval` takes the result. Its network keeps the released arithmetic.
     """
     from stages.reid.model import load_published, save_model
 
-    if out.suffix != ".safetensors":
-        raise KeyReIDError(f"{out}: expected a name that ends in .safetensors")
+    if output.suffix != ".safetensors":
+        raise KeyReIDError(f"{output}: expected a name that ends in .safetensors")
     model = load_published(released, published_maps=maps)
-    save_model(model, out, source=released.name)
-    click.echo(f"{out}: {model.num_persons} identities, {model.num_cameras} cameras, part maps {maps}")
+    save_model(model, output, source=released.name)
+    click.echo(f"{output}: {model.num_persons} identities, {model.num_cameras} cameras, part maps {maps}")

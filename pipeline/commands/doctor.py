@@ -7,22 +7,23 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from pipeline.options import Inputs, load_inputs, recipe_options
+from pipeline.options import Inputs, load_inputs, output_option, recipe_options, renamed
 
 _ADVICE = {
     "missing": "unpack the archive again; some frames were not copied",
     "unreadable": "copy these frames again from the archive; the files are damaged",
     "size": "frames were resized or belong to another data set; use the original ones",
 }
-_SHOWN = 10  # problems named on the screen; --report names all
+_SHOWN = 10  # problems named on the screen; --output names all
 
 
 @click.command("doctor")
 @recipe_options
 @click.option("--workers", type=click.IntRange(1), default=4, show_default=True, help="Reading processes.")
 @click.option("--frames/--no-frames", default=True, help="Read every frame (MARS: minutes).")
-@click.option("--report", type=click.Path(path_type=Path), help="Write all problems there, as JSON lines.")
-def command(inputs: Inputs, workers: int, frames: bool, report: Path | None) -> None:
+@output_option("Write all problems there, as JSON lines.")
+@renamed("--report", "-o/--output")
+def command(inputs: Inputs, workers: int, frames: bool, output: Path | None) -> None:
     """Check the layout and the counts of a data set, and read every frame.
 
     Prints a table that says what to do. Exit code 1 when something is wrong.
@@ -59,9 +60,9 @@ def command(inputs: Inputs, workers: int, frames: bool, report: Path | None) -> 
         console.print(f"{problem.frame}: {problem.kind}: {problem.detail}", markup=False, highlight=False)
     if len(problems) > _SHOWN:
         more = f"and {len(problems) - _SHOWN:,} more"
-        console.print(more if report else f"{more}; --report FILE writes all of them")
-    if report:
-        write_problems(report, problems)
+        console.print(more if output else f"{more}; --output FILE writes all of them")
+    if output:
+        write_problems(output, problems)
     healthy &= not problems
     console.print("[green]The data set is complete.[/]" if healthy else "[red]The data set has problems.[/]")
     if not healthy:

@@ -5,17 +5,19 @@ from pathlib import Path
 import click
 
 from cache.errors import KeyReIDError
-
-PATH = click.Path(path_type=Path)
+from pipeline.options import PATH, output_option, renamed, run_option
+from pipeline.recipe_file import Override, changed
+from pipeline.settings import overrides_options, setting
+from stages.pose.config import PoseConfig
 
 
 @click.command()
 @click.argument("tracklets", type=PATH, required=False)
-@click.option("--checkpoint", type=PATH, required=True, help="Run folder, or its .safetensors file.")
-@click.option("-o", "--output", type=PATH, required=True, help="Gallery file to write (.h5).")
+@run_option(required=True)
+@output_option("Gallery file to write (.h5).", required=True)
 @click.option("--dataset", metavar="NAME", help="A data set instead of TRACKLETS: walkers, mars, ...")
 @click.option("--data-root", type=PATH, help="Its data root. Default: data/DATASET.")
-@click.option("--split", type=click.IntRange(0), help="Division, for data sets with several.")
+@click.option("--split", type=click.IntRange(0), help="Split, for data sets with several.")
 @click.option(
     "--subset",
     type=click.Choice(["all", "train", "test", "query", "gallery"]),
@@ -23,33 +25,35 @@ PATH = click.Path(path_type=Path)
 )
 @click.option("--cache", type=PATH, help="Pose cache. Default: poses/ and the name of TRACKLETS or DATASET.")
 @click.option(
-    "--camera",
+    "--camera-mode",
     type=click.Choice(["auto", "given", "unknown"]),
     default="auto",
     show_default=True,
-    help="Tell the network the camera? auto: where it was trained on this data set.",
+    help="Use the network's camera embeddings? auto: where it was trained on this data set.",
 )
 @click.option("--half", is_flag=True, help="Store features in half precision: half the size.")
-@click.option("--estimator", help="Pose network. Default: the one of the run.")
-@click.option("--pose-weights", type=PATH, help="Its weights file.")
+@overrides_options(PoseConfig)
+@setting(PoseConfig, "estimator", help="Pose network. Default: the one of the run.")
+@setting(PoseConfig, "weights", "--pose-weights", help="Its weights file.")
 @click.option(
-    "--redo-poses", is_flag=True, help="Throw away a pose cache of other frames or another network."
+    "--redo-poses", is_flag=True, help="Replace a pose cache of other frames or of another network."
 )
 @click.option("--workers", type=click.IntRange(0), help="Reading processes. Default: as in the run.")
 @click.option("--device", default="auto", show_default=True, help="cpu, cuda, cuda:1, ...")
+@renamed("--checkpoint", "--run")
+@renamed("--camera", "--camera-mode")
 def command(
     tracklets: Path | None,
-    checkpoint: Path,
+    run: Path,
     output: Path,
     dataset: str | None,
     data_root: Path | None,
     split: int | None,
     subset: str | None,
     cache: Path | None,
-    camera: str,
+    camera_mode: str,
     half: bool,
-    estimator: str | None,
-    pose_weights: Path | None,
+    overrides: tuple[Override, ...],
     redo_poses: bool,
     workers: int | None,
     device: str,
@@ -71,10 +75,10 @@ def command(
         raise KeyReIDError("--data-root goes with --dataset; leave it out beside TRACKLETS")
     data = load_dataset(name, root, split=split)
     chosen = _subset(data, subset or ("all" if tracklets else "test"))
-    embedder = Embedder(checkpoint, _pose(checkpoint, estimator, pose_weights), device)
+    embedder = Embedder(run, pose_config(run, overrides), device)
     folder = cache or Path("poses") / (dataset or root.resolve().name)
     poses = _poses(embedder, data, folder, own=tracklets is not None, redo=redo_poses)
-    gallery = embedder.gallery(data, chosen, poses, camera, workers)
+    gallery = embedder.gallery(data, chosen, poses, camera_mode, workers)
     gallery.save(output, half)
     width = gallery.embeddings.features.shape[1]
     click.echo(
@@ -97,16 +101,12 @@ def _subset(data, subset: str) -> tuple:
     return chosen
 
 
-def _pose(checkpoint: Path, estimator: str | None, weights: Path | None):
+def pose_config(run: Path, overrides: tuple[Override, ...]) -> PoseConfig | None:
     """The run's pose config with the changes asked for; None where nothing is known."""
-    from stages.pose.config import PoseConfig
     from stages.reid.embedder import checkpoint_file, run_config
 
-    changes = {k: v for k, v in (("estimator", estimator), ("weights", weights)) if v is not None}
-    pose, _ = run_config(checkpoint_file(checkpoint))
-    if not changes:
-        return pose
-    return (pose or PoseConfig()).model_copy(update=changes)
+    pose, _ = run_config(checkpoint_file(run))
+    return changed(pose or PoseConfig(), overrides) if overrides else pose
 
 
 def _poses(embedder, data, folder: Path, own: bool, redo: bool):

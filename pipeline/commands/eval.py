@@ -4,26 +4,35 @@ from pathlib import Path
 
 import click
 
-from pipeline.options import Inputs, check_network, load_inputs, recipe_options
+from pipeline.config import Recipe
+from pipeline.options import (
+    PATH,
+    Inputs,
+    check_network,
+    load_inputs,
+    output_option,
+    recipe_options,
+    renamed,
+    run_option,
+    runs_option,
+)
+from pipeline.settings import setting
 
 WEIGHTS = ("model", "ema", "last", "best")
 
 
 @click.command("eval")
 @recipe_options
-@click.option(
-    "--run",
-    "runs_given",
-    type=click.Path(path_type=Path),
+@run_option(
+    "Run folder, or its .safetensors file. Default: the newest of the data set. "
+    "Several (one per split): their mean as well.",
     multiple=True,
-    help="Run folder. Default: the newest of the data set. Several (one per split): their mean as well.",
 )
-@click.option("--checkpoint", type=click.Path(path_type=Path), help="A .safetensors file instead of a run.")
 @click.option(
     "--embeddings",
-    type=click.Path(path_type=Path),
+    type=PATH,
     multiple=True,
-    help="Score an embeddings.npz again, without a network. Several: their mean as well.",
+    help="Score an embeddings file again, without a network. Several: their mean as well.",
 )
 @click.option(
     "--weights",
@@ -31,34 +40,24 @@ WEIGHTS = ("model", "ema", "last", "best")
     help="Score these of the run alone. Default: its model; beside it the last weights, or their average.",
 )
 @click.option("--baselines", is_flag=True, help="Score an untrained network and colour histograms as well.")
-@click.option("--rerank", is_flag=True, help="k-reciprocal re-ranking.")
-@click.option(
-    "--distance", type=click.Choice(["euclidean", "cosine", "visible"]), help="Default: the recipe's."
-)
-@click.option("--bootstrap", type=click.IntRange(0), help="Resamples for 95 % intervals, e.g. 1000.")
-@click.option("--workers", type=click.IntRange(0), help="Reading processes; does not change the result.")
-@click.option("--allow-other-poses", is_flag=True, help="Although the network was trained with other poses.")
-@click.option(
-    "--out",
-    type=click.Path(path_type=Path),
-    help="Default: RUN/eval (RUN/eval-WEIGHTS with --weights); rescored/ beside --embeddings.",
-)
-@click.option(
-    "--runs", type=click.Path(path_type=Path), default=Path("runs"), show_default=True, help="All runs."
-)
+@setting(Recipe, "eval.rerank.enabled", "--rerank", help="k-reciprocal re-ranking.")
+@setting(Recipe, "eval.distance", help="Default: the recipe's.")
+@setting(Recipe, "eval.bootstrap", help="Resamples for 95 % intervals, e.g. 1000.")
+@setting(Recipe, "eval.workers", help="Reading processes; does not change the result.")
+@setting(Recipe, "eval.device", help="Default: CUDA where there is any.")
+@click.option("--allow-other-poses", is_flag=True, help="Allow a pose cache other than the training one.")
+@output_option("Default: RUN/eval (RUN/eval-WEIGHTS with --weights); rescored/ beside --embeddings.")
+@runs_option
+@renamed("--out", "-o/--output")
+@renamed("--checkpoint", "--run")
 def command(
     inputs: Inputs,
-    runs_given: tuple[Path, ...],
-    checkpoint: Path | None,
+    run: tuple[Path, ...],
     embeddings: tuple[Path, ...],
     weights: str | None,
     baselines: bool,
-    rerank: bool,
-    distance: str | None,
-    bootstrap: int | None,
-    workers: int | None,
     allow_other_poses: bool,
-    out: Path | None,
+    output: Path | None,
     runs: Path,
 ) -> None:
     """Embed the test tracklets, rank them, score the ranking, draw pictures.
@@ -69,36 +68,29 @@ def command(
     from pipeline import evaluation
     from pipeline import runs as folders
 
-    changes = {
-        "eval.rerank.enabled": rerank or None,
-        "eval.distance": distance,
-        "eval.bootstrap": bootstrap,
-        "eval.workers": workers,
-    }
-    if sum(map(bool, (runs_given, checkpoint, embeddings))) > 1:
-        raise click.UsageError("give one of --run, --checkpoint and --embeddings")
+    if run and embeddings:
+        raise click.UsageError("give one of --run and --embeddings")
     extras = {"baselines": baselines, "other_poses": allow_other_poses}
+    reports = []
     if embeddings:
-        reports = []
         for number, path in enumerate(embeddings):
-            target = out / f"{number:02d}" if out and len(embeddings) > 1 else out or path.parent / "rescored"
-            reports.append(evaluation.score_file(path, inputs, changes, target))
-    elif checkpoint is not None:
-        jobs = inputs.changed(changes)
-        check_network(jobs, checkpoint)
-        reports = [evaluation.evaluate(checkpoint, jobs, load_inputs(jobs), out, runs, **extras)]
-    else:
-        chosen = runs_given or (folders.newest_run(inputs.recipe.dataset.name, runs),)
-        files = [run / f"{weights or 'model'}.safetensors" for run in chosen]
-        for run, file in zip(chosen, files, strict=True):  # all of them before the first is embedded
-            check_network(folders.inputs_of(run, inputs), file)
-        reports = []
-        for run, file in zip(chosen, files, strict=True):
-            jobs = folders.inputs_of(run, inputs).changed(changes)
-            own = run / ("eval" if weights in (None, "model") else f"eval-{weights}")
-            target = out / run.name if out and len(runs_given) > 1 else out or own
-            beside = evaluation.weights_beside(run) if weights is None else ()
-            reports.append(
-                evaluation.evaluate(file, jobs, load_inputs(jobs), target, runs, beside=beside, **extras)
+            target = path.parent / "rescored"
+            if output:
+                target = output / f"{number:02d}" if len(embeddings) > 1 else output
+            reports.append(evaluation.score_file(path, inputs, target))
+        evaluation.tell(reports, output)
+        return
+    chosen = run or (folders.newest_run(inputs.recipe.dataset.name, runs),)
+    jobs = [evaluation.job_of(path, weights, inputs) for path in chosen]
+    for job in jobs:  # all of them before the first is embedded
+        check_network(job.inputs, job.weights)
+    for job in jobs:
+        target = job.output
+        if output:
+            target = output / job.name if len(jobs) > 1 else output
+        reports.append(
+            evaluation.evaluate(
+                job.weights, job.inputs, load_inputs(job.inputs), target, runs, beside=job.beside, **extras
             )
-    evaluation.tell(reports, out or (runs_given[-1] if runs_given else None))
+        )
+    evaluation.tell(reports, output or (run[-1] if run else None))

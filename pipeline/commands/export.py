@@ -5,31 +5,35 @@ from pathlib import Path
 import click
 
 from cache.errors import KeyReIDError
-
-PATH = click.Path(path_type=Path)
+from pipeline.options import PATH, output_option, renamed, run_option
+from pipeline.recipe_file import Override
+from pipeline.settings import overrides_options, setting
+from stages.pose.config import PoseConfig
 
 
 @click.command()
-@click.argument("run", type=PATH)
-@click.option("-o", "--output", type=PATH, required=True, help="ONNX file to write.")
-@click.option("--pose", type=PATH, help="Write the run's pose network, too, to this file.")
+@run_option(required=True)
+@output_option("ONNX file to write.", required=True)
+@click.option("--pose-output", type=PATH, help="Write the run's pose network, too, to this file.")
 @click.option("--with-cameras", is_flag=True, help="The file takes the camera of each clip; -1: unknown.")
-@click.option("--estimator", help="Pose network. Default: the one of the run.")
-@click.option("--pose-weights", type=PATH, help="Its weights file.")
+@overrides_options(PoseConfig)
+@setting(PoseConfig, "estimator", help="Pose network. Default: the one of the run.")
+@setting(PoseConfig, "weights", "--pose-weights", help="Its weights file.")
+@renamed("RUN", "--run RUN")
+@renamed("--pose", "--pose-output")
 def command(
     run: Path,
     output: Path,
-    pose: Path | None,
+    pose_output: Path | None,
     with_cameras: bool,
-    estimator: str | None,
-    pose_weights: Path | None,
+    overrides: tuple[Override, ...],
 ) -> None:
-    """Export the network of RUN (a run folder or its .safetensors file) to ONNX, opset 18.
+    """Export the network of a run to ONNX, opset 18.
 
     Frames and part maps of clips in, embeddings out; no classifier. onnxruntime must agree with torch to
     1e-4 of the largest value, or nothing is written. examples/onnx_inference.py runs both files.
     """
-    from pipeline.commands.embed import _pose
+    from pipeline.commands.embed import pose_config
     from stages.export import network, onnx_file
     from stages.export import pose as pose_export
     from stages.reid.embedder import checkpoint_file
@@ -37,16 +41,16 @@ def command(
 
     onnx_file.import_onnx()
     file = checkpoint_file(run)
-    if pose is not None and pose.resolve() == output.resolve():
-        raise KeyReIDError(f"--pose {pose}: is the file of -o; give two names")
-    config = _pose(run, estimator, pose_weights)
-    if pose is not None and config is None:
+    if pose_output is not None and pose_output.resolve() == output.resolve():
+        raise KeyReIDError(f"--pose-output {pose_output}: is the file of -o; give two names")
+    config = pose_config(run, overrides)
+    if pose_output is not None and config is None:
         raise KeyReIDError(f"{run}: no config.yaml names a pose network; give --estimator")
     model, _ = load_model(file)
     difference = network.export(model, file, output, with_cameras)
     _say(output, difference)
-    if pose is not None:
-        _say(pose, pose_export.export(config, pose))
+    if pose_output is not None:
+        _say(pose_output, pose_export.export(config, pose_output))
 
 
 def _say(path: Path, difference: float) -> None:

@@ -10,40 +10,37 @@ from rich.table import Table
 
 from cache.errors import KeyReIDError
 from cache.files import make_folder
+from pipeline.options import PATH, output_option, renamed
+from pipeline.settings import config_options, setting
+from stages.reid.search.config import SearchConfig
 
-PATH = click.Path(path_type=Path)
 DRAWN = 8  # queries in a picture
 
 
 @click.command()
 @click.option("--gallery", "galleries", type=PATH, multiple=True, required=True, help="Repeat for more.")
 @click.option("--query", required=True, help="Tracklet, folder of pictures, or gallery file.")
-@click.option("--top", type=click.IntRange(1), default=10, show_default=True, help="Answers per query.")
-@click.option("--distance", help="euclidean, cosine or visible. Default: as in the run.")
-@click.option("--rerank", is_flag=True, help="k-reciprocal re-ranking.")
-@click.option("--other-cameras", is_flag=True, help="Leave out tracklets of the query's own camera.")
-@click.option("--threshold", metavar="DISTANCE|fpr=RATE", help="From which distance on nobody is there.")
+@config_options(SearchConfig)
+@setting(SearchConfig, "top", help="Answers per query.")
+@setting(SearchConfig, "distance", help="Default: as in the run.")
+@setting(SearchConfig, "rerank.enabled", "--rerank", help="k-reciprocal re-ranking.")
+@setting(SearchConfig, "other_cameras", help="Leave out tracklets of the query's own camera.")
+@click.option("--threshold", metavar="DISTANCE|fpr=RATE", help="Rejection threshold: farther is no match.")
 @click.option("--calibration", type=PATH, help="File of keyreid calibrate. Default: beside the checkpoint.")
-@click.option(
-    "--index", default="exact", show_default=True, help="exact; FAISS: flat, ivf, hnsw, or a factory."
-)
-@click.option("--index-folder", type=PATH, help="Keep the FAISS index there for the next search.")
-@click.option("--picture", type=PATH, help="Ranking picture. Default: beside the (first) gallery.")
+@setting(SearchConfig, "index", help="exact; FAISS: flat, ivf, hnsw, or a factory string.")
+@setting(SearchConfig, "index_folder", help="Keep the FAISS index there for the next search.")
+@output_option("Ranking picture (PNG). Default: beside the (first) gallery.")
 @click.option("--no-picture", is_flag=True, help="Draw none.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
 @click.option("--device", default="auto", show_default=True, help="For a query that has to be embedded.")
+@renamed("--picture", "-o/--output")
 def command(
     galleries: tuple[Path, ...],
     query: str,
-    top: int,
-    distance: str | None,
-    rerank: bool,
-    other_cameras: bool,
+    config: SearchConfig,
     threshold: str | None,
     calibration: Path | None,
-    index: str,
-    index_folder: Path | None,
-    picture: Path | None,
+    output: Path | None,
     no_picture: bool,
     as_json: bool,
     device: str,
@@ -54,28 +51,14 @@ def command(
     several galleries have the name), a folder of pictures of one person, or a gallery file, each
     tracklet of which is a query.
     """
-    from pydantic import ValidationError
+    from stages.reid.search.search import search
 
-    from stages.reid.scoring.config import RerankConfig
-    from stages.reid.search.search import SearchConfig, search
-
-    if picture and not no_picture and picture.is_dir():
-        raise KeyReIDError(f"--picture {picture}: a folder; expected the name of a PNG file")
+    picture = None if no_picture else output
+    if picture and picture.is_dir():
+        raise KeyReIDError(f"--output {picture}: a folder; expected the name of a PNG file")
     joined, query_rows, rows = _load(galleries, query, device)
-    if picture and not no_picture:
+    if picture:
         make_folder(picture.parent)
-    try:
-        config = SearchConfig(
-            top=top,
-            distance=distance or joined.about["distance"],
-            index=index,
-            index_folder=index_folder,
-            other_cameras=other_cameras,
-            rerank=RerankConfig(enabled=rerank),
-        )
-    except ValidationError as error:
-        first = error.errors()[0]
-        raise KeyReIDError(f"--{first['loc'][0]} {first['input']!r}: {first['msg']}") from None
     limit = _threshold(threshold, calibration, joined, config, len(rows))
     found = search(joined, query_rows, rows, config)
     answers = _answers(joined, found, limit)
@@ -163,7 +146,7 @@ def _threshold(text: str | None, calibration: Path | None, gallery, config, size
     limit, entry = threshold(
         path,
         number,
-        distance=config.distance,
+        distance=config.distance or gallery.about["distance"],
         camera=gallery.about["camera"],
         other_cameras=config.other_cameras,
         checkpoint_sha256=gallery.checkpoint,

@@ -4,64 +4,40 @@ from pathlib import Path
 
 import click
 
-from pipeline.options import Inputs, load_inputs, recipe_options
-
-NEWEST = "newest"
+from pipeline.config import Recipe
+from pipeline.options import Inputs, load_inputs, recipe_options, renamed, run_option, runs_option
+from pipeline.settings import setting
 
 
 @click.command()
 @recipe_options
-@click.option(
-    "--vit-path", type=click.Path(path_type=Path), help="ViT weights to start from (.pth, .safetensors)."
-)
-@click.option("--name", help="Goes into the run folder's name. Default: the recipe's.")
-@click.option("--epochs", type=click.IntRange(1), help="Same as --set train.epochs=N.")
-@click.option("--workers", type=click.IntRange(0), help="Reading processes; does not change the batches.")
-@click.option("--seed", type=click.IntRange(0), help="Same as --set train.seed=N.")
-@click.option(
-    "--resume",
-    is_flag=False,
-    flag_value=NEWEST,
-    metavar="[RUN]",
-    help="Go on with a stopped run, with its own config: its folder, or the newest.",
-)
+@setting(Recipe, "model.vit_path", help="ViT weights to start from (.pth, .safetensors).")
+@setting(Recipe, "name", help="Goes into the run folder's name. Default: the recipe's.")
+@setting(Recipe, "train.epochs", help="Same as --set train.epochs=N.")
+@setting(Recipe, "train.loader.workers", help="Reading processes; does not change the batches.")
+@setting(Recipe, "train.seed", help="Same as --set train.seed=N.")
+@setting(Recipe, "train.device", help="Default: CUDA where there is any.")
+@click.option("--resume", is_flag=True, help="Go on with a stopped run, with its own config.")
+@run_option("Run folder to resume. Default: the newest that was stopped.")
 @click.option("--allow-config-change", is_flag=True, help="Resume although config, data or poses differ.")
-@click.option(
-    "--runs", type=click.Path(path_type=Path), default=Path("runs"), show_default=True, help="All runs."
-)
-def command(
-    inputs: Inputs,
-    vit_path: Path | None,
-    name: str | None,
-    epochs: int | None,
-    workers: int | None,
-    seed: int | None,
-    resume: str | None,
-    allow_config_change: bool,
-    runs: Path,
-) -> None:
+@runs_option
+@renamed("RUN", "--run RUN: train --resume --run RUN")
+def command(inputs: Inputs, resume: bool, run: Path | None, allow_config_change: bool, runs: Path) -> None:
     """Train on frames and cached poses; writes RUNS/DATASET/TIME-NAME/.
 
     Needs the pose cache that extract-poses makes. Ctrl-C saves and stops; --resume goes on from there,
     and ends with the very weights of a run that was never stopped.
     """
     from cache import PoseCache
+    from cache.errors import KeyReIDError
     from pipeline import runs as folders
     from stages.reid import train
 
-    old = None
-    if resume is not None:
-        old = folders.unfinished_run(inputs.recipe.dataset.name, runs) if resume == NEWEST else Path(resume)
+    if run is not None and not resume:
+        raise KeyReIDError(f"--run {run}: give --resume with it, to go on with that run")
+    old = run or folders.unfinished_run(inputs.recipe.dataset.name, runs) if resume else None
+    if old is not None:
         inputs = folders.inputs_of(old, inputs)
-    inputs = inputs.changed(
-        {
-            "model.vit_path": vit_path and str(vit_path),
-            "name": name,
-            "train.epochs": epochs,
-            "train.seed": seed,
-            "train.loader.workers": workers,
-        }
-    )
     dataset = load_inputs(inputs)
     cache = PoseCache.open(inputs.cache)
 
@@ -71,7 +47,7 @@ def command(
         dataset,
         cache,
         old or (lambda: folders.new_run(inputs, runs)),
-        resume=old is not None,
+        resume=resume,
         allow_config_change=allow_config_change,
         keep_config=lambda: folders.keep_config(old, inputs),
     )

@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from cache.errors import KeyReIDError
 from cache.manifest import ShardEntry
 from stages.datasets.tracklet import Dataset
+from stages.device import find_device
 from stages.pose import plan as planning
 from stages.pose.config import PoseConfig, load_spec
 from stages.pose.filling import Work, fill
@@ -26,7 +26,11 @@ def run(dataset: Dataset, config: PoseConfig, folder: Path) -> Path:
     """
     spec = load_spec(config.estimator)
     weights, sha256 = find_weights(spec, config.weights)
-    device = config.device if config.scheduler and config.device != "auto" else _device(config.device)
+    device = config.device
+    if (
+        not config.scheduler or device == "auto"
+    ):  # a cluster's own devices can only be named, not tried from here
+        device = find_device(device)
 
     def describe(known: Mapping[str, Any]) -> planning.Recipe:
         chosen = planning.settings(config, spec, device, known)
@@ -70,18 +74,3 @@ def _tasks(template: ShardTask, work: Work) -> Iterable[ShardTask]:
             digests=work.sources.records["digest"][rows.start : rows.stop].copy(),
             bad=frozenset(row - rows.start for row in work.sources.bad if row in rows),
         )
-
-
-def _device(wanted: str) -> str:
-    """The device to use here; a cluster's own devices can only be named, not tried from here."""
-    if wanted == "cpu":
-        return wanted
-    import torch
-
-    if wanted == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    try:
-        torch.empty(0, device=wanted)
-    except (RuntimeError, AssertionError) as error:
-        raise KeyReIDError(f"device {wanted}: {str(error).splitlines()[0]}; use cpu or auto") from error
-    return wanted

@@ -10,15 +10,15 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from pydantic import Field
 
 import stages.compat  # noqa: F401
 from cache.errors import KeyReIDError
-from stages.config import StrictModel
 from stages.datasets.walkers.config import LOOK
+from stages.device import find_device
 from stages.pose import geometry
 from stages.pose.config import load_spec
 from stages.pose.estimator import build_network, model_config
+from stages.pose.fit_config import FitConfig
 from stages.pose.fit_data import Pool, augment, make_pool
 from stages.pose.pck import PCK, pck
 from stages.pose.weights import load_into
@@ -26,26 +26,6 @@ from stages.pose.weights import load_into
 # The ends of the limbs are harder to find; of the ankles, it is hard to learn which is the left one.
 JOINT_WEIGHTS = np.array([1, 1, 1, 1, 1, 1, 1, 1.2, 1.2, 1.5, 1.5, 1, 1, 1.5, 1.5, 2.5, 2.5])
 CHECKS = 6  # times that a run is scored on the held-out walkers on its way
-
-
-class FitConfig(StrictModel):
-    """How a pose network is fitted. Same values, threads and versions: same weights."""
-
-    estimator: str = Field("walkers", description="Name of configs/pose/NAME.yaml, or path of such a file.")
-    seed: int = Field(1000, ge=0, lt=2**31, description="Of walkers, weights and augmentation.")
-    frames: int = Field(9600, ge=48, description="Frames of walkers drawn for training.")
-    held_out: int = Field(480, ge=48, description="Frames of other walkers to score on.")
-    start: Path | None = Field(None, description="Weights to go on from; None: drawn from the seed.")
-    steps: int = Field(2400, ge=1, description="Optimiser steps.")
-    batch_size: int = Field(32, ge=2, description="Frames per step.")
-    learning_rate: float = Field(2e-3, gt=0, description="Peak of AdamW's rate; cosine to 0 after warm-up.")
-    warmup: int = Field(60, ge=0, description="Steps of linear warm-up.")
-    weight_decay: float = Field(1e-4, ge=0, description="Of AdamW.")
-    hidden_weight: float = Field(
-        0.5, ge=0, le=1, description="Loss weight of joints that cannot be seen: no heat is wanted there."
-    )
-    workers: int = Field(2, ge=1, description="Processes that draw walkers.")
-    threads: int = Field(1, ge=1, description="Threads of the network.")
 
 
 def command_line(config: FitConfig) -> str:
@@ -107,7 +87,7 @@ def to_input(frames: np.ndarray, codec) -> tuple[np.ndarray, np.ndarray]:
 def to_tensor(network: torch.nn.Module, frames: np.ndarray) -> torch.Tensor:
     """BGR uint8 [N, h, w, 3] of the input's size to what the network's own preprocessor settings ask for."""
     settings = network.data_preprocessor
-    pixels = torch.from_numpy(frames).permute(0, 3, 1, 2).float()
+    pixels = torch.from_numpy(frames).to(settings.mean.device).permute(0, 3, 1, 2).float()
     if getattr(settings, "_channel_conversion", False):
         pixels = pixels.flip(1)
     pixels = (pixels - settings.mean) / settings.std
@@ -122,7 +102,7 @@ def predict(network: torch.nn.Module, frames: np.ndarray) -> np.ndarray:
     for start in range(0, len(frames), 32):
         inputs, affine = to_input(frames[start : start + 32], network.head.decoder)
         back = geometry.invert(affine)
-        for maps in network.head.forward(network.extract_feat(to_tensor(network, inputs))).numpy():
+        for maps in network.head.forward(network.extract_feat(to_tensor(network, inputs))).cpu().numpy():
             points, scores = network.head.decoder.decode(maps)
             found.append(np.concatenate([geometry.apply(back, points[0]), scores[0][:, None]], 1))
     return np.stack(found).astype(np.float32)
@@ -155,7 +135,9 @@ def fit(
     for step, (frames, heat, weights) in enumerate(_examples(pool, config, network.head.decoder), start=1):
         network.train()
         made = network.head.forward(network.extract_feat(to_tensor(network, frames)))
-        loss = network.head.loss_module(made, torch.from_numpy(heat), torch.from_numpy(weights))
+        loss = network.head.loss_module(
+            made, torch.from_numpy(heat).to(made.device), torch.from_numpy(weights).to(made.device)
+        )
         optimiser.zero_grad(set_to_none=True)
         loss.backward()
         optimiser.step()
@@ -172,7 +154,7 @@ def fit(
 
 def _half(value: torch.Tensor) -> torch.Tensor:
     """Weights are saved in half precision: half the size, the same score."""
-    return value.half() if value.is_floating_point() else value
+    return (value.half() if value.is_floating_point() else value).cpu()
 
 
 def _record_of(weights: Path | None) -> dict | None:
@@ -195,7 +177,7 @@ def run(
     """
     from safetensors.torch import save
 
-    spec = load_spec(config.estimator)
+    spec, device = load_spec(config.estimator), find_device(config.device)
     threads = torch.get_num_threads()
     torch.set_num_threads(config.threads)
     try:
@@ -203,6 +185,7 @@ def run(
         network = build_network(spec)
         if config.start is not None:
             load_into(network, config.start)
+        network.to(device)
         say(f"drawing {config.frames} frames of walkers")
         pool = make_pool(config.seed, config.frames, config.workers)
         held_out = make_pool(config.seed + 1_000_000, config.held_out, config.workers)

@@ -8,40 +8,23 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from pydantic import Field
 
 from cache.chunks import GRID_HEIGHT, GRID_WIDTH, JOINTS, encode, quantise
 from cache.errors import KeyReIDError
 from cache.lock import check_token
 from cache.manifest import IMPORTED, ShardEntry
 from cache.writer import write_shard
-from stages.config import StrictModel
 from stages.datasets.tracklet import Dataset
 from stages.frame_file import read_size
 from stages.pose import plan as planning
 from stages.pose.filling import Work, fill
+from stages.pose.import_config import ImportConfig
 from stages.pose.keypoint_files import Poses, read_poses
 from stages.pose.progress import note_progress
 from stages.pose.workers import cores
 
 BATCH = 64
 SHOWN = 5  # frames named in an error
-
-
-class ImportConfig(StrictModel):
-    """How keypoints become heat."""
-
-    poses: Path = Field(description="JSON or .npz file, or folder with a file per frame")
-    images: Path | None = Field(None, description="COCO JSON with the `images` that number the frames")
-    sigma: float = Field(
-        2.0, gt=0, le=16, description="deviation of a Gaussian, in 64ths of the frame height"
-    )
-    min_score: float = Field(0.1, ge=0, description="joints that score no more than this get no heat")
-    on_missing: str = Field(
-        "stop", pattern="^(stop|zero)$", description="frames without a pose: stop, or zero"
-    )
-    on_bad_frame: str = Field("stop", pattern="^(stop|zero)$", description="unreadable frames: stop, or zero")
-    force: bool = Field(False, description="throw away a cache made otherwise, and redo all of it")
 
 
 def run(dataset: Dataset, config: ImportConfig, folder: Path) -> Path:

@@ -42,7 +42,7 @@ def find_weights(spec: EstimatorSpec, given: Path | None = None) -> tuple[Path, 
     if not digest.startswith(spec.weights.sha256):
         raise KeyReIDError(
             f"{path} is not the file that {spec.name} names: SHA-256 {digest[:12]}..., expected "
-            f"{spec.weights.sha256}...; delete it to fetch it again, or give another with --weights"
+            f"{spec.weights.sha256}...; delete it to fetch it again, or give another with --pose-weights"
         )
     return path, digest
 
@@ -50,7 +50,7 @@ def find_weights(spec: EstimatorSpec, given: Path | None = None) -> tuple[Path, 
 def _fetch(spec: EstimatorSpec, target: Path) -> Path:
     """Download to a temporary name, check, rename."""
     get = f"get {spec.weights.url}" if spec.weights.url else "make them with keyreid fit-pose"
-    way_out = f"{get} and put the file at {target}, or give its path with --weights"
+    way_out = f"{get} and put the file at {target}, or give its path with --pose-weights"
     if spec.weights.url is None:
         raise KeyReIDError(f"weights of {spec.name} ({spec.weights.file}) are not there; {way_out}")
     import torch

@@ -11,7 +11,6 @@ from functools import cached_property
 from pathlib import Path
 
 import numpy as np
-import torch
 import yaml
 from pydantic import ValidationError
 
@@ -20,6 +19,7 @@ from cache.chunks import quantise
 from cache.errors import KeyReIDError
 from cache.files import sha256_of
 from stages.datasets.tracklet import Dataset, Tracklet
+from stages.device import find_device
 from stages.frame_file import read_picture
 from stages.pose import geometry
 from stages.pose.config import PoseConfig, load_spec
@@ -47,13 +47,8 @@ class Embedder:
         self.path = checkpoint_file(Path(checkpoint))
         self.model, self.extra = load_model(self.path)
         self.sha256 = sha256_of(self.path)
-        if device == "auto":
-            device = "cuda" if torch.cuda.is_available() else "cpu"
-        try:
-            self.model.to(device)
-        except (RuntimeError, AssertionError) as error:
-            raise KeyReIDError(f"device {device}: {str(error).splitlines()[0]}; use cpu or auto") from error
-        self.device = device
+        self.device = find_device(device)
+        self.model.to(self.device)
         run_pose, self.config = run_config(self.path)
         self.pose = pose or run_pose
 

@@ -1,6 +1,8 @@
 """How tracklets are cut from a video."""
 
-from pydantic import Field
+import re
+
+from pydantic import Field, field_validator
 
 from stages.config import StrictModel
 
@@ -30,3 +32,15 @@ class CutConfig(StrictModel):
     count_frames: bool = Field(
         False, description="number a video's frames as they come, though its time stamps disagree"
     )
+
+    @field_validator("size", mode="before")
+    @classmethod
+    def _size_of_text(cls, value: object) -> object:
+        if not isinstance(value, str):
+            return value
+        if value == "keep":
+            return None
+        match = re.fullmatch(r"([1-9]\d{0,3})x([1-9]\d{0,3})", value)
+        if match is None or max(map(int, match.groups())) > 4096:
+            raise ValueError("expected WIDTHxHEIGHT in pixels, up to 4096, as 128x256, or keep")
+        return match.groups()

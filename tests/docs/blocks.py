@@ -34,6 +34,7 @@ TOOLS = ("keyreid", "make")
 BENCHMARK = "benchmarks."
 NOT_REPEATED = (
     "source .venv/bin/activate",
+    "eval ",  # the shell's own; completion is tested in tests/pipeline/test_cli.py
     "make test",
     "make lint",
     "make docs",
@@ -268,4 +269,4 @@ class Runner:
 def check_recipe(block: Block) -> None:
     """A yaml block is a recipe, or sections of one: valid over the recipe of walkers."""
     base = yaml.safe_load((CONFIGS / "walkers.yaml").read_text(encoding="utf-8"))
-    check(Recipe, base | yaml.safe_load(block.text), block.place)
+    check(Recipe, base | yaml.safe_load(block.text), source=block.place)

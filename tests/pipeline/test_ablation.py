@@ -21,7 +21,7 @@ def test_it_writes_a_table_and_a_plot_and_does_nothing_twice(trained: Trained, k
     config.write_text(yaml.safe_dump(content))
     out = tmp_path / "out"
     words = ("ablation", "--config", config, "--data-root", trained.data, "--cache", trained.poses)
-    first = keyreid(*words, "--out", out, "--workers", 2)
+    first = keyreid(*words, "-o", out, "--workers", 2)
     assert first.code == 0, first.err
     table = json.loads((out / "table.json").read_text())["table"]
     assert set(table) == {"both", "global"} and (out / "plot.png").stat().st_size > 5000
@@ -31,7 +31,7 @@ def test_it_writes_a_table_and_a_plot_and_does_nothing_twice(trained: Trained, k
     results = sorted(out.rglob(ablation.RESULT))
     before = {path: path.stat().st_mtime_ns for path in results}
     results[0].unlink()
-    assert keyreid(*words, "--out", out).code == 0
+    assert keyreid(*words, "-o", out).code == 0
     changed = [path for path in results if path.stat().st_mtime_ns != before[path]]
     assert changed == results[:1], "only what was missing is done again"
 

@@ -84,7 +84,7 @@ def test_no_person_is_seen_by_two_cameras(refused, trained: Trained, tmp_path):
     keep = [i for i, r in enumerate(rows) if r[2] != first[2] or r[3] == first[3]]
     savemat(data / "info/tracks_test_info.mat", {"track_test_info": rows[keep]})
     savemat(path, {"query_IDX": np.array([[keep.index(query[0] - 1) + 1]])})
-    where = ("--data-root", data, "--cache", trained.poses, "--run", trained.run, "--out", tmp_path / "out")
+    where = ("--data-root", data, "--cache", trained.poses, "--run", trained.run, "-o", tmp_path / "out")
     refused("eval", *where, says=("right answer", "another camera"))
     assert not (tmp_path / "out/metrics.json").exists()
 
@@ -118,7 +118,7 @@ def test_cache_made_with_other_weights(refused, trained: Trained, tmp_path):
         trained.data,
         "--cache",
         trained.poses,
-        "--weights",
+        "--pose-weights",
         tmp_path / "mine.safetensors",
     )
     refused("extract-poses", *where, says=("weights", "--force"))

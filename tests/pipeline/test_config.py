@@ -16,8 +16,8 @@ from pipeline.recipe_file import parse_override, read_yaml
 from stages.config import StrictModel
 from stages.datasets.walkers.config import WalkersConfig
 from stages.pose.config import EstimatorSpec
-from stages.pose.fit import FitConfig
-from stages.pose.importing import ImportConfig
+from stages.pose.fit_config import FitConfig
+from stages.pose.import_config import ImportConfig
 from stages.reid.training.resume import flat
 from stages.tracks import CutConfig
 
@@ -107,10 +107,10 @@ def test_a_mapping_is_merged_twice_and_its_values_replaced(tmp_path):
 
 
 def test_a_number_that_is_none_is_refused_by_its_option(tmp_path):
-    words = ["import-mot", "--video", "v.avi", "--tracks", "t.txt", "--camera", "a", str(tmp_path / "out")]
+    words = f"import-mot --video v.avi --tracks t.txt --camera a -o {tmp_path}/out".split()
     for option in ("--min-confidence", "--pad-width", "--pad-height"):
         result = CliRunner().invoke(keyreid, [*words, option, "nan"])
-        assert str(result.exception).startswith(f"{option} nan: Input should be a finite number")
+        assert str(result.exception).startswith(f"{option} = 'nan': input should be a finite number")
 
 
 def test_a_mistake_in_a_file_names_the_file(tmp_path: Path):

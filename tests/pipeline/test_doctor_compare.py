@@ -20,7 +20,7 @@ def test_doctor_says_that_walkers_are_complete(walkers_tiny):
 def test_doctor_finds_damaged_frames_says_what_to_do_and_exits_with_one(tmp_path):
     root = write_tree(tmp_path / "d", ["train/1/1/t", "train/2/1/t"])  # empty files
     report = tmp_path / "problems.jsonl"
-    options = ["--dataset", "folder", "--data-root", str(root), "--report", str(report), "--workers", "1"]
+    options = ["--dataset", "folder", "--data-root", str(root), "-o", str(report), "--workers", "1"]
     result = CliRunner().invoke(doctor, options)
     assert result.exit_code == 1
     assert "4 of 4" in result.output and "train/1/1/t/f2.JPG: unreadable: empty file" in result.output

@@ -42,7 +42,7 @@ def test_weights_asked_for_are_scored_alone_and_overwrite_nothing(run: Path, key
 
 def test_scores_beside_never_outlive_those_they_stand_beside(run: Path, keyreid):
     assert keyreid("eval", "--run", run).code == 0
-    again = keyreid("eval", "--embeddings", run / "eval/ema/embeddings.npz", "--out", run / "eval/ema")
+    again = keyreid("eval", "--embeddings", run / "eval/ema/embeddings.npz", "-o", run / "eval/ema")
     assert again.code == 0, again.err
     result = keyreid("eval", "--run", run, "--weights", "model", "--distance", "cosine")
     assert result.code == 0 and not (run / "eval/ema/metrics.json").exists(), result.err
@@ -63,7 +63,7 @@ def test_a_run_without_an_average_has_nothing_beside_it(run: Path, keyreid):
 
 
 def test_several_runs_give_the_mean_of_the_averages_too(run: Path, keyreid, tmp_path):
-    result = keyreid("eval", "--run", run, "--run", run, "--out", tmp_path / "out")
+    result = keyreid("eval", "--run", run, "--run", run, "-o", tmp_path / "out")
     assert result.code == 0, result.err
     told = result.out.split("Mean of 2, protocol official")[1]
     assert "trained network" in told and "its moving average" in told

@@ -92,7 +92,7 @@ def test_a_signal_to_the_launcher_saves_and_a_resume_finishes(
     done = len(losses(run))
     assert done < 120
     assert CheckpointFolder(run / "checkpoints", 1).newest().name == f"state-{done:08d}.pt"
-    resumed = keyreid("train", "--resume", run)
+    resumed = keyreid("train", "--resume", "--run", run)
     assert resumed.code == 0, resumed.err
     assert len(losses(run)) == 120 and (run / "model.safetensors").is_file()
 

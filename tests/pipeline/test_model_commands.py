@@ -68,7 +68,10 @@ def test_released_weights_are_converted_and_evaluated_with_either_maps(tmp_path,
     released, out = tmp_path / "released.pth", tmp_path / "out.safetensors"
     torch.save(hollow_state(persons=7, cameras=2), released)
     try:
-        assert "7 identities, 2 cameras" in keyreid("convert-weights", released, out, "--maps", "empty").out
+        assert (
+            "7 identities, 2 cameras"
+            in keyreid("convert-weights", released, "-o", out, "--maps", "empty").out
+        )
         model, extra = load_model(out)
         assert model.config.guidance == "published" and model.config.published_maps == "empty"
         assert extra["source"] == "released.pth"
@@ -81,7 +84,7 @@ def test_released_weights_are_converted_and_evaluated_with_either_maps(tmp_path,
         visible = {}
         for maps in ("empty", "gaussian"):
             change_maps(out, maps)
-            result = keyreid("eval", "--checkpoint", out, *where, "--out", tmp_path / maps)
+            result = keyreid("eval", "--run", out, *where, "-o", tmp_path / maps)
             assert result.code == 0, result.err
             metrics = json.loads((tmp_path / maps / "metrics.json").read_text())
             assert all(0 <= scores["mAP"] <= 1 for scores in metrics["protocols"].values())
@@ -93,4 +96,4 @@ def test_released_weights_are_converted_and_evaluated_with_either_maps(tmp_path,
 
 def test_convert_weights_names_a_wrong_ending(tmp_path):
     with pytest.raises(KeyReIDError, match="safetensors"):
-        call("convert-weights", str(tmp_path / "a.pth"), str(tmp_path / "b.pth"))
+        call("convert-weights", str(tmp_path / "a.pth"), "-o", str(tmp_path / "b.pth"))

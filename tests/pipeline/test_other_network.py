@@ -12,10 +12,10 @@ OTHER = ("--set", "model.parts=3", "--set", "model.guidance=published")
 
 @pytest.fixture
 def where(trained: Trained, tmp_path: Path) -> list:
-    return ["--data-root", trained.data, "--cache", trained.poses, "--out", tmp_path / "out"]
+    return ["--data-root", trained.data, "--cache", trained.poses, "-o", tmp_path / "out"]
 
 
-@pytest.mark.parametrize("given", ["--run", "--checkpoint"])
+@pytest.mark.parametrize("given", ["run", "file"])
 @pytest.mark.parametrize(
     ("words", "differences"),
     [
@@ -27,8 +27,8 @@ def where(trained: Trained, tmp_path: Path) -> list:
 def test_eval_refuses_a_typed_value_that_the_checkpoint_does_not_have(
     trained: Trained, where, keyreid, tmp_path, given, words, differences
 ):
-    path = trained.run if given == "--run" else trained.run / "model.safetensors"
-    result = keyreid("eval", given, path, *where, *words)
+    path = trained.run if given == "run" else trained.run / "model.safetensors"
+    result = keyreid("eval", "--run", path, *where, *words)
     assert result.code == 2, result
     assert all(difference in result.err for difference in differences), result.err
     assert result.err.count(" expected ") == len(differences), "what nobody typed is not compared"
@@ -53,6 +53,6 @@ def test_the_same_values_typed_again_are_no_fault_and_report_compares_too(traine
     same = [*TINY_SET, "--set", "model.parts=6", "--set", "model.tcss=time"]
     result = keyreid("eval", "--run", trained.run, *where[:4], *same)
     assert result.code == 0, result.err
-    refused = keyreid("report", trained.run, *where[:4], "--no-pictures", *OTHER)
+    refused = keyreid("report", "--run", trained.run, *where[:4], "--no-pictures", *OTHER)
     assert refused.code == 2 and "parts is 6, expected 3" in refused.err, refused.err
-    assert keyreid("report", trained.run, *where[:4], "--no-pictures", *same).code == 0
+    assert keyreid("report", "--run", trained.run, *where[:4], "--no-pictures", *same).code == 0

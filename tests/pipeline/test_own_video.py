@@ -39,10 +39,10 @@ def own(tmp_path_factory):
     for camera in ("door", "yard"):
         call(
             "import-mot", "--video", folder / "v.avi", "--tracks", folder / "tracks.txt", "--camera", camera,
-            folder / camera,
+            "-o", folder / camera,
         )  # fmt: skip
         call(
-            "embed", folder / camera, "--checkpoint", run, "-o", folder / f"{camera}.h5",
+            "embed", folder / camera, "--run", run, "-o", folder / f"{camera}.h5",
             "--cache", folder / "poses" / camera,
         )  # fmt: skip
     return folder
@@ -100,14 +100,14 @@ def test_reranked_search_gives_reranked_distances(tmp_path):
 def test_embedding_again_takes_the_poses_that_are_there(own):
     before = (own / "poses/door/manifest.json").stat().st_mtime_ns
     out = call(
-        "embed", own / "door", "--checkpoint", own / "run", "-o", own / "again.h5",
+        "embed", own / "door", "--run", own / "run", "-o", own / "again.h5",
         "--cache", own / "poses/door", "--half",
     )  # fmt: skip
     assert "3 tracklets" in out and (own / "poses/door/manifest.json").stat().st_mtime_ns == before
 
 
 def test_poses_of_frames_that_have_changed_are_not_used(own, tmp_path):
-    words = ["embed", tmp_path / "door", "--checkpoint", own / "run", "-o", tmp_path / "g.h5"]
+    words = ["embed", tmp_path / "door", "--run", own / "run", "-o", tmp_path / "g.h5"]
     words += ["--cache", tmp_path / "poses"]
     shutil.copytree(own / "door", tmp_path / "door")
     call(*words)
@@ -124,8 +124,8 @@ def test_poses_of_frames_that_have_changed_are_not_used(own, tmp_path):
 def test_calibration_on_a_labelled_set_serves_the_search(own, walkers_tiny, tmp_path):
     gallery = tmp_path / "walkers.h5"
     call(
-        "embed", "--dataset", "walkers", "--data-root", walkers_tiny, "--checkpoint", own / "run",
-        "--camera", "unknown", "--cache", tmp_path / "poses", "-o", gallery,
+        "embed", "--dataset", "walkers", "--data-root", walkers_tiny, "--run", own / "run",
+        "--camera-mode", "unknown", "--cache", tmp_path / "poses", "-o", gallery,
     )  # fmt: skip
     assert "true positives" in call("calibrate", gallery, "--fpr", "0.25")
     text = call(
@@ -143,15 +143,15 @@ def test_calibration_on_a_labelled_set_serves_the_search(own, walkers_tiny, tmp_
 
 def test_mistakes_are_one_line(own, tmp_path):
     other = write_run(tmp_path / "run", tiny.write_estimator(tmp_path / "pose"), seed=1)
-    call("embed", own / "door", "--checkpoint", other, "-o", tmp_path / "o.h5", "--cache", own / "poses/door")
+    call("embed", own / "door", "--run", other, "-o", tmp_path / "o.h5", "--cache", own / "poses/door")
     for words, message in (
         (("search", "--gallery", own / "yard.h5", "--query", tmp_path / "o.h5"), "made by checkpoint"),
-        (("embed", "--checkpoint", own / "run", "-o", tmp_path / "x.h5"), "either the folder"),
-        (("embed", own / "nowhere", "--checkpoint", own / "run", "-o", tmp_path / "x.h5"), "does not exist"),
-        (("embed", own / "door", "--checkpoint", tmp_path, "-o", tmp_path / "x.h5"), "no trained network"),
-        (("embed", own / "door", "--checkpoint", own / "run", "-o", tmp_path), "is a folder"),
+        (("embed", "--run", own / "run", "-o", tmp_path / "x.h5"), "either the folder"),
+        (("embed", own / "nowhere", "--run", own / "run", "-o", tmp_path / "x.h5"), "does not exist"),
+        (("embed", own / "door", "--run", tmp_path, "-o", tmp_path / "x.h5"), "no trained network"),
+        (("embed", own / "door", "--run", own / "run", "-o", tmp_path), "is a folder"),
         (
-            ("embed", own / "yard", "--checkpoint", own / "run", "-o", tmp_path / "x.h5", "--cache",
+            ("embed", own / "yard", "--run", own / "run", "-o", tmp_path / "x.h5", "--cache",
              own / "poses/door"),
             "made for other tracklets",
         ),

@@ -42,7 +42,7 @@ def test_training_says_what_the_start_weights_gave(trained: Trained, keyreid, tm
 def test_eval_takes_the_newest_run_and_draws_its_answer(trained: Trained, keyreid, monkeypatch, tmp_path):
     monkeypatch.chdir(trained.folder)
     out = tmp_path / "eval"
-    result = keyreid("eval", "--baselines", "--out", out)
+    result = keyreid("eval", "--baselines", "-o", out)
     assert result.code == 0, result.err
     for words in ("trained network", "untrained network", "colour histograms", "queries-dropped", "Rank-1"):
         assert words in result.out
@@ -56,10 +56,10 @@ def test_eval_takes_the_newest_run_and_draws_its_answer(trained: Trained, keyrei
 
 
 def test_scoring_again_from_embeddings_gives_the_same_scores(trained: Trained, keyreid, tmp_path):
-    where = ("--run", trained.run, "--out", tmp_path)
+    where = ("--run", trained.run, "-o", tmp_path)
     assert keyreid("eval", *where).code == 0
     before = json.loads((tmp_path / "metrics.json").read_text())
-    result = keyreid("eval", "--embeddings", tmp_path / "embeddings.npz", "--out", tmp_path / "again")
+    result = keyreid("eval", "--embeddings", tmp_path / "embeddings.npz", "-o", tmp_path / "again")
     assert result.code == 0, result.err
     after = json.loads((tmp_path / "again/metrics.json").read_text())
     assert after["protocols"] == before["protocols"]
@@ -77,9 +77,9 @@ def test_a_finished_run_can_be_resumed_for_more_epochs(trained: Trained, keyreid
 
     run = tmp_path / "walkers" / trained.run.name
     shutil.copytree(trained.run, run)
-    refused = keyreid("train", "--resume", run, "--epochs", 3)
+    refused = keyreid("train", "--resume", "--run", run, "--epochs", 3)
     assert refused.code == 2 and "epochs" in refused.err and "--allow-config-change" in refused.err
-    allowed = keyreid("train", "--resume", run, "--epochs", 3, "--allow-config-change")
+    allowed = keyreid("train", "--resume", "--run", run, "--epochs", 3, "--allow-config-change")
     assert allowed.code == 0, allowed.err
     epochs = {json.loads(line)["epoch"] for line in (run / "metrics.jsonl").read_text().splitlines()}
     assert epochs == {0, 1, 2}
@@ -123,9 +123,9 @@ def test_rescoring_uses_the_config_of_the_run_and_its_own_folder(trained: Traine
 
 
 def test_several_embeddings_keep_their_results_apart_and_their_mean(trained: Trained, keyreid, tmp_path):
-    assert keyreid("eval", "--run", trained.run, "--out", tmp_path / "a").code == 0
+    assert keyreid("eval", "--run", trained.run, "-o", tmp_path / "a").code == 0
     file = tmp_path / "a/embeddings.npz"
-    result = keyreid("eval", "--embeddings", file, "--embeddings", file, "--out", tmp_path / "b")
+    result = keyreid("eval", "--embeddings", file, "--embeddings", file, "-o", tmp_path / "b")
     assert result.code == 0, result.err
     assert (tmp_path / "b/00/metrics.json").is_file() and (tmp_path / "b/01/metrics.json").is_file()
     mean = json.loads((tmp_path / "b/splits.json").read_text())
@@ -143,5 +143,7 @@ def test_resume_without_a_name_takes_a_stopped_run_and_keeps_an_allowed_change(
     result = keyreid("train", "--resume", "--runs", runs, "--epochs", 3, "--allow-config-change")
     assert result.code == 0 and str(stopped) in result.out, result
     assert yaml.safe_load((stopped / "config.yaml").read_text())["train"]["epochs"] == 3
-    assert keyreid("train", "--resume", stopped, "--runs", runs).code == 0, "its own config is the new one"
+    assert keyreid("train", "--resume", "--run", stopped, "--runs", runs).code == 0, (
+        "its own config is the new one"
+    )
     assert yaml.safe_load((finished / "config.yaml").read_text())["train"]["epochs"] == 2

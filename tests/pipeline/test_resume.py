@@ -32,7 +32,7 @@ def test_a_resume_does_without_the_file_that_training_started_from(trained: Trai
     assert first.code == 0, first.err
     (tmp_path / "vit.safetensors").unlink()
     (run,) = (tmp_path / "runs/walkers").iterdir()
-    result = keyreid("train", "--resume", run, *MORE)
+    result = keyreid("train", "--resume", "--run", run, *MORE)
     assert result.code == 0, result.err
     assert epochs(run) == {0, 1, 2}
 
@@ -42,7 +42,7 @@ def test_a_resume_loads_no_pretrained_weights(run: Path, keyreid):
     config = yaml.safe_load((run / "config.yaml").read_text())
     config["model"]["pretrained"] = True
     (run / "config.yaml").write_text(yaml.safe_dump(config))
-    result = keyreid("train", "--resume", run, *MORE)
+    result = keyreid("train", "--resume", "--run", run, *MORE)
     assert result.code == 0, result.err
 
 
@@ -57,21 +57,23 @@ def test_a_resume_loads_no_pretrained_weights(run: Path, keyreid):
 )
 def test_a_refused_resume_leaves_the_run_as_it_was(run: Path, keyreid, change, words):
     kept = {p: p.read_bytes() for p in run.rglob("*") if p.is_file() and p.name != "log.txt"}
-    result = keyreid("train", "--resume", run, "--set", *change)
+    result = keyreid("train", "--resume", "--run", run, "--set", *change)
     assert result.code == 2 and words in result.err, result.err
     assert {p: p.read_bytes() for p in run.rglob("*") if p.is_file() and p.name != "log.txt"} == kept
 
 
 def test_an_allowed_change_is_written_down_whatever_it_is(run: Path, keyreid, trained: Trained, tmp_path):
     shutil.copytree(trained.poses, tmp_path / "elsewhere")
-    result = keyreid("train", "--resume", run, "--cache", tmp_path / "elsewhere", "--allow-config-change")
+    result = keyreid(
+        "train", "--resume", "--run", run, "--cache", tmp_path / "elsewhere", "--allow-config-change"
+    )
     assert result.code == 0, result.err
     assert yaml.safe_load((run / "config.yaml").read_text())["cache"] == str(tmp_path / "elsewhere")
 
 
 def test_a_resume_before_the_first_checkpoint_starts_again_with_the_config_given(run: Path, keyreid):
     shutil.rmtree(run / "checkpoints")
-    result = keyreid("train", "--resume", run, "--epochs", 1)
+    result = keyreid("train", "--resume", "--run", run, "--epochs", 1)
     assert result.code == 0, result.err
     assert epochs(run) == {0}
     assert yaml.safe_load((run / "config.yaml").read_text())["train"]["epochs"] == 1

@@ -38,7 +38,7 @@ def only_line(result) -> str:
 
 
 def test_a_picture_goes_into_a_new_folder(search, tmp_path):
-    assert search("--picture", tmp_path / "new" / "p.png").code == 0
+    assert search("-o", tmp_path / "new" / "p.png").code == 0
     assert cv2.imread(str(tmp_path / "new" / "p.png")) is not None
     assert [path.name for path in (tmp_path / "new").iterdir()] == ["p.png"]
 
@@ -56,9 +56,9 @@ def test_a_picture_that_cannot_be_written_is_refused_before_the_search(
     search, tmp_path, monkeypatch, target, says
 ):
     monkeypatch.chdir(tmp_path)
-    result = search("--picture", target)
+    result = search("-o", target)
     assert says in only_line(result) and result.out == ""
-    assert search("--picture", target, "--no-picture").code == 0
+    assert search("-o", target, "--no-picture").code == 0
 
 
 def test_a_folder_in_place_of_the_usual_picture_is_named_after_the_answers(search, tmp_path):

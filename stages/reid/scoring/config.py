@@ -22,13 +22,16 @@ class EvalConfig(StrictModel):
 
     batch_size: int = Field(16, ge=1, description="clips per batch; does not change the result")
     workers: int = Field(2, ge=0, description="reading processes; 0: read in the process itself")
+    device: str = Field("auto", description="cpu, cuda, cuda:1, ...; auto: cuda where there is one")
     clip_stride: int | None = Field(None, ge=1, description="frames from clip to clip; null: clip length")
     clip_cap: int | None = Field(None, ge=1, description="at most so many clips per tracklet; null: all")
-    camera: Literal["given", "unknown"] = Field("given", description="whether the network is told the camera")
+    camera: Literal["given", "unknown"] = Field(
+        "given", description="camera embedding: of the camera, or none"
+    )
     distance: Distance = Field("euclidean", description="euclidean, cosine, or visible (parts by visibility)")
     protocols: tuple[str, ...] = Field((), description="protocols by name, first the headline; []: all")
     rerank: RerankConfig = Field(default_factory=RerankConfig, description="k-reciprocal re-ranking")
     bootstrap: int = Field(0, ge=0, le=100_000, description="resamples for 95 % intervals; 0: no intervals")
-    seed: int = Field(0, ge=0, description="seed of the bootstrap")
+    seed: int = Field(0, ge=0, lt=2**63, description="seed of the bootstrap")
     top_k: int = Field(20, ge=1, le=1000, description="length of the written ranking lists")
     block: int = Field(256, ge=1, description="queries whose distances are in memory at a time")

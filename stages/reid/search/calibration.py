@@ -16,11 +16,11 @@ from cache.errors import KeyReIDError
 from cache.files import write_whole
 from stages.datasets.tracklet import DISTRACTOR, JUNK
 from stages.reid.scoring.distances import Distance, distance_blocks, distance_rows
+from stages.reid.search.config import CalibrationConfig
 from stages.reid.search.gallery import Gallery
 
 FILE = "calibration.json"
 SCHEMA = 1
-RATES = (0.01, 0.05, 0.1)
 
 
 def nearest(
@@ -74,20 +74,15 @@ def rates_at(right: np.ndarray, wrong: np.ndarray, rates: Sequence[float]) -> li
     return found
 
 
-def calibrate(
-    gallery: Gallery, distance: Distance, rates: Sequence[float] = RATES, other_cameras: bool = False
-) -> dict:
+def calibrate(gallery: Gallery, config: CalibrationConfig) -> dict:
     """An entry for the calibration file: how it was measured, and `rates`, the rows of `rates_at`.
 
-    rates: false-positive rates, each between 0 and 1. other_cameras: for searches that leave out the query's
-    own camera. Raises KeyReIDError for a gallery that cannot tell: not labelled, or too few tracklets.
+    Raises KeyReIDError for a gallery that is not labelled, or has too few tracklets.
     """
+    distance = config.distance or gallery.about["distance"]
     if not gallery.about.get("labelled"):
         raise KeyReIDError("persons of this gallery are a tracker's ids, not identities; give a labelled set")
-    for rate in rates:
-        if not 0 < rate < 1:
-            raise KeyReIDError(f"--fpr {rate:g}: expected a share of searches between 0 and 1, such as 0.01")
-    right, wrong = nearest(gallery, distance, other_cameras)
+    right, wrong = nearest(gallery, distance, config.other_cameras)
     if not np.isfinite(right).any() or not np.isfinite(wrong).all():
         raise KeyReIDError(
             f"{len(right)} tracklets of identities, {int(np.isfinite(right).sum())} with a right answer from "
@@ -97,13 +92,13 @@ def calibrate(
     return {
         "distance": distance,
         "camera": gallery.about["camera"],
-        "other_cameras": other_cameras,
+        "other_cameras": config.other_cameras,
         "checkpoint_sha256": gallery.checkpoint,
         "dataset": gallery.about["dataset"],
         "gallery": int((persons != JUNK).sum()),
         "queries": len(right),
         "queries_with_right_answer": int(np.isfinite(right).sum()),
-        "rates": rates_at(right, wrong, rates),
+        "rates": rates_at(right, wrong, config.rates),
     }
 
 

@@ -1,31 +1,17 @@
 """Search a gallery: exact in blocks, re-ranked, or through FAISS."""
 
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
-from pydantic import Field
 
 from cache.errors import KeyReIDError
-from stages.config import StrictModel
-from stages.reid.scoring.config import RerankConfig
-from stages.reid.scoring.distances import Distance, distance_blocks, distance_rows
+from stages.reid.scoring.distances import distance_blocks, distance_rows
 from stages.reid.scoring.topk import smallest
+from stages.reid.search.config import SearchConfig
 from stages.reid.search.gallery import Gallery
 from stages.reid.search.indexed import IndexedRows
 
 _FLOATS = 2**26  # distances held at a time, 256 MB
-
-
-class SearchConfig(StrictModel):
-    """How a gallery is searched."""
-
-    top: int = Field(10, ge=1, le=100_000, description="answers per query")
-    distance: Distance = Field("euclidean", description="euclidean, cosine, or visible (parts by visibility)")
-    index: str = Field("exact", description="exact, or FAISS: flat, ivf, hnsw, or a factory string")
-    index_folder: Path | None = Field(None, description="where a FAISS index is kept; default: it is not")
-    other_cameras: bool = Field(False, description="leave out tracklets of the query's own camera")
-    rerank: RerankConfig = Field(default_factory=RerankConfig, description="k-reciprocal re-ranking")
 
 
 @dataclass(frozen=True)
@@ -56,6 +42,8 @@ def search(gallery: Gallery, query: np.ndarray, rows: np.ndarray, config: Search
             f"{len(query)} queries in a gallery of {len(rows)} tracklets: nothing is left to be found; "
             "expected a query, and a gallery of others"
         )
+    if config.distance is None:
+        config = config.model_copy(update={"distance": gallery.about.get("distance", "euclidean")})
     if config.index != "exact":
         return _indexed(gallery, query, rows, config)
     if config.rerank.enabled:

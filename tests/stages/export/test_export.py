@@ -52,7 +52,7 @@ def exported(tmp_path_factory):
     """A folder with run/, model.onnx and pose.onnx of it."""
     folder = tmp_path_factory.mktemp("export")
     run = write_run(folder / "run", tiny.write_estimator(folder / "pose", input_size=(64, 96), padding=1.2))
-    text = call("export", run, "-o", folder / "model.onnx", "--pose", folder / "pose.onnx")
+    text = call("export", "--run", run, "-o", folder / "model.onnx", "--pose-output", folder / "pose.onnx")
     assert text.count("opset 18") == 2
     return folder
 
@@ -240,7 +240,7 @@ def test_mistakes_of_the_examples_user_are_one_line(exported, tmp_path):
     (tmp_path / "text.onnx").write_text("no network")
     for words, message in (
         ((*reversed(files), "x.jpg"), f"{files[1]}: expected the file of keyreid export -o"),
-        ((files[0], files[0], "x.jpg"), f"{files[0]}: expected the file of keyreid export --pose"),
+        ((files[0], files[0], "x.jpg"), f"{files[0]}: expected the file of keyreid export --pose-output"),
         ((tmp_path / "text.onnx", files[1], "x.jpg"), f"{tmp_path}/text.onnx: not a file of keyreid export"),
         ((tmp_path / "none.onnx", files[1], "x.jpg"), f"{tmp_path}/none.onnx: not a file of keyreid export"),
         ((*files, "x.jpg", "-o", tmp_path / "new/q.npy"), f"{tmp_path}/new/q.npy: no such folder"),
@@ -272,8 +272,11 @@ def test_the_pose_network_for_real_frames_gives_what_torch_gives(tmp_path):
 def test_mistakes_are_named_and_leave_nothing(exported, tmp_path):
     run = exported / "run"
     for words, message in (
-        (("export", tmp_path, "-o", tmp_path / "m.onnx"), "no trained network there"),
-        (("export", run, "-o", tmp_path / "m.onnx", "--pose", tmp_path / "m.onnx"), "two names"),
+        (("export", "--run", tmp_path, "-o", tmp_path / "m.onnx"), "no trained network there"),
+        (
+            ("export", "--run", run, "-o", tmp_path / "m.onnx", "--pose-output", tmp_path / "m.onnx"),
+            "two names",
+        ),
     ):
         with pytest.raises(KeyReIDError, match=message):
             call(*words)

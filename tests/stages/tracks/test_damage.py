@@ -74,7 +74,7 @@ def test_a_damaged_frame_is_recorded_and_warned_of(tmp_path):
     about = json.loads((whole / ABOUT).read_text())
     assert about["damaged_frames"] == [] and about["damage"] is None
     wipe(path, 31)
-    words = ["import-mot", tmp_path / "out", "--video", path, "--tracks", file, "--camera", "door"]
+    words = ["import-mot", "-o", tmp_path / "out", "--video", path, "--tracks", file, "--camera", "door"]
     result = CliRunner().invoke(keyreid, [str(w) for w in words])
     assert result.exit_code == 0, result.output
     warning = f"keyreid: warning: {path}: the decoder reports damage at 1 of its frames, by number 31 ("

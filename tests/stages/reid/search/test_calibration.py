@@ -6,9 +6,11 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
 from cache.errors import KeyReIDError
 from stages.reid.search.calibration import calibrate, nearest, rates_at, save, threshold
+from stages.reid.search.config import CalibrationConfig
 from tests.stages.reid.own import made_gallery
 
 FLOATS = st.floats(0, 100, width=32)
@@ -50,8 +52,8 @@ def test_nearest_answers_are_counted_as_defined():
 
 def test_a_threshold_is_found_again_by_what_it_belongs_to(tmp_path):
     path, gallery = tmp_path / "calibration.json", made_gallery()
-    entry = calibrate(gallery, "euclidean", (0.1, 0.2))
-    save(path, calibrate(gallery, "cosine", (0.1,)))
+    entry = calibrate(gallery, CalibrationConfig(distance="euclidean", rates=(0.1, 0.2)))
+    save(path, calibrate(gallery, CalibrationConfig(distance="cosine", rates=(0.1,))))
     save(path, entry)
     save(path, entry)  # replaces
     assert len(json.loads(path.read_text())["entries"]) == 2
@@ -68,20 +70,20 @@ def test_a_threshold_is_found_again_by_what_it_belongs_to(tmp_path):
 
 
 def test_separable_persons_are_told_from_strangers():
-    (row,) = calibrate(made_gallery(), "euclidean", (0.05,))["rates"]
+    (row,) = calibrate(made_gallery(), CalibrationConfig(rates=(0.05,)))["rates"]
     assert row["true_positive_rate"] == 1.0 and row["identified"] == 1.0
 
 
 @pytest.mark.parametrize("rate", [0.0, 1.0, -0.1, float("nan")])
 def test_a_rate_is_a_share(rate):
-    with pytest.raises(KeyReIDError, match="--fpr"):
-        calibrate(made_gallery(), "euclidean", (rate,))
+    with pytest.raises(ValidationError, match="rates"):
+        CalibrationConfig(rates=(rate,))
 
 
 def test_a_gallery_that_cannot_tell_is_refused():
     with pytest.raises(KeyReIDError, match="tracker's ids"):
-        calibrate(made_gallery(labelled=False), "euclidean")
+        calibrate(made_gallery(labelled=False), CalibrationConfig())
     alone = made_gallery()
     alone.embeddings.persons[:] = 1
     with pytest.raises(KeyReIDError, match="too few"):
-        calibrate(alone, "euclidean")
+        calibrate(alone, CalibrationConfig())

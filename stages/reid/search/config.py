@@ -1,0 +1,39 @@
+"""How a gallery is searched, and how thresholds are measured."""
+
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import Field
+
+from stages.config import StrictModel
+from stages.reid.scoring.config import RerankConfig
+from stages.reid.scoring.distances import Distance
+
+Share = Annotated[float, Field(gt=0, lt=1)]
+
+
+class SearchConfig(StrictModel):
+    """How a gallery is searched."""
+
+    top: int = Field(10, ge=1, le=100_000, description="answers per query")
+    distance: Distance | None = Field(
+        None, description="euclidean, cosine or visible (parts by visibility); default: as in the run"
+    )
+    index: str = Field("exact", description="exact, or FAISS: flat, ivf, hnsw, or a factory string")
+    index_folder: Path | None = Field(
+        None, description="folder that keeps the FAISS index for later searches"
+    )
+    other_cameras: bool = Field(False, description="leave out tracklets of the query's own camera")
+    rerank: RerankConfig = Field(default_factory=RerankConfig, description="k-reciprocal re-ranking")
+
+
+class CalibrationConfig(StrictModel):
+    """Which rejection thresholds are measured."""
+
+    rates: tuple[Share, ...] = Field(
+        (0.01, 0.05, 0.1), min_length=1, description="false-positive rates, above 0 and below 1"
+    )
+    distance: Distance | None = Field(
+        None, description="euclidean, cosine or visible; default: as in the run"
+    )
+    other_cameras: bool = Field(False, description="for searches with --other-cameras")

@@ -1,0 +1,94 @@
+"""Options of commands: one checked path into the configs, one name for one thing."""
+
+import click
+import pytest
+
+from pipeline.cli import COMMANDS
+from pipeline.cli import keyreid as group
+from pipeline.config import load_recipe
+from pipeline.recipe_file import Override
+
+OLD = [
+    ("extract-poses --weights w.pth", "--pose-weights"),
+    ("ablation --out x", "--output"),
+    ("eval --out x", "--output"),
+    ("eval --checkpoint x", "--run"),
+    ("report runs/walkers/a", "--run"),
+    ("report --out x", "--output"),
+    ("train --resume runs/walkers/a", "--resume --run"),
+    ("embed clips --checkpoint x -o g.h5 --run r", "--run"),
+    ("embed clips --run x -o g.h5 --camera unknown", "--camera-mode"),
+    ("export runs/walkers/a -o m.onnx --run r", "--run"),
+    ("export --run r -o m.onnx --pose p.onnx", "--pose-output"),
+    ("search --gallery g --query q --picture p.png", "--output"),
+    ("doctor --report r.txt", "--output"),
+    ("fit-pose --out x", "--output"),
+    ("convert-weights a.pth b.safetensors -o b.safetensors", "--output"),
+    ("import-mot --video v --tracks t --camera c clips -o clips", "--output"),
+]
+
+
+@pytest.fixture
+def call(keyreid, tmp_path, monkeypatch):
+    """Commands in an empty folder."""
+    monkeypatch.chdir(tmp_path)
+    return keyreid
+
+
+def every_command() -> dict[str, click.Command]:
+    found = {}
+    for name in COMMANDS:
+        command = group.get_command(click.Context(group), name)
+        inner = getattr(command, "commands", {"": command})
+        found |= {f"{name} {key}".strip(): value for key, value in inner.items()}
+    return found
+
+
+@pytest.mark.parametrize(("line", "new"), OLD, ids=lambda value: value)
+def test_an_old_spelling_is_an_error_that_names_the_new_one(call, line, new):
+    result = call(*line.split())
+    assert result.code == 2 and "is now" in result.err and new in result.err, result
+
+
+@pytest.mark.parametrize(("name", "command"), every_command().items(), ids=lambda value: str(value))
+def test_one_name_means_one_thing_in_every_command(name, command):
+    flags = {flag: option for option in command.params if not getattr(option, "hidden", False)
+             for flag in option.opts}  # fmt: skip
+    assert ("-o" in flags) == ("--output" in flags), name
+    assert not {"--out", "--checkpoint", "--picture"} & set(flags), name
+    if "--weights" in flags:
+        assert "Score these of the run" in flags["--weights"].help
+    if "--camera" in flags:
+        assert "Name of the camera" in flags["--camera"].help
+
+
+@pytest.mark.parametrize(
+    ("line", "says"),
+    [
+        ("extract-poses --padding nan", "--padding = 'nan': input should be a finite number"),
+        ("extract-poses --padding 9", "--padding = '9': input should be less than or equal to 4"),
+        ("extract-poses --set pose.padding=.nan", "--set: pose.padding = nan: input should be a finite"),
+        ("extract-poses --batch-size 0", "--batch-size = '0': input should be greater"),
+        ("import-poses p.json --sigma inf", "--sigma = 'inf': input should be a finite number"),
+        ("import-poses p.json --on-missing never", "--on-missing = 'never': input should be 'stop' or"),
+        ("train --epochs 0", "--epochs = '0': input should be greater"),
+        ("train --seed 99999999999999999999", "--seed = '99999999999999999999': input should be less"),
+        ("train --seed " + "9" * 5000, "--seed = "),
+        ("eval --bootstrap x", "--bootstrap = 'x': input should be a valid integer"),
+        ("search --gallery g --query q --top 0", "--top = '0': input should be greater"),
+        ("calibrate g.h5 --fpr 1", "--fpr = '1': input should be less than 1"),
+        ("fit-pose --learning-rate nan", "--learning-rate = 'nan': input should be a finite number"),
+        ("synthesize x --identities 5", "expected an even number"),
+        ("import-mot --video v --tracks t --camera c -o o --size 0x4", "--size = '0x4': expected WIDTHx"),
+        ("report --queries 0", "--queries = '0': input should be greater"),
+    ],
+)  # fmt: skip
+def test_a_wrong_value_is_refused_before_anything_is_read(call, line, says):
+    result = call(*line.split())
+    assert result.code == 2 and says in result.err, result
+    assert len(result.err.splitlines()) == 1, result.err
+
+
+def test_a_later_override_wins():
+    given = Override(("train", "epochs"), "5", "--epochs")
+    assert load_recipe("walkers", None, ["train.epochs=3", given]).train.epochs == 5
