@@ -5,7 +5,7 @@ import errno
 import hashlib
 import os
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from cache.errors import KeyReIDError
@@ -13,26 +13,33 @@ from cache.errors import KeyReIDError
 TEMPORARY = ".tmp"
 
 
-def write_whole(path: Path, data: bytes | memoryview, check: Callable[[], None] = lambda: None) -> None:
-    """Write a file so that a crash at any point leaves the old file or the new one, never a part.
+@contextlib.contextmanager
+def writing(path: Path, size: int = 0, check: Callable[[], None] = lambda: None) -> Iterator[Path]:
+    """Yields a name beside `path` to write a file to; that file takes the place of `path` at the end.
 
-    check: called just before the rename; may raise. Raises KeyReIDError where the disk is full, over quota
-    or read-only. The partial file is removed then.
+    A crash or an error at any point leaves the old file or the new one, never a part. size: bytes to come,
+    for the error message. check: called just before the rename; may raise. Raises KeyReIDError where the disk
+    is full, over quota or read-only. The partial file is removed then.
     """
     aside = path.parent / f"{path.name}.{secrets.token_hex(4)}{TEMPORARY}"  # "." has no name to change
     try:
-        with aside.open("xb") as file:
-            file.write(data)
-            file.flush()
+        yield aside
+        with aside.open("rb+") as file:
             os.fsync(file.fileno())
         check()
         aside.replace(path)
         sync_folder(path.parent)
     except OSError as error:
-        raise KeyReIDError(explain(error, path, len(data))) from error
+        raise KeyReIDError(explain(error, path, size)) from error
     finally:
         with contextlib.suppress(OSError):
             aside.unlink()
+
+
+def write_whole(path: Path, data: bytes | memoryview, check: Callable[[], None] = lambda: None) -> None:
+    """Write a file of these bytes as `writing` does."""
+    with writing(path, len(data), check) as aside:
+        aside.write_bytes(data)
 
 
 def sync_folder(folder: Path) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 import joblib
 
 from cache.errors import KeyReIDError
+from cache.files import write_whole
 from stages.datasets.files import read_json
 from stages.datasets.tracklet import DISTRACTOR, JUNK, Dataset
 from stages.frame_file import FrameError, read_picture
@@ -176,4 +177,4 @@ def check_frames_all(
 
 def write_problems(path: Path, problems: Sequence[FrameProblem]) -> None:
     """All problems as JSON lines: frame, kind, detail."""
-    path.write_text("".join(json.dumps(vars(p)) + "\n" for p in problems))
+    write_whole(path, "".join(json.dumps(vars(p)) + "\n" for p in problems).encode())

@@ -4,7 +4,6 @@ import contextlib
 import io
 import json
 import logging
-import secrets
 import warnings
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from cache.errors import KeyReIDError
-from cache.files import explain
+from cache.files import make_folder, writing
 
 OPSET = 18
 TOLERANCE = 1e-4  # largest difference from torch, as a share of the largest value
@@ -89,9 +88,8 @@ def write_onnx(
         if not value.type.tensor_type.shape.dim[0].dim_param:
             raise KeyReIDError(f"{name}: {_CANNOT} for any number of {batch}; {_WAY_OUT}")
     onnx.checker.check_model(model, full_check=True)
-    aside = path.with_name(f"{path.name}.{secrets.token_hex(4)}.tmp")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(path.parent)
+    with writing(path, model.ByteSize()) as aside:
         aside.write_bytes(model.SerializeToString())
         worst = compare(onnxruntime.InferenceSession(aside, providers=["CPUExecutionProvider"]), checks)
         if not worst <= TOLERANCE:
@@ -99,12 +97,6 @@ def write_onnx(
                 f"{path}: {name}: onnxruntime differs from torch by {worst:.2g} of the largest value, more "
                 f"than {TOLERANCE:g}; nothing was written"
             )
-        aside.replace(path)
-    except OSError as error:
-        raise KeyReIDError(explain(error, path, model.ByteSize())) from error
-    finally:
-        with contextlib.suppress(OSError):
-            aside.unlink()
     return worst
 
 

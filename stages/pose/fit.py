@@ -13,6 +13,7 @@ import torch
 
 import stages.compat  # noqa: F401
 from cache.errors import KeyReIDError
+from cache.files import write_whole
 from stages.datasets.walkers.config import LOOK
 from stages.device import find_device
 from stages.pose import geometry
@@ -224,8 +225,6 @@ def run(
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{spec.name}.safetensors"
     text = json.dumps(record, indent=1, default=str) + "\n"
-    for target, content in ((path, data), (path.with_suffix(".json"), text.encode())):
-        partial = target.with_name(target.name + ".tmp")
-        partial.write_bytes(content)
-        partial.replace(target)
+    write_whole(path, data)
+    write_whole(path.with_suffix(".json"), text.encode())
     return path

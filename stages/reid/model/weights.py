@@ -1,7 +1,6 @@
 """A network on disk: weights as safetensors, and beside them a JSON file that says what they are."""
 
 import json
-import os
 from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
 from cache.errors import KeyReIDError
+from cache.files import write_whole, writing
 from stages.reid.model.config import ModelConfig
 from stages.reid.model.keyreid import KeyReID
 from stages.reid.model.weights_file import finite
@@ -32,14 +32,11 @@ def save_model(model: KeyReID, path: Path, **extra: Any) -> Path:
     description = describe(model)
     tensors = {name: value.detach().cpu().contiguous() for name, value in model.state_dict().items()}
     metadata = {"format": "pt", "keyreid": json.dumps(description, sort_keys=True)}
-    temporary = path.with_name(path.name + ".tmp")
-    save_file(tensors, temporary, metadata=metadata)
-    temporary.chmod(0o644)  # safetensors writes it for its owner alone
-    _replace(temporary, path)
+    with writing(path) as aside:
+        save_file(tensors, aside, metadata=metadata)
+        aside.chmod(0o644)  # safetensors writes it for its owner alone
     text = json.dumps({"format": FORMAT, **description, "extra": extra}, indent=2)
-    temporary = path.with_name(path.stem + ".json.tmp")
-    temporary.write_text(text + "\n", encoding="utf-8")
-    _replace(temporary, path.with_suffix(".json"))
+    write_whole(path.with_suffix(".json"), (text + "\n").encode())
     return path
 
 
@@ -195,10 +192,3 @@ def _parse_config(values: Any, path: Path) -> ModelConfig:
     except ValidationError as error:
         reasons = [f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors()]
         raise KeyReIDError(f"checkpoint {path}: its config is not valid here: {listed(reasons)}") from error
-
-
-def _replace(temporary: Path, path: Path) -> None:
-    """Make a finished file visible: flushed to disk, then renamed."""
-    with temporary.open("rb+") as file:
-        os.fsync(file.fileno())
-    temporary.replace(path)

@@ -1,7 +1,6 @@
 """The embeddings of a test set, and the file that holds them (.npz, no pickled objects)."""
 
 import json
-import os
 import zipfile
 from dataclasses import dataclass, field, fields
 from pathlib import Path
@@ -9,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from cache.errors import KeyReIDError
-from cache.files import explain
+from cache.files import writing
 
 SCHEMA = 1
 
@@ -79,21 +78,11 @@ class Embeddings:
             if isinstance(getattr(self, name.name), np.ndarray)
         }
         arrays["header"] = np.array(json.dumps(header))
-        temporary = path.with_name(path.name + ".tmp")
-        try:
-            with temporary.open("wb") as file:
-                # numpy.savez does not close its archive where the disk is full, and complains of it later
-                with zipfile.ZipFile(file, "w") as archive:
-                    for name, array in arrays.items():
-                        with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
-                            np.lib.format.write_array(member, array, allow_pickle=False)
-                file.flush()
-                os.fsync(file.fileno())
-            temporary.replace(path)
-        except OSError as error:
-            raise KeyReIDError(explain(error, path, self.features.nbytes)) from error
-        finally:
-            temporary.unlink(missing_ok=True)
+        # numpy.savez does not close its archive where the disk is full, and complains of it later
+        with writing(path, self.features.nbytes) as aside, zipfile.ZipFile(aside, "w") as archive:
+            for name, array in arrays.items():
+                with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
+                    np.lib.format.write_array(member, array, allow_pickle=False)
         return path
 
     @classmethod

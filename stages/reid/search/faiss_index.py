@@ -9,14 +9,13 @@ import contextlib
 import hashlib
 import math
 import os
-import secrets
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 
 from cache.errors import KeyReIDError
-from cache.files import TEMPORARY, explain, make_folder
+from cache.files import make_folder, writing
 
 KINDS = ("flat", "ivf", "hnsw")
 _TRAINING = 64  # training vectors per centroid; FAISS asks for 39 or more
@@ -187,14 +186,9 @@ def kept_index(features: np.ndarray, kind: str, folder: Path | None):
             return faiss.read_index(str(path))
     make_folder(folder)  # found out before the index is built
     index = build_index(features, kind)
-    aside = path.with_name(f"{path.name}.{secrets.token_hex(4)}{TEMPORARY}")
-    try:
-        faiss.write_index(index, str(aside))
-        aside.replace(path)
-    except (OSError, RuntimeError) as error:
-        failure = error if isinstance(error, OSError) else OSError(str(error).splitlines()[0])
-        raise KeyReIDError(explain(failure, path, features.nbytes)) from error
-    finally:
-        with contextlib.suppress(OSError):
-            aside.unlink()
+    with writing(path, features.nbytes) as aside:
+        try:
+            faiss.write_index(index, str(aside))
+        except RuntimeError as error:  # as FAISS reports a full disk
+            raise OSError(str(error).splitlines()[0]) from error
     return index

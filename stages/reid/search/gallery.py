@@ -6,10 +6,7 @@ frames     text [M], offsets int64 [N+1]: up to 8 frames of each tracklet, relat
 header     JSON attribute: schema, root, dataset, labelled, checkpoint, poses, parts, global_width, ...
 """
 
-import contextlib
 import json
-import os
-import secrets
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
@@ -21,7 +18,7 @@ import h5py
 import numpy as np
 
 from cache.errors import KeyReIDError
-from cache.files import explain, sync_folder
+from cache.files import make_folder, writing
 from stages.datasets.tracklet import Tracklet
 from stages.reid.scoring.embeddings import Embeddings
 
@@ -94,31 +91,20 @@ class Gallery:
             "global_width": values.global_width,
         }
         features = _stored(values.features, half)
-        aside = path.with_name(f"{path.name}.{secrets.token_hex(4)}.tmp")
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            with h5py.File(aside, "w") as file:
-                file.attrs["header"] = json.dumps(header)
-                file["features"] = features
-                for name in ("persons", "cameras", "visibility"):
-                    if getattr(values, name) is not None:
-                        file[name] = getattr(values, name)
-                for name, texts in (
-                    ("names", values.names),
-                    ("camera_names", self.camera_names),
-                    ("frames", [frame for frames in self.frames for frame in frames]),
-                ):
-                    file.create_dataset(name, data=np.array(texts, dtype=object), dtype=_TEXT)
-                file["offsets"] = np.cumsum([0, *(len(frames) for frames in self.frames)])
-            with aside.open("rb+") as file:
-                os.fsync(file.fileno())
-            aside.replace(path)
-            sync_folder(path.parent)
-        except OSError as error:
-            raise KeyReIDError(explain(error, path, values.features.nbytes)) from error
-        finally:
-            with contextlib.suppress(OSError):
-                aside.unlink()
+        make_folder(path.parent)
+        with writing(path, values.features.nbytes) as aside, h5py.File(aside, "w") as file:
+            file.attrs["header"] = json.dumps(header)
+            file["features"] = features
+            for name in ("persons", "cameras", "visibility"):
+                if getattr(values, name) is not None:
+                    file[name] = getattr(values, name)
+            for name, texts in (
+                ("names", values.names),
+                ("camera_names", self.camera_names),
+                ("frames", [frame for frames in self.frames for frame in frames]),
+            ):
+                file.create_dataset(name, data=np.array(texts, dtype=object), dtype=_TEXT)
+            file["offsets"] = np.cumsum([0, *(len(frames) for frames in self.frames)])
         return path
 
     @classmethod

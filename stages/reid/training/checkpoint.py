@@ -3,7 +3,6 @@
 import hashlib
 import json
 import logging
-import os
 import re
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -11,6 +10,7 @@ from typing import Any, BinaryIO
 import torch
 
 from cache.errors import KeyReIDError
+from cache.files import writing
 
 log = logging.getLogger(__name__)
 _NAME = re.compile(r"state-(\d{8})\.pt")
@@ -47,25 +47,16 @@ class CheckpointFolder:
     def save(self, step: int, state: dict[str, Any], about: dict[str, Any]) -> Path | None:
         """Write a state. None, with a warning, where the disk refuses; earlier states are kept then."""
         path = self.folder / f"state-{step:08d}.pt"
-        part, part_json = path.with_suffix(".pt.tmp"), path.with_suffix(".json.tmp")
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            with part.open("wb") as file:
-                writer = _HashingWriter(file)
-                torch.save(state, writer)
-                file.flush()
-                os.fsync(file.fileno())
-            record = {"step": step, "bytes": writer.bytes, "sha256": writer.sha256, **about}
-            with part_json.open("w") as file:
-                json.dump(record, file, indent=1)
-                file.flush()
-                os.fsync(file.fileno())
-            part.replace(path)
-            part_json.replace(path.with_suffix(".json"))
-            _sync_folder(self.folder)
-        except (OSError, RuntimeError) as error:  # torch.save wraps some write errors in RuntimeError
-            for file in (part, part_json):
-                file.unlink(missing_ok=True)
+            # Both are written before either gets its name; the JSON gets it last.
+            with writing(path.with_suffix(".json")) as part_json, writing(path) as part:
+                with part.open("wb") as file:
+                    writer = _HashingWriter(file)
+                    torch.save(state, writer)
+                record = {"step": step, "bytes": writer.bytes, "sha256": writer.sha256, **about}
+                part_json.write_text(json.dumps(record, indent=1))
+        except (KeyReIDError, OSError, RuntimeError) as error:  # torch.save wraps some in RuntimeError
             log.warning("%s could not be written (%s); earlier checkpoints are kept", path, error)
             return None
         return path
@@ -124,11 +115,3 @@ class CheckpointFolder:
             if path not in kept:
                 path.with_suffix(".json").unlink(missing_ok=True)
                 path.unlink(missing_ok=True)
-
-
-def _sync_folder(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

@@ -18,6 +18,7 @@ from rich.text import Text
 from torch import Tensor
 from torch.utils.tensorboard import SummaryWriter
 
+from cache.files import write_whole
 from stages.reid.model.keyreid import ClipOutput
 
 log = logging.getLogger(__name__)
@@ -182,6 +183,4 @@ def _cut_after(path: Path, step: int) -> None:
                 kept.append(line)
         except (ValueError, KeyError):
             continue
-    part = path.with_suffix(".jsonl.tmp")
-    part.write_text("".join(line + "\n" for line in kept), encoding="utf-8")
-    part.replace(path)
+    write_whole(path, "".join(line + "\n" for line in kept).encode())

@@ -15,6 +15,7 @@ from accelerate import Accelerator
 from safetensors import SafetensorError
 
 from cache.errors import KeyReIDError
+from cache.files import writing
 from stages.reid.data.clip_batches import Batch
 from stages.reid.data.loader import naming_killed_workers
 from stages.reid.model import KeyReID
@@ -292,10 +293,8 @@ class Session:
 
 def publish(source: Path, target: Path) -> None:
     """Give a finished file a second name, without a second copy where the file system has hard links."""
-    part = target.with_name(target.name + ".tmp")
-    part.unlink(missing_ok=True)
-    try:
-        part.hardlink_to(source)
-    except OSError:
-        shutil.copyfile(source, part)
-    part.replace(target)
+    with writing(target) as part:
+        try:
+            part.hardlink_to(source)
+        except OSError:
+            shutil.copyfile(source, part)
