@@ -53,7 +53,7 @@ def draw_ablation(source: Path, folder: Path) -> list[Path]:
 
 def make_clip() -> tuple[np.ndarray, np.ndarray]:
     """Frames uint8 [T, 256, 128, 3] in RGB of a walker behind a bin, and part maps float32 [T, 6, 64, 32]."""
-    config = WalkersConfig(identities=8)
+    config = WalkersConfig(identities=8, look="clean")
     for plan in make_plan(config).test:
         if not plan.occluded or plan.person < 1:
             continue

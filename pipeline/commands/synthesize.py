@@ -27,8 +27,9 @@ def command(root: Path, config: WalkersConfig, workers: int, force: bool) -> Non
     """Make the walkers data set in ROOT (default: data/walkers).
 
     Animated pedestrians before several cameras, in MARS layout, with exact keypoints
-    (keypoints.npz), what stood before them (occluders.csv), the config and the pairs of
-    persons dressed alike (walkers.json) and a contact sheet (contact-sheet.png).
+    (keypoints.npz), what stood before them (occluders.csv), what every frame hides of each
+    part, the config and the pairs of persons dressed alike (walkers.json) and a contact
+    sheet (contact-sheet.png). With --look clean no one crosses and the boxes are right.
     A second call with the same values does nothing.
     """
     from stages.datasets.walkers import make

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
+HEIGHT, WIDTH = 256, 128  # of a frame, pixels
+
 # Headings of the paths in front of the cameras, in degrees: 0 comes towards the camera, 90 walks to the right
 # of the picture. Every path is walked both ways.
 PATHS = (90.0, 0.0, 45.0, -40.0, 70.0, 20.0)

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from typing import Literal
 
 from pydantic import Field, model_validator
 
@@ -15,6 +16,9 @@ class WalkersConfig(StrictModel):
     """Size, seed and difficulty. The same values give the same bytes."""
 
     seed: int = Field(0, ge=0, lt=2**31, description="Every pixel follows from it.")
+    look: Literal["hard", "clean"] = Field(
+        "hard", description="hard: passers-by, a tracker's errors, blur, lost frames; clean: none of it."
+    )
     identities: int = Field(64, ge=4, le=4000, description="Persons, half of them for training; even.")
     cameras: int = Field(4, ge=2, le=6, description="Cameras, each with its own place, view and colours.")
     tracklets: int = Field(2, ge=1, le=50, description="Tracklets per person and camera.")

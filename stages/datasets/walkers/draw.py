@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-BACKGROUND, OCCLUDER = 0, 255
+BACKGROUND, OTHER, OCCLUDER = 0, 254, 255  # owners of pixels; OTHER: a person who is not the walker
 
 
 @dataclass(frozen=True, slots=True)

@@ -223,8 +223,12 @@ def draw(
     yaw: float,
     gaze: float,
     spread: float,
-) -> None:
-    """Draw a walker. points: projected, each [4]; see `camera.View.project` and `limbs`."""
+    owner: int | None = None,
+) -> list[Limb]:
+    """Draw a walker and return the limbs. points: projected, each [4]; see `camera.View.project` and `limbs`.
+
+    owner: of all pixels of the figure; None: OWNERS of the limb.
+    """
     middle = points["pelvis"]
     parts = limbs(identity, yaw, gaze, spread)
 
@@ -233,9 +237,10 @@ def draw(
         limb = parts[index]
         behind = min(max((depths[index] - middle[2]) / (0.12 * middle[3]), 0.0), 1.0)
         canvas.capsule(
-            (points[limb.ends[0]], points[limb.ends[1]]), limb.radii, OWNERS[limb.owner], limb.paint,
+            (points[limb.ends[0]], points[limb.ends[1]]), limb.radii, owner or OWNERS[limb.owner], limb.paint,
             limb.bulge, limb.thickness, limb.cap, dim=1 - 0.38 * float(behind),
         )  # fmt: skip
+    return parts
 
 
 def visibility(canvas: Canvas, points: dict[str, np.ndarray]) -> np.ndarray:

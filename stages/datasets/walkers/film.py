@@ -1,18 +1,21 @@
-"""Films one tracklet: frames, exact keypoints and what stood before the walker."""
+"""Films one tracklet: frames, exact keypoints, what stood before the walker, what is hidden."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
 
 from cache.manifest import COCO_JOINTS
 from stages.datasets.tracklet import JUNK
-from stages.datasets.walkers import backdrop, body, figure, occluders
-from stages.datasets.walkers.camera import Camera, Response, View, make_camera
-from stages.datasets.walkers.draw import Canvas
+from stages.datasets.walkers import backdrop, figure, occluders
+from stages.datasets.walkers.actor import skeleton
+from stages.datasets.walkers.camera import HEIGHT, WIDTH, Camera, Response, View, make_camera
+from stages.datasets.walkers.disturbances import Disturbance, undisturbed
+from stages.datasets.walkers.draw import OTHER, Canvas
+from stages.datasets.walkers.hidden import hidden_shares
 from stages.datasets.walkers.plan import TrackletPlan
-
-HEIGHT, WIDTH = 256, 128
+from stages.datasets.walkers.record import FrameRecord
+from stages.datasets.walkers.scene import Scene, stage
 
 
 @dataclass(frozen=True)
@@ -26,22 +29,15 @@ class Occlusion:
 
 @dataclass(frozen=True)
 class Film:
-    """frames uint8 [T, 256, 128, 3] BGR; keypoints float32 [T, 17, 3]: x, y in pixels, COCO visibility."""
+    """frames uint8 [T, 256, 128, 3] BGR; keypoints float32 [T, 17, 3]: x, y in pixels, COCO visibility.
+
+    Keypoints are those of the person in the frame: the named one, or the stranger whom the tracker follows.
+    """
 
     frames: np.ndarray
     keypoints: np.ndarray
     occlusions: tuple[Occlusion | None, ...]
-
-
-def _arms(plan: TrackletPlan, rng: np.random.Generator) -> tuple[str, str]:
-    left = right = "free"
-    if plan.identity.build.arms == "phone":
-        right = "phone"
-    elif plan.identity.build.arms in ("pockets", "hold"):
-        left = right = plan.identity.build.arms
-    if plan.identity.clothes.bag == "handbag":
-        left = "carry"
-    return left, right
+    records: tuple[FrameRecord, ...]
 
 
 def _fit(rng: np.random.Generator, tracks: np.ndarray, middle: np.ndarray) -> tuple[float, np.ndarray, int]:
@@ -69,20 +65,12 @@ def _window(strip: np.ndarray, left: float, top: int, width: int) -> np.ndarray:
     return strip[:, top : top + HEIGHT, at : at + width].copy()
 
 
-def _shadow(canvas: Canvas, points: dict[str, np.ndarray], frame: int) -> None:
-    feet = np.stack([points[f"{s}_{p}"][frame] for s in ("left", "right") for p in ("heel", "toe")])
-    x, y, reach = feet[:, 0].mean(), feet[:, 1].max(), max(np.ptp(feet[:, 0]) * 0.62, 16.0)
-    top = max(0, int(y - 14))
-    rows, columns = canvas.ys[top:], canvas.xs
-    distance = ((columns - x) / reach) ** 2 + ((rows - y + 2) / 9) ** 2
-    canvas.picture[:, top:] *= 1 - 0.5 * np.maximum(0, 1 - distance)
-
-
 def film(plan: TrackletPlan, camera: Camera, effect: float) -> Film:
     """Film one tracklet. effect: how strongly the camera changes colours, 0 to 4."""
     rng = np.random.default_rng(plan.seed)
     build, frames = plan.identity.build, plan.frames
-    time = np.arange(frames)
+    wrong = plan.disturbance or undisturbed(frames)
+    time = np.cumsum(wrong.steps) - wrong.steps[0]
     phase = rng.uniform(0, 2 * np.pi) + build.cadence * time
     gaze = rng.normal(0, 0.12) + 0.18 * np.sin(rng.uniform(0, 6.3) + rng.uniform(0.1, 0.35) * time)
     yaw = (
@@ -91,9 +79,7 @@ def film(plan: TrackletPlan, camera: Camera, effect: float) -> Film:
         + rng.normal(0, 0.20)
         + rng.normal(0, 0.012) * (time - frames / 2)
     )
-    points = body.pose(build, phase, _arms(plan, rng), gaze)
-    points |= figure.extra_points(plan.identity, points)
-    spread = figure.reach_of_legs(plan.identity, points)
+    points = skeleton(plan.identity, phase, gaze)
     elevation = float(np.clip(camera.elevation + rng.normal(0, 0.04), 0.02, 0.6))
 
     empty = plan.person == JUNK and rng.random() < 0.35
@@ -115,46 +101,119 @@ def film(plan: TrackletPlan, camera: Camera, effect: float) -> Film:
         scale *= zoom
     wobble = scale * np.exp(rng.normal(0, 0.008, frames))
     view = View(yaw, elevation, unit.distance, wobble, centre, unit.middle)
-    tracked = dict(zip(names, view.project(places), strict=True))
 
     speed = 0.21 * build.height / 1.72 * build.cadence * scale * np.sin(yaw)
     strip = backdrop.strip(plan.seed[0], plan.camera)
     start, top = rng.uniform(0, strip.shape[2]), int(rng.integers(0, strip.shape[1] - HEIGHT))
-    pan = start + 0.75 * np.cumsum(speed)
-    thing = None
+    pan = start + 0.75 * np.cumsum(speed * wrong.steps)
+    standing = None
     if plan.occluded:
-        thing = occluders.choose(rng, frames, float(-1.2 * speed.sum() / width))
+        standing = occluders.choose(rng, frames, float(-1.2 * speed.sum() / width))
     response = Response(camera, rng, effect)
     offsets = rng.integers(0, 32, (frames, 2))
 
+    place = Place(strip, pan, top, width, camera)
+    scene = None if empty else stage(plan.identity, points, phase, gaze, view, width, wrong)
+    return _shoot(place, scene, standing, wrong, response, offsets)
+
+
+@dataclass(frozen=True)
+class Place:
+    """The backdrop of a tracklet: strip [3, h, w], where its window begins [T] and its upper edge."""
+
+    strip: np.ndarray
+    pan: np.ndarray
+    top: int
+    width: int
+    camera: Camera
+
+    def canvas(self, frame: int, shift: np.ndarray) -> Canvas:
+        """An empty canvas; shift: by how much a wrong box moves the scene, in frame sizes."""
+        top = int(np.clip(round(self.top - shift[1] * HEIGHT), 0, self.strip.shape[1] - HEIGHT))
+        window = _window(self.strip, self.pan[frame] - shift[0] * self.width, top, self.width)
+        return Canvas(window, self.camera.light, self.camera.ambient)
+
+
+def _shoot(
+    place: Place,
+    scene: Scene | None,
+    standing: occluders.Occluder | None,
+    wrong: Disturbance,
+    response: Response,
+    offsets: np.ndarray,
+) -> Film:
+    """Draw the frames. scene: None where nobody is before the camera; standing: what stands before it."""
+    frames, width = len(wrong.steps), place.width
     pictures = np.empty((frames, HEIGHT, WIDTH, 3), np.uint8)
     keypoints = np.zeros((frames, len(COCO_JOINTS), 3), np.float32)
     occlusions: list[Occlusion | None] = []
+    records: list[FrameRecord] = []
     for t in range(frames):
-        canvas = Canvas(_window(strip, pan[t], top, width), camera.light, camera.ambient)
-        here = {name: p[t] for name, p in tracked.items()}
-        if not empty:
-            _shadow(canvas, tracked, t)
-            turned = float(yaw[t]), float(yaw[t] + gaze[t])
-            figure.draw(canvas, plan.identity, here, *turned, float(spread[t]))
-        occlusion = None
-        if thing is not None:
-            before = int((canvas.owner > 0).sum())
-            box = occluders.draw(canvas, thing, t)
-            after = int(((canvas.owner > 0) & (canvas.owner < 255)).sum())
-            stretch = WIDTH / width
-            occlusion = Occlusion(
-                thing.kind, (box[0] * stretch, box[1], box[2] * stretch, box[3]), 1 - after / max(before, 1)
-            )
-        if not empty:
+        if wrong.steps[t] == 0:
+            pictures[t], keypoints[t] = pictures[t - 1], keypoints[t - 1]
+            occlusions.append(occlusions[-1])
+            records.append(replace(records[-1], repeated=True, lost_before=0))
+            continue
+        canvas = place.canvas(t, wrong.shift[t])
+        limbs = scene.draw_behind(canvas, t) if scene else []
+        occlusion = _cover(canvas, t, standing, scene, wrong)
+        hidden, body = (1.0,) * 6, 1.0
+        if scene:
+            here = scene.seen(t).at(t)
             keypoints[t] = _keypoints(canvas, here)
+            if not wrong.other[t]:
+                shares, body = hidden_shares(canvas, limbs, here)
+                hidden = tuple(shares.tolist())
         occlusions.append(occlusion)
+        shift = wrong.shift[t] * [WIDTH, HEIGHT]
+        records.append(
+            FrameRecord(
+                hidden, body, (float(shift[0]), float(shift[1])), float(wrong.zoom[t]),
+                bool(wrong.other[t]), bool(wrong.blur[t] or wrong.smear[t]), False, int(wrong.steps[t]) - 1,
+            )
+        )  # fmt: skip
         flat = cv2.convertScaleAbs(cv2.merge(tuple(canvas.picture)), alpha=255)
         flat = cv2.resize(
             flat, (WIDTH, HEIGHT), interpolation=cv2.INTER_AREA if width > WIDTH else cv2.INTER_LINEAR
         )
+        if wrong.blur[t]:
+            flat = cv2.GaussianBlur(flat, (0, 0), wrong.blur[t])
+        if wrong.smear[t]:
+            flat = cv2.blur(flat, (round(wrong.smear[t]), 1))
         pictures[t] = response(flat, tuple(offsets[t]))
-    return Film(pictures, keypoints, tuple(occlusions))
+    return Film(pictures, keypoints, tuple(occlusions), tuple(records))
+
+
+def _cover(
+    canvas: Canvas,
+    frame: int,
+    standing: occluders.Occluder | None,
+    scene: Scene | None,
+    wrong: Disturbance,
+) -> Occlusion | None:
+    """Draw what stands or crosses before the walker; the kind and the box are those of what hides most."""
+
+    def own() -> int:
+        return int(((canvas.owner > 0) & (canvas.owner < OTHER)).sum())
+
+    before = left = own()
+    stretch = WIDTH / canvas.width
+    most, kept = -1, None
+    for thing in (standing, wrong.thing):
+        if thing is not None:
+            box = occluders.draw(canvas, thing.in_box(wrong.shift[frame], wrong.zoom[frame]), frame)
+            if left - own() > most and (thing is standing or box[2] > box[0]):
+                most, kept = left - own(), (thing.kind, box)
+            left = own()
+    if wrong.passer is not None and scene is not None:
+        box = scene.draw_passer(canvas, frame)
+        if box is not None and left - own() > max(most, 0):
+            kept = ("person", box)
+        left = own()
+    if kept is None:
+        return None
+    kind, box = kept
+    return Occlusion(kind, (box[0] * stretch, box[1], box[2] * stretch, box[3]), 1 - left / max(before, 1))
 
 
 def _keypoints(canvas: Canvas, points: dict[str, np.ndarray]) -> np.ndarray:

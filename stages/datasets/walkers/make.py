@@ -4,6 +4,7 @@ import hashlib
 import json
 import shutil
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -14,19 +15,16 @@ from cache.errors import KeyReIDError
 from cache.files import explain
 from stages.datasets.tracklet import JUNK
 from stages.datasets.walkers.config import LOOK, WalkersConfig
-from stages.datasets.walkers.film import Occlusion, film_by_number
+from stages.datasets.walkers.film import Film, film_by_number
 from stages.datasets.walkers.layout import write_info, write_keypoints, write_occluders
 from stages.datasets.walkers.plan import Plan, TrackletPlan, make_plan
+from stages.datasets.walkers.record import RECORD, FrameRecord, record_text
 from stages.datasets.walkers.sheet import draw_sheet
 from stages.datasets.walkers.wardrobe import changed_parts
 
-RECORD = "walkers.json"
 
-
-def film_to_disk(
-    plan: TrackletPlan, config: WalkersConfig, root: Path
-) -> tuple[np.ndarray, tuple[Occlusion | None, ...], str]:
-    """Film one tracklet and write its JPEG files; returns keypoints, occlusions and a digest of the files."""
+def film_to_disk(plan: TrackletPlan, config: WalkersConfig, root: Path) -> tuple[Film, str]:
+    """Film one tracklet and write its JPEG files; returns the film without frames, and the files' digest."""
     cv2.setNumThreads(1)  # the tracklets are what runs side by side
     made = film_by_number(plan, config.seed, config.camera_effect)
     digest = hashlib.sha256()
@@ -36,7 +34,7 @@ def film_to_disk(
             raise KeyReIDError(f"{path}: OpenCV could not encode the frame as JPEG")
         digest.update(data.tobytes())
         (root / path).write_bytes(data.tobytes())
-    return made.keypoints, made.occlusions, digest.hexdigest()
+    return replace(made, frames=made.frames[:0]), digest.hexdigest()
 
 
 def _in_order(results: Iterable, total: int, progress: Callable[[int, int], None] | None, lengths: list[int]):
@@ -113,17 +111,17 @@ def _write(
     total = sum(t.frames for t in tracklets)
     jobs = (joblib.delayed(film_to_disk)(t, config, root) for t in tracklets)
     results = joblib.Parallel(n_jobs=workers, return_as="generator")(jobs)
-    keypoints, records, digest = [], [], hashlib.sha256()
-    for tracklet, (points, occlusions, frames) in zip(
-        tracklets, _in_order(results, total, progress, [t.frames for t in tracklets]), strict=True
-    ):
-        keypoints.append(points)
-        records += [(p, o) for p, o in zip(tracklet.frame_paths(), occlusions, strict=True) if o is not None]
-        digest.update(frames.encode())
+    keypoints, occlusions, records, digest = [], [], [], hashlib.sha256()
+    for made, files in _in_order(results, total, progress, [t.frames for t in tracklets]):
+        keypoints.append(made.keypoints)
+        occlusions += made.occlusions
+        records += made.records
+        digest.update(files.encode())
     frames = [p for t in tracklets for p in t.frame_paths()]
+    covered = [(p, o) for p, o in zip(frames, occlusions, strict=True) if o is not None]
     write_info(plan, root)
     write_keypoints(root, frames, np.concatenate(keypoints))
-    write_occluders(root, records)
+    write_occluders(root, covered)
     draw_sheet(plan, root)
     record = {
         "maker": "walkers",
@@ -134,16 +132,25 @@ def _write(
         "frame_bytes": sum((root / p).stat().st_size for p in frames),
         "frames_sha256": digest.hexdigest(),
         "info": sorted(p.name for p in (root / "info").iterdir()),
-        "counts": _counts(plan),
+        "counts": _counts(plan, {path for path, _ in covered}, dict(zip(frames, records, strict=True))),
         "lookalikes": _describe_pairs(plan),
-        "occluded_tracklets": [t.name for t in tracklets if t.occluded],
+        "occluded_tracklets": _occluded(tracklets, {path for path, _ in covered}),
     }
-    (root / RECORD).write_text(json.dumps(record, indent=1, sort_keys=True) + "\n")
+    (root / RECORD).write_text(record_text(record, frames, records))
 
 
-def _counts(plan: Plan) -> dict[str, int | float]:
+def _occluded(tracklets: tuple[TrackletPlan, ...], covered: set[str]) -> list[str]:
+    """Names of the tracklets in which something or somebody is before the walker in any frame."""
+    return [t.name for t in tracklets if not covered.isdisjoint(t.frame_paths())]
+
+
+def _counts(plan: Plan, covered: set[str], records: dict[str, FrameRecord]) -> dict[str, int | float]:
+    """covered: frames with something or somebody before the walker."""
     walkers = [t for t in plan.test if t.person != JUNK]
-    occluded = sum(t.frames for t in walkers if t.occluded)
+    frames = [path for t in walkers for path in t.frame_paths()]
+    occluded = sum(path in covered for path in frames)
+    hidden = sum(records[path].mostly_hidden for path in frames)
+    others = sum(records[path].other_person for path in frames)
     return {
         "train_persons": len({t.person for t in plan.train}),
         "train_tracklets": len(plan.train),
@@ -154,9 +161,11 @@ def _counts(plan: Plan) -> dict[str, int | float]:
         "queries": len(plan.query),
         "distractor_tracklets": sum(t.person == 0 for t in plan.test),
         "junk_tracklets": sum(t.person == JUNK for t in plan.test),
-        "test_walker_frames": sum(t.frames for t in walkers),
+        "test_walker_frames": len(frames),
         "test_walker_frames_occluded": occluded,
-        "test_occlusion": round(occluded / max(1, sum(t.frames for t in walkers)), 4),
+        "test_walker_frames_mostly_hidden": hidden,
+        "test_walker_frames_of_others": others,
+        "test_occlusion": round(occluded / max(1, len(frames)), 4),
     }
 
 

@@ -1,6 +1,6 @@
 """Things that stand between the camera and the walker."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
@@ -21,6 +21,13 @@ class Occluder:
     x: np.ndarray  # [T] centre
     colour: np.ndarray  # BGR in [0, 1]
     seed: int
+
+    def in_box(self, shift: np.ndarray, zoom: float) -> "Occluder":
+        """The thing in a wrong box: zoomed about the frame's middle, then moved right and down."""
+        if zoom == 1 and not shift.any():
+            return self
+        x, (top, bottom) = self.x - 0.5, (np.array([self.top, self.bottom]) - 0.5) * zoom + 0.5 + shift[1]
+        return replace(self, width=self.width * zoom, top=top, bottom=bottom, x=x * zoom + 0.5 + shift[0])
 
 
 def choose(rng: np.random.Generator, frames: int, drift: float) -> Occluder:
@@ -72,13 +79,13 @@ def draw(canvas: Canvas, occluder: Occluder, frame: int) -> tuple[float, float, 
         colours = np.array([0.14, 0.36, 0.18], np.float32).reshape(3, 1, 1) * (0.35 + 1.2 * window)
         ragged = 0.10 * leaves[0, int(box[0] - left) : int(box[0] - left) + columns]
         mask = (down > ragged).astype(np.float32)
-    elif occluder.kind == "bin":
+    elif occluder.kind in ("bin", "trolley"):
         colours = np.where((across * 9) % 1 < 0.2, colours * 0.7, colours)
         colours = np.where(down < 0.09, base * 0.55, colours)
     elif occluder.kind == "sign":
         edge = (abs(across - 0.5) > 0.45) | (abs(down - 0.5) > 0.45)
         colours = np.where(edge, 0.9, np.where(abs(down - 0.5) < 0.12, 0.92, base))
-    elif occluder.kind == "car":
+    elif occluder.kind in ("car", "van"):
         window = (down < 0.38) & ((across * 5) % 1 > 0.12) & (down > 0.06)
         colours = np.where(window, 0.16, base * (1.1 - 0.5 * down))
     elif occluder.kind == "board":

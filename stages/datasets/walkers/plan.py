@@ -1,11 +1,13 @@
 """Who is filmed where: every tracklet of a data set, before a single pixel is drawn."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from stages.datasets.tracklet import DISTRACTOR, JUNK
+from stages.datasets.walkers import disturbances
 from stages.datasets.walkers.config import WalkersConfig
+from stages.datasets.walkers.disturbances import Disturbance
 from stages.datasets.walkers.wardrobe import Identity, draw_group
 
 
@@ -22,6 +24,7 @@ class TrackletPlan:
     occluded: bool
     train: bool
     seed: tuple[int, ...]
+    disturbance: Disturbance | None = None  # None: none
 
     @property
     def name(self) -> str:
@@ -116,4 +119,20 @@ def make_plan(config: WalkersConfig) -> Plan:
         first + start + int(rng.integers(config.tracklets))
         for start in range(0, len(persons), config.tracklets)
     ]
-    return Plan(tuple(train), (*junk, *others, *persons), tuple(query), tuple(pairs))
+    test = [*others, *persons]
+    if config.look == "hard":
+        train, test = (_disturb(config.seed, split, group) for split, group in enumerate((train, test)))
+    return Plan(tuple(train), (*junk, *test), tuple(query), tuple(pairs))
+
+
+def _disturb(seed: int, split: int, tracklets: list[TrackletPlan]) -> list[TrackletPlan]:
+    """The tracklets with what goes wrong in them; whoever comes into the picture is of the same split."""
+    people = list({id(t.identity): t.identity for t in tracklets}.values())
+    own = {id(who): number for number, who in enumerate(people)}
+    dealt = disturbances.deal(
+        np.random.default_rng([seed, 41, split]),
+        [t.frames for t in tracklets],
+        [own[id(t.identity)] for t in tracklets],
+        people,
+    )
+    return [replace(t, disturbance=d) for t, d in zip(tracklets, dealt, strict=True)]

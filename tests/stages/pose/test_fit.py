@@ -148,14 +148,15 @@ def test_going_on_from_weights_begins_with_them_and_records_where_they_came_from
     assert record["started_from"]["command"] == known["command"]
 
 
-def test_the_shipped_weights_find_95_of_100_visible_joints_of_other_walkers(tmp_path):
+@pytest.mark.parametrize(("look", "share"), [("clean", 0.95), ("hard", 0.85)])
+def test_the_shipped_weights_find_the_visible_joints_of_other_walkers(tmp_path, look, share):
     from stages.datasets.walkers import make
     from stages.datasets.walkers.config import WalkersConfig
 
     config = WalkersConfig(
-        seed=4711, identities=16, tracklets=1, min_frames=3, max_frames=4, distractors=0, junk=0
+        seed=4711, look=look, identities=16, tracklets=1, min_frames=3, max_frames=4, distractors=0, junk=0
     )
     network = shipped()
     found = measure(lambda frames: fit.predict(network, frames), make.run(config, tmp_path / "held-out"))
     assert found.frames >= 180
-    assert found.share >= 0.95
+    assert found.share >= share

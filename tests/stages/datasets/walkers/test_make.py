@@ -119,9 +119,20 @@ def test_an_interrupted_run_leaves_nothing_that_could_be_trusted(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_the_stated_share_of_test_frames_is_occluded_and_recorded(walkers_tiny):
-    record = json.loads((walkers_tiny / "walkers.json").read_text())
-    with (walkers_tiny / "occluders.csv").open() as file:
+@pytest.fixture(scope="module")
+def clean(tmp_path_factory) -> Path:
+    config = SMALL.model_copy(update={"look": "clean"})
+    return make.run(config, tmp_path_factory.mktemp("walkers") / "clean")
+
+
+def test_the_clean_look_has_the_bytes_that_it_had_before_there_was_another(clean):
+    record = json.loads((clean / "walkers.json").read_text())
+    assert record["frames_sha256"] == "984dddb6ed38f8d14cadf639bbcf18a721607cf71969ac7d354db5525c40c7ec"
+
+
+def test_the_stated_share_of_test_frames_is_occluded_and_recorded(clean):
+    record = json.loads((clean / "walkers.json").read_text())
+    with (clean / "occluders.csv").open() as file:
         rows = list(csv.DictReader(file))
     frames = [r["frame"] for r in rows if r["frame"].startswith("bbox_test")]
     counts = record["counts"]
@@ -137,6 +148,8 @@ def test_joints_behind_an_occluder_are_marked_hidden(walkers_tiny):
     checked = 0
     with (walkers_tiny / "occluders.csv").open() as file:
         for row in csv.DictReader(file):
+            if row["kind"] == "person":
+                continue  # seen between the legs
             left, top, right, bottom = (float(row[k]) for k in ("left", "top", "right", "bottom"))
             ragged = 0.12 * (bottom - top) if row["kind"] == "hedge" else 0.0
             points = keypoints[row["frame"]]
