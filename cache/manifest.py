@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 from cache.chunks import FLOOR
+from cache.differences import differences
 from cache.errors import AGAIN, KeyReIDError
 from cache.files import write_whole
 from cache.shard import SCHEMA
@@ -86,23 +87,6 @@ class Manifest:
 def fingerprint(parts: Mapping[str, object]) -> str:
     """SHA-256 (hex) of named JSON values."""
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
-
-
-def differences(before: Mapping, after: Mapping, prefix: str = "") -> list[str]:
-    """Phrases "name: before -> after" for every leaf of two nested mappings that differs."""
-    found = []
-    for key in sorted({*before, *after}, key=str):
-        one, two = before.get(key), after.get(key)
-        if isinstance(one, Mapping) and isinstance(two, Mapping):
-            found += differences(one, two, f"{prefix}{key}.")
-        elif one != two:
-            found.append(f"{prefix}{key}: {_short(one)} -> {_short(two)}")
-    return found
-
-
-def _short(value: object) -> str:
-    text = json.dumps(value)
-    return text if len(text) <= 60 else text[:28] + " ... " + text[-12:]
 
 
 def load_manifest(path: Path) -> Manifest:

@@ -15,10 +15,11 @@ from typing import Any
 
 import numpy as np
 
+from cache.differences import differences
 from cache.errors import KeyReIDError
 from cache.files import make_folder, remove_leftovers
 from cache.lock import lock_folder
-from cache.manifest import MANIFEST, PLAN, Manifest, ShardEntry, differences, fingerprint
+from cache.manifest import MANIFEST, PLAN, Manifest, ShardEntry, fingerprint
 from cache.shard import read_rows
 from cache.verify import check_shards, settle
 from stages.datasets.tracklet import Dataset

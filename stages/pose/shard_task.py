@@ -13,10 +13,11 @@ from typing import Any
 import numpy as np
 
 from cache.chunks import CHUNK_SHAPE, encode, quantise
+from cache.differences import differences
 from cache.errors import KeyReIDError
 from cache.files import sha256_of
 from cache.lock import check_token
-from cache.manifest import Manifest, ShardEntry, differences
+from cache.manifest import Manifest, ShardEntry
 from cache.writer import write_shard
 from stages.pose.config import EstimatorSpec
 from stages.pose.plan import packages

@@ -9,28 +9,16 @@ import math
 import torch
 from torch import Tensor
 
-
-def _signed(value: int) -> int:
-    """A 64-bit constant as torch's int64 holds it; products wrap around as unsigned ones do."""
-    return value - (1 << 64) if value >> 63 else value
-
-
-# Constants of the SplitMix64 generator (Steele, Lea and Flood, OOPSLA 2014).
-GAMMA = _signed(0x9E3779B97F4A7C15)
-MULTIPLIERS = _signed(0xBF58476D1CE4E5B9), _signed(0x94D049BB133111EB)
-
-
-def _shift_right(value: Tensor, bits: int) -> Tensor:
-    return (value >> bits) & ((1 << (64 - bits)) - 1)  # >> keeps the sign of an int64
+from stages.splitmix import GAMMA, mix, shift_right, signed
 
 
 def _step(number: int) -> int:
-    return _signed(GAMMA * (number + 1) % (1 << 64))
+    return signed(GAMMA * (number + 1))
 
 
 def hashed(keys: Tensor, number: int) -> Tensor:
     """Mix a number into int64 keys. One step of SplitMix64 at position `number`."""
-    return _mixed(keys + _step(number))
+    return mix(keys + _step(number))
 
 
 def hashed_range(keys: Tensor, count: int) -> Tensor:
@@ -42,13 +30,7 @@ def hashed_range(keys: Tensor, count: int) -> Tensor:
     if count == 1:
         return hashed(keys, 0)[..., None]
     table = torch.tensor([_step(number) for number in range(count)], dtype=torch.int64)
-    return _mixed(keys[..., None] + table.to(keys.device, non_blocking=True))
-
-
-def _mixed(value: Tensor) -> Tensor:
-    value = (value ^ _shift_right(value, 30)) * MULTIPLIERS[0]
-    value = (value ^ _shift_right(value, 27)) * MULTIPLIERS[1]
-    return value ^ _shift_right(value, 31)
+    return mix(keys[..., None] + table.to(keys.device, non_blocking=True))
 
 
 def keyed_uniform(keys: Tensor, salt: int, shape: tuple[int, ...] = ()) -> Tensor:
@@ -57,7 +39,7 @@ def keyed_uniform(keys: Tensor, salt: int, shape: tuple[int, ...] = ()) -> Tenso
     keys: int64, any shape. salt: an int of its own for every place that draws.
     """
     bits = hashed_range(hashed(hashed(keys, salt), 0), math.prod(shape))
-    return (_shift_right(bits, 40).float() * 2.0**-24).reshape(*keys.shape, *shape)
+    return (shift_right(bits, 40).float() * 2.0**-24).reshape(*keys.shape, *shape)
 
 
 def uniform(

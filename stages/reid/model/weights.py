@@ -10,6 +10,7 @@ from pydantic import ValidationError
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
+from cache.differences import differing
 from cache.errors import KeyReIDError
 from cache.files import write_whole, writing
 from stages.reid.model.config import ModelConfig
@@ -116,16 +117,9 @@ def _value(values: Mapping, key: str) -> Any:
     return values
 
 
-def differences(expected: Mapping, found: Mapping, prefix: str = "") -> list[str]:
+def differences(expected: Mapping, stored: Mapping) -> list[str]:
     """Leaves in which two nested mappings differ, in words."""
-    lines = []
-    for key in sorted(expected.keys() | found.keys()):
-        left, right = expected.get(key), found.get(key)
-        if isinstance(left, Mapping) and isinstance(right, Mapping):
-            lines += differences(left, right, f"{prefix}{key}.")
-        elif left != right:
-            lines.append(f"{prefix}{key} is {right!r}, expected {left!r}")
-    return lines
+    return [f"{name} is {right!r}, expected {left!r}" for name, left, right in differing(expected, stored)]
 
 
 def entry_differences(expected: Mapping[str, tuple], found: Mapping[str, tuple]) -> list[str]:

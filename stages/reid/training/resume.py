@@ -1,6 +1,7 @@
 """What a run was made with, so that a resume with anything else is refused by name."""
 
 import hashlib
+import json
 import logging
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -8,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from cache import PoseCache
+from cache.differences import differing
 from cache.errors import KeyReIDError
 from stages.datasets.tracklet import Dataset, Tracklet
 from stages.reid.model import ModelConfig
@@ -68,25 +70,15 @@ class Identity:
         return cls(**values)
 
 
-def flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Nested mappings to dotted names."""
-    found = {}
-    for key, value in values.items():
-        if isinstance(value, dict):
-            found.update(flat(value, f"{prefix}{key}."))
-        else:
-            found[f"{prefix}{key}"] = list(value) if isinstance(value, tuple) else value
-    return found
-
-
 def differences(before: Identity, now: Identity) -> list[str]:
     """`name: before -> now` of everything that differs and matters."""
-    one, two = ({**flat(i.as_dict())} for i in (before, now))
+    one, two = (json.loads(json.dumps(identity.as_dict())) for identity in (before, now))  # tuples as lists
     free = tuple(f"train.{name}" for name in FREE)
-    names = [
-        n for n in sorted(one.keys() | two.keys()) if not any(n == f or n.startswith(f + ".") for f in free)
+    return [
+        f"{name}: {left!r} -> {right!r}"
+        for name, left, right in differing(one, two)
+        if not any(name == other or name.startswith(other + ".") for other in free)
     ]
-    return [f"{n}: {one.get(n)!r} -> {two.get(n)!r}" for n in names if one.get(n) != two.get(n)]
 
 
 def check_same_run(path: Path, before: Identity, now: Identity, allowed: bool) -> list[str]:

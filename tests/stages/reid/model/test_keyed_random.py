@@ -5,7 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stages.reid.model.drop_path import KeyedDropPath, frame_keys
-from stages.reid.model.keyed_random import GAMMA, hashed, hashed_range, keyed_uniform, uniform
+from stages.reid.model.keyed_random import hashed, hashed_range, keyed_uniform, uniform
+from stages.splitmix import GAMMA
 from tests.stages.reid.model.tiny import tiny_clips, tiny_model
 
 INT64 = st.integers(-(2**63), 2**63 - 1)
