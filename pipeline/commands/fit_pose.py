@@ -1,4 +1,4 @@
-"""`keyreid fit-pose`: train a small pose network on walkers."""
+"""`keyreid fit-pose`: train a small pose network on walkers, or on photographs with keypoints."""
 
 from pathlib import Path
 
@@ -10,7 +10,7 @@ from stages.pose.fit_config import FitConfig
 
 SETTINGS = (
     *("estimator", "start", "seed", "steps", "frames", "held_out", "batch_size", "learning_rate", "warmup"),
-    *("workers", "threads", "device"),
+    *("keypoints", "dataset", "data_root", "seen_score", "hidden_score", "workers", "threads", "device"),
 )
 
 
@@ -23,9 +23,10 @@ def command(output: Path, config: FitConfig) -> None:
     """Train the small HRNet for walkers and score it on walkers it has not seen.
 
     Walkers are drawn in memory: persons, views, light and boxes of greater variety than a data set has.
-    Writes the weights and, beside them, the command, seed, versions and PCK that belong to them.
-    Use them with `keyreid extract-poses --pose-weights OUTPUT/walkers.safetensors`, or ship them by copying
-    both files into configs/pose/.
+    With --keypoints it learns from the data set's training frames instead, and is scored on frames of its
+    test persons. Writes the weights and, beside them, the command, seed, versions and PCK that belong to
+    them. Use them with `keyreid extract-poses --pose-weights OUTPUT/walkers.safetensors`, or ship them by
+    copying both files into configs/pose/.
     """
     import json
 
@@ -45,6 +46,8 @@ def command(output: Path, config: FitConfig) -> None:
 
         path = fit.run(config, output, show, bar.console.print)
     record = json.loads(path.with_suffix(".json").read_text())
-    share, frames = record["pck_0.05_held_out"], record["held_out_frames"]
-    click.echo(f"PCK at 0.05 of the frame height: {share:.4f} on {frames} frames of other walkers")
+    fine, coarse = record["pck_0.05_held_out"], record["pck_0.1_held_out"]
+    frames, whom = record["held_out_frames"], "walkers" if config.keypoints is None else "persons"
+    click.echo(f"PCK at 0.05 of the frame height: {fine:.4f} on {frames} frames of other {whom}")
+    click.echo(f"PCK at 0.1: {coarse:.4f}")
     click.echo(f"weights: {path} ({record['weights_bytes'] / 2**20:.1f} MiB)")

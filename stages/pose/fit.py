@@ -1,4 +1,4 @@
-"""Trains a small pose network of mmpose on walkers, with mmpose's codec and loss."""
+"""Trains a small pose network of mmpose on walkers or on photographs, with mmpose's codec and loss."""
 
 import hashlib
 import json
@@ -13,15 +13,16 @@ import torch
 
 import stages.compat  # noqa: F401
 from cache.errors import KeyReIDError
-from cache.files import write_whole
+from cache.files import sha256_of, write_whole
 from stages.datasets.walkers.config import LOOK
 from stages.device import find_device
 from stages.pose import geometry
 from stages.pose.config import load_spec
 from stages.pose.estimator import build_network, model_config
 from stages.pose.fit_config import FitConfig
-from stages.pose.fit_data import Pool, augment, make_pool
-from stages.pose.pck import PCK, pck
+from stages.pose.fit_data import SEEN, UNKNOWN, Pool, augment, make_pool
+from stages.pose.fit_photos import photo_pools
+from stages.pose.pck import PCK, THRESHOLD, pck
 from stages.pose.weights import load_into
 
 # The ends of the limbs are harder to find; of the ankles, it is hard to learn which is the left one.
@@ -41,14 +42,15 @@ Report = Callable[[int, float, float], None]  # step, mean loss since the last r
 def targets(codec, keypoints: np.ndarray, hidden_weight: float) -> tuple[np.ndarray, np.ndarray]:
     """Heatmaps [N, 17, h, w] and loss weights [N, 17] by mmpose's codec.
 
-    Heat is where a joint can be seen (visibility 2). For hidden and absent joints the target is no heat, so
-    that heat tells what the frame shows; they weigh `hidden_weight`.
+    Heat is where a joint is SEEN. For hidden and absent joints the target is no heat, so that heat tells what
+    the frame shows; they weigh `hidden_weight`. UNKNOWN ones weigh nothing.
     """
-    visible = (keypoints[..., 2] == 2).astype(np.float32)
+    visible = (keypoints[..., 2] == SEEN).astype(np.float32)
     heat = np.stack(
         [codec.encode(k[None, :, :2], v[None])["heatmaps"] for k, v in zip(keypoints, visible, strict=True)]
     )
-    return heat, (JOINT_WEIGHTS * np.where(visible > 0, 1.0, hidden_weight)).astype(np.float32)
+    weights = np.where(visible > 0, 1.0, hidden_weight) * (keypoints[..., 2] != UNKNOWN)
+    return heat, (JOINT_WEIGHTS * weights).astype(np.float32)
 
 
 def _examples(pool: Pool, config: FitConfig, codec) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
@@ -109,9 +111,32 @@ def predict(network: torch.nn.Module, frames: np.ndarray) -> np.ndarray:
     return np.stack(found).astype(np.float32)
 
 
-def score(network: torch.nn.Module, pool: Pool) -> PCK:
-    """PCK at 0.05 of the frame height on visible joints."""
-    return pck(predict(network, pool.frames), pool.keypoints, pool.frames.shape[1])
+def score(network: torch.nn.Module, pool: Pool, threshold: float = THRESHOLD) -> PCK:
+    """PCK on visible joints, by default at 0.05 of the frame height."""
+    return pck(predict(network, pool.frames), pool.keypoints, pool.frames.shape[1], threshold)
+
+
+def make_pools(config: FitConfig, size: tuple[int, int]) -> tuple[Pool, Pool]:
+    """What to learn from, and what to score on. size: of photographs, width and height."""
+    if config.keypoints is None:
+        return tuple(
+            make_pool(config.seed + further, count, config.workers)
+            for further, count in ((0, config.frames), (1_000_000, config.held_out))
+        )
+    if config.dataset is None or config.data_root is None:
+        raise KeyReIDError(
+            f"keypoints {config.keypoints}: of which frames? Give the data set and its root "
+            "(--dataset NAME --data-root PATH)"
+        )
+    return photo_pools(
+        config.dataset,
+        config.data_root,
+        config.keypoints,
+        size,
+        (config.frames, config.held_out),
+        (config.seen_score, config.hidden_score),
+        config.seed,
+    )
 
 
 def fit(
@@ -165,14 +190,14 @@ def _record_of(weights: Path | None) -> dict | None:
     digest = hashlib.sha256(weights.read_bytes()).hexdigest()
     record = weights.with_suffix(".json")
     known = json.loads(record.read_text()) if record.is_file() else {}
-    kept = ("command", "look", "seconds_of_training", "pck_0.05_held_out", "started_from")
+    kept = ("command", "look", "keypoints_sha256", "seconds_of_training", "pck_0.05_held_out", "started_from")
     return {**{name: known[name] for name in kept if name in known}, "weights_sha256": digest}
 
 
 def run(
     config: FitConfig, folder: Path, report: Report | None = None, say: Callable[[str], None] = lambda _: None
 ) -> Path:
-    """Fit, score on held-out walkers, and write NAME.safetensors and NAME.json into `folder`.
+    """Fit, score on held-out walkers or test frames, and write NAME.safetensors and NAME.json into `folder`.
 
     Returns the path of the weights. Raises KeyReIDError for an unknown estimator or a diverging loss.
     """
@@ -187,9 +212,10 @@ def run(
         if config.start is not None:
             load_into(network, config.start)
         network.to(device)
-        say(f"drawing {config.frames} frames of walkers")
-        pool = make_pool(config.seed, config.frames, config.workers)
-        held_out = make_pool(config.seed + 1_000_000, config.held_out, config.workers)
+        say(f"drawing {config.frames} frames of walkers" if config.keypoints is None else "reading frames")
+        width, height = network.head.decoder.input_size
+        pool, held_out = make_pools(config, (int(width), int(height)))
+        say(f"{len(pool.frames)} frames for training, {len(held_out.frames)} to score on")
         say(f"training {sum(p.numel() for p in network.parameters()):,} parameters for {config.steps} steps")
         started = time.perf_counter()
         fit(
@@ -202,7 +228,7 @@ def run(
         seconds = time.perf_counter() - started
         state = {name: _half(value) for name, value in network.state_dict().items()}
         network.load_state_dict(state)
-        found = score(network, held_out)  # of the weights as they are saved
+        found, coarse = (score(network, held_out, at) for at in (THRESHOLD, 0.1))  # of the weights as saved
     finally:
         torch.set_num_threads(threads)
 
@@ -213,10 +239,11 @@ def run(
         "model": model_config(spec),
         "config": config.model_dump(mode="json"),
         "started_from": _record_of(config.start),
-        "look": LOOK,
+        **({"look": LOOK} if config.keypoints is None else {"keypoints_sha256": sha256_of(config.keypoints)}),
         "torch": torch.__version__,
         "seconds_of_training": round(seconds),
         "pck_0.05_held_out": round(found.share, 4),
+        "pck_0.1_held_out": round(coarse.share, 4),
         "pck_0.05_held_out_per_joint": [round(float(v), 4) for v in found.per_joint],
         "held_out_frames": found.frames,
         "weights_sha256": hashlib.sha256(data).hexdigest(),

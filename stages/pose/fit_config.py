@@ -1,4 +1,4 @@
-"""How a pose network is trained on walkers."""
+"""How a small pose network is trained, on walkers or on photographs."""
 
 from pathlib import Path
 
@@ -12,8 +12,20 @@ class FitConfig(StrictModel):
 
     estimator: str = Field("walkers", description="Name of configs/pose/NAME.yaml, or path of such a file.")
     seed: int = Field(1000, ge=0, lt=2**31, description="Of walkers, weights and augmentation.")
-    frames: int = Field(9600, ge=48, description="Frames of walkers drawn for training.")
-    held_out: int = Field(480, ge=48, description="Frames of other walkers to score on.")
+    frames: int = Field(
+        9600, ge=48, description="Frames for training: walkers drawn, or photographs at most."
+    )
+    held_out: int = Field(480, ge=48, description="Frames of other persons to score on.")
+    keypoints: Path | None = Field(
+        None,
+        description="Learn from these keypoints of a data set's frames (a file that import-poses reads).",
+    )
+    dataset: str | None = Field(None, description="With --keypoints: the data set that they belong to.")
+    data_root: Path | None = Field(None, description="With --keypoints: its data root.")
+    seen_score: float = Field(0.3, ge=0, description="With --keypoints: joints of this score are learnt.")
+    hidden_score: float = Field(
+        0.1, ge=0, description="With --keypoints: below, no heat is asked for; between the two, nothing."
+    )
     start: Path | None = Field(None, description="Weights to go on from; None: drawn from the seed.")
     steps: int = Field(2400, ge=1, description="Optimiser steps.")
     batch_size: int = Field(32, ge=2, description="Frames per step.")

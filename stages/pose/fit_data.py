@@ -1,4 +1,4 @@
-"""What a pose network for walkers learns from: walkers of every kind, and what is done to their frames."""
+"""What a small pose network learns from: walkers of every kind, and what is done to frames in training."""
 
 from dataclasses import dataclass, replace
 
@@ -7,7 +7,7 @@ import joblib
 import numpy as np
 
 from stages.datasets.walkers.camera import make_camera
-from stages.datasets.walkers.film import HEIGHT, WIDTH, film
+from stages.datasets.walkers.film import film
 from stages.datasets.walkers.plan import TrackletPlan
 from stages.datasets.walkers.wardrobe import Decks, Identity, draw_build, draw_clothes
 
@@ -15,11 +15,16 @@ from stages.datasets.walkers.wardrobe import Decks, Identity, draw_build, draw_c
 MIRROR = np.array([0, 2, 1, 4, 3, 6, 5, 8, 7, 10, 9, 12, 11, 14, 13, 16, 15])
 FRAMES = 4  # of one person before one camera
 PERSONS = 12  # before one camera
+# Visibility of a joint: COCO's 2 and 1, and nothing said about it, which costs nothing.
+SEEN, HIDDEN, UNKNOWN = 2, 1, -1
 
 
 @dataclass(frozen=True)
 class Pool:
-    """frames uint8 [N, 256, 128, 3] BGR; keypoints float32 [N, 17, 3]: x, y in pixels, visibility 0, 1, 2."""
+    """frames uint8 [N, H, W, 3] BGR; keypoints float32 [N, 17, 3]: x, y in pixels, visibility.
+
+    Visibility 0: outside the frame, or SEEN, HIDDEN, UNKNOWN. Walkers are of 256x128.
+    """
 
     frames: np.ndarray
     keypoints: np.ndarray
@@ -64,25 +69,27 @@ def make_pool(seed: int, size: int, workers: int = 1) -> Pool:
     return Pool(np.concatenate([p.frames for p in made]), np.concatenate([p.keypoints for p in made]))
 
 
-def _random_box(rng: np.random.Generator) -> np.ndarray:
-    """An affine float64 [2, 3] within the frame's size: a looser, tighter or partial box."""
+def _random_box(rng: np.random.Generator, size: tuple[int, int]) -> np.ndarray:
+    """An affine float64 [2, 3] within the frame's size (width, height): a looser, tighter or partial box."""
+    extent, height = np.array(size), size[1]
     zoom = np.exp(rng.normal(0, 0.12) - 0.03)
     stretch = np.exp(rng.normal(0, 0.10))
     angle = rng.normal(0, 0.06)
     scale = np.array([zoom / stretch, zoom * stretch])
-    centre = np.array([WIDTH, HEIGHT]) * (0.5 + rng.normal(0, 0.03, 2))
+    centre = extent * (0.5 + rng.normal(0, 0.03, 2))
     if rng.random() < 0.2:  # a box that ends at the knees or hips, as when a person leaves the picture
         tall = rng.uniform(1.15, 1.9)
         scale *= [rng.uniform(1.0, 1.4), tall]
-        centre[1] = HEIGHT * 0.5 / tall + rng.uniform(-0.03, 0.03) * HEIGHT
+        centre[1] = height * 0.5 / tall + rng.uniform(-0.03, 0.03) * height
     turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
     linear = turn * scale[None, :]
-    middle = np.array([WIDTH - 1, HEIGHT - 1]) / 2
+    middle = (extent - 1) / 2
     return np.concatenate([linear, (middle - linear @ centre)[:, None]], 1)
 
 
 def _recolour(rng: np.random.Generator, frame: np.ndarray) -> np.ndarray:
     """Other light, other lens, other resolution."""
+    high, wide = frame.shape[:2]
     levels = np.linspace(0, 1, 256)[:, None] * np.exp(rng.normal(0, 0.18) + rng.normal(0, 0.10, 3))
     levels = np.clip(levels, 0, 1) ** np.exp(rng.normal(0, 0.25))
     levels = (levels - 0.5) * np.exp(rng.normal(0, 0.2)) + 0.5 + rng.normal(0, 0.05)
@@ -98,10 +105,10 @@ def _recolour(rng: np.random.Generator, frame: np.ndarray) -> np.ndarray:
     if kind < 0.25:
         frame = cv2.GaussianBlur(frame, (0, 0), rng.uniform(0.4, 1.6))
     elif kind < 0.4:
-        small = (int(WIDTH * (share := rng.uniform(0.35, 0.8))), int(HEIGHT * share))
-        frame = cv2.resize(cv2.resize(frame, small, interpolation=cv2.INTER_AREA), (WIDTH, HEIGHT))
+        small = (int(wide * (share := rng.uniform(0.35, 0.8))), int(high * share))
+        frame = cv2.resize(cv2.resize(frame, small, interpolation=cv2.INTER_AREA), (wide, high))
     if rng.random() < 0.3:
-        noise = rng.integers(-9, 10, (HEIGHT, WIDTH, 1), np.int16)
+        noise = rng.integers(-9, 10, (high, wide, 1), np.int16)
         frame = cv2.add(frame, np.broadcast_to(noise, frame.shape), dtype=cv2.CV_8U)
     return frame
 
@@ -111,29 +118,30 @@ def augment(
 ) -> tuple[np.ndarray, np.ndarray]:
     """One training example: mirrored, in another box, in other colours, partly erased.
 
-    frame uint8 [256, 128, 3], keypoints [17, 3]; returns the same. Joints that fall out of the frame get
-    visibility 0, joints in an erased rectangle 1.
+    frame uint8 [H, W, 3], keypoints [17, 3]; returns the same. Joints that fall out of the frame get
+    visibility 0, seen joints in an erased rectangle HIDDEN.
     """
     points = keypoints.copy()
+    high, wide = frame.shape[:2]
     if rng.random() < 0.5:
         frame = frame[:, ::-1]
         points = points[MIRROR]
-        points[:, 0] = WIDTH - 1 - points[:, 0]
+        points[:, 0] = wide - 1 - points[:, 0]
     if rng.random() < 0.8:
-        affine = _random_box(rng)
+        affine = _random_box(rng, (wide, high))
         border = cv2.BORDER_REPLICATE if rng.random() < 0.5 else cv2.BORDER_REFLECT_101
-        frame = cv2.warpAffine(np.ascontiguousarray(frame), affine, (WIDTH, HEIGHT), borderMode=border)
+        frame = cv2.warpAffine(np.ascontiguousarray(frame), affine, (wide, high), borderMode=border)
         points[:, :2] = points[:, :2] @ affine[:, :2].T + affine[:, 2]
-        inside = ((points[:, :2] >= 0) & (points[:, :2] <= [WIDTH - 1, HEIGHT - 1])).all(1)
+        inside = ((points[:, :2] >= 0) & (points[:, :2] <= [wide - 1, high - 1])).all(1)
         points[:, 2] *= inside
     if rng.random() < 0.8:
         frame = _recolour(rng, frame)
     if rng.random() < 0.25:
-        height, width = int(rng.uniform(0.08, 0.35) * HEIGHT), int(rng.uniform(0.15, 0.6) * WIDTH)
-        top, left = rng.integers(0, HEIGHT - height), rng.integers(0, WIDTH - width)
+        height, width = int(rng.uniform(0.08, 0.35) * high), int(rng.uniform(0.15, 0.6) * wide)
+        top, left = rng.integers(0, high - height), rng.integers(0, wide - width)
         frame = np.ascontiguousarray(frame).copy()
         frame[top : top + height, left : left + width] = rng.integers(0, 256, 3)
         x, y = points[:, 0] - left, points[:, 1] - top
         erased = (x >= 0) & (x < width) & (y >= 0) & (y < height)
-        points[:, 2] = np.where(erased, np.minimum(points[:, 2], 1), points[:, 2])
+        points[:, 2] = np.where(erased, np.minimum(points[:, 2], HIDDEN), points[:, 2])
     return np.ascontiguousarray(frame), points
