@@ -1,11 +1,17 @@
-"""Makes `import torchvision` work beside a CPU-only build of torch. Import before timm or mmpose.
+"""Makes torchvision and mmpose importable as they are installed here. Import before timm or mmpose.
 
 torchvision's wheel is built for CUDA. Beside a CPU-only torch its operators cannot load, and the
 import fails with "operator torchvision::nms does not exist", because torchvision registers a
 meta kernel for them. Declaring their schemas first mends it. Nothing here calls them.
+
+mmpose imports xtcocotools, a fork of pycocotools whose wheels are built for numpy 1. Stage one
+uses nothing of it, so pycocotools, which has wheels for numpy 2, takes its name.
 """
 
 import functools
+import importlib
+import importlib.util
+import sys
 import warnings
 
 # mmcv-lite has no compiled operators and says so on import; HRNet needs none.
@@ -32,4 +38,14 @@ def ensure_torchvision() -> None:
     ensure_torchvision.library = library  # the declarations live as long as this object
 
 
+@functools.cache
+def ensure_xtcocotools() -> None:
+    """Let `import xtcocotools.coco` find pycocotools, where that is installed."""
+    if importlib.util.find_spec("pycocotools") is None:
+        return
+    for module in ("", ".mask", ".coco", ".cocoeval"):
+        sys.modules.setdefault(f"xtcocotools{module}", importlib.import_module(f"pycocotools{module}"))
+
+
 ensure_torchvision()
+ensure_xtcocotools()
