@@ -10,22 +10,23 @@ import argparse
 from pathlib import Path
 
 from stages.datasets.walkers.occlusion import Occlusion
-from stages.reid.scoring.compare import compare_queries
+from stages.reid.scoring.compare import QueryScore, compare_queries
 from stages.reid.scoring.config import EvalConfig
 from stages.reid.scoring.embeddings import Embeddings
 from stages.reid.scoring.protocols import PROTOCOLS
 from stages.reid.scoring.ranking import rank_protocols
 
-Scores = dict[str, tuple[float, float, int]]
+Scores = dict[str, QueryScore]
 
 
 def per_query(embeddings: Embeddings, distance: str) -> Scores:
-    """Query name to (AP, INP, first rank) under queries-dropped."""
+    """Query name to its scores under queries-dropped."""
     protocol = PROTOCOLS["queries-dropped"]
     [(scores, _, _)] = rank_protocols(embeddings, [protocol], EvalConfig(distance=distance))
     names = embeddings.names[embeddings.query[scores.valid]].tolist()
-    columns = (scores.average_precision, scores.inverse_penalty, scores.first_rank)
-    return dict(zip(names, zip(*(c.tolist() for c in columns), strict=True), strict=True))
+    columns = (scores.persons, scores.average_precision, scores.inverse_penalty, scores.first_rank)
+    values = (QueryScore(*row) for row in zip(*(c.tolist() for c in columns), strict=True))
+    return dict(zip(names, values, strict=True))
 
 
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:

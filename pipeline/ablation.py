@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ from stages.config import StrictModel
 from stages.datasets.tracklet import Dataset
 from stages.datasets.walkers.occlusion import Occlusion
 from stages.figure_file import save_figure
+from stages.reid.scoring.statistics import Mixed, difference_over_seeds
 
 PROTOCOL = "queries-kept"  # rectangular AP with the queries in the gallery
 RESULT = "result.json"
@@ -116,7 +117,7 @@ def _train_and_score(job: Job, root: Path, cache_folder: Path, threads: int) -> 
     result = {
         "variant": job.variant,
         "seed": job.seed,
-        "scores": score(job, dataset, cache),
+        **score(job, dataset, cache),
         "seconds": round(seconds, 1),
         "threads": threads,
         "fingerprint": job.fingerprint,
@@ -124,11 +125,17 @@ def _train_and_score(job: Job, root: Path, cache_folder: Path, threads: int) -> 
     write_whole(job.folder / RESULT, json.dumps(result, indent=1).encode())
 
 
-def score(job: Job, dataset: Dataset, cache: PoseCache) -> dict[str, dict[str, float]]:
-    """Scores of a job's trained network: "all", "clean", "occluded" queries -> score -> value."""
+def score(job: Job, dataset: Dataset, cache: PoseCache) -> dict[str, Any]:
+    """Scores of a job's trained network.
+
+    "scores": "all", "clean", "occluded" queries -> score -> value. "queries": columns with an entry per valid
+    query: its name, its person, whether it is occluded, and its scores.
+    """
     from stages.reid import evaluate
     from stages.reid.data.loader import test_loader
     from stages.reid.model.weights import load_model
+    from stages.reid.scoring.protocols import PROTOCOLS
+    from stages.reid.scoring.ranking import rank_protocols
 
     settings = job.recipe.eval
     model, extra = load_model(job.folder / "model.safetensors")
@@ -146,12 +153,22 @@ def score(job: Job, dataset: Dataset, cache: PoseCache) -> dict[str, dict[str, f
         cameras=extra["cameras"],
     )
     embeddings = evaluate.embed_dataset(model, batches, dataset, settings)
-    config = settings.model_copy(update={"protocols": (PROTOCOL,)})
+    [(ranked, _, _)] = rank_protocols(embeddings, [PROTOCOLS[PROTOCOL]], settings)
+    rows = embeddings.query[ranked.valid]
+    halves = query_halves(dataset.root, embeddings.names, rows)
+    values = {"mAP": ranked.average_precision, "rank1": (ranked.first_rank == 1) * 1.0}
     scores = {}
-    for name, query in query_halves(dataset.root, embeddings.names, embeddings.query).items():
-        report = evaluate.score(replace(embeddings, query=query), config)["protocols"][PROTOCOL]
-        scores[name] = {key: report[key] for key in (*SCORES, "num_valid")}
-    return scores
+    for name, half in halves.items():
+        mine = np.isin(rows, half)
+        means = {key: float(v[mine].mean()) for key, v in values.items()}
+        scores[name] = {**means, "num_valid": int(mine.sum())}
+    queries = {
+        "query": embeddings.names[rows].tolist(),
+        "person": ranked.persons.tolist(),
+        "occluded": np.isin(rows, halves.get("occluded", [])).tolist(),
+        **{key: v.tolist() for key, v in values.items()},
+    }
+    return {"scores": scores, "queries": queries}
 
 
 def query_halves(root: Path, names: np.ndarray, query: np.ndarray) -> dict[str, np.ndarray]:
@@ -181,6 +198,52 @@ def summary(results: Sequence[Mapping]) -> dict[str, dict[str, tuple[float, floa
                 table[variant][f"{part} {score}"] = _mean_and_spread(values)
         table[variant][SECONDS] = _mean_and_spread([result[SECONDS] for result in mine])
     return table
+
+
+def against_first(results: Sequence[Mapping]) -> dict[str, dict[str, Mixed]]:
+    """variant -> column -> its difference to the first variant, in percent, over the seeds that both have.
+
+    Columns are "all mAP" and the like. Empty for results of versions that kept no scores by query.
+    """
+    by_job = {(r["variant"], r["seed"]): r["queries"] for r in results if "queries" in r}
+    first = results[0]["variant"]
+    table: dict[str, dict[str, Mixed]] = {}
+    for variant in dict.fromkeys(variant for variant, _ in by_job if variant != first):
+        pairs = [
+            (by_job[first, s], q) for (v, s), q in by_job.items() if v == variant and (first, s) in by_job
+        ]
+        if pairs:
+            table[variant] = _differences(pairs)
+    return table
+
+
+def _differences(pairs: Sequence[tuple[Mapping, Mapping]]) -> dict[str, Mixed]:
+    """pairs: per seed, the queries of the first variant and of another."""
+    queries = pairs[0][0]
+    persons, occluded = np.array(queries["person"]), np.array(queries["occluded"], bool)
+    halves = {"all": np.ones_like(occluded), "clean": ~occluded, "occluded": occluded}
+    table = {}
+    for score in SCORES:
+        values = 100 * np.array([np.subtract(other[score], base[score]) for base, other in pairs])
+        for half, rows in halves.items():
+            if rows.any():
+                table[f"{half} {score}"] = difference_over_seeds(values[:, rows], persons[rows])
+    return table
+
+
+def differences_markdown(table: Mapping[str, Mapping[str, Mixed]], first: str) -> str:
+    """The differences to the first variant as a Markdown table, "" without any."""
+    if not table:
+        return ""
+    columns = [column for column in next(iter(table.values())) if column.endswith(" mAP")]
+    lines = [f"| against {first} | " + " | ".join(columns) + " |", "|---|" + "---:|" * len(columns)]
+    for variant, cells in table.items():
+        shown = (
+            f"{c.difference:+.1f} ({c.interval95[0]:+.1f} to {c.interval95[1]:+.1f}), p = {c.p:.3f}"
+            for c in (cells[column] for column in columns)
+        )
+        lines.append(f"| {variant} | " + " | ".join(shown) + " |")
+    return "\n".join(lines) + "\n"
 
 
 def _mean_and_spread(values: Sequence[float]) -> tuple[float, float]:

@@ -18,10 +18,13 @@ from pipeline.options import output_option, renamed
 def command(config: Path | None, data_root: Path, cache: Path, output: Path, workers: int | None) -> None:
     """Train every variant with every seed; write table.md, table.json and plot.png to OUTPUT.
 
-    Scores queries without and with an occluder apart. Safe to interrupt: the same command does what is
-    missing, and again whatever was made with a different recipe or different poses.
+    Scores queries without and with an occluder apart. Every variant is compared with the first one, with a
+    95 % interval and a p-value over seeds and persons together.
+    Safe to interrupt: the same command does what is missing, and again whatever was made with a different
+    recipe or different poses.
     """
     import json
+    from dataclasses import asdict
 
     from cache import PoseCache
     from cache.files import write_whole
@@ -32,9 +35,13 @@ def command(config: Path | None, data_root: Path, cache: Path, output: Path, wor
     jobs = ablation.plan(ablation.read_config(config), PoseCache.open(cache), data_root, output)
     results = ablation.run(jobs, data_root, cache, workers, threads=max(1, cores // workers))
     table = ablation.summary(results)
+    differences = ablation.against_first(results)
     text = ablation.markdown(table)
+    if differences:
+        text += "\n" + ablation.differences_markdown(differences, results[0]["variant"])
     write_whole(output / "table.md", text.encode())
-    content = json.dumps({"table": table, "results": results}, indent=1)
+    found = {variant: {k: asdict(v) for k, v in row.items()} for variant, row in differences.items()}
+    content = json.dumps({"table": table, "against_first": found, "results": results})
     write_whole(output / "table.json", content.encode())
     seeds = len({result["seed"] for result in results})
     ablation.plot(table, output / "plot.png", f"Walkers: {len(table)} variants, {seeds} seeds each")

@@ -19,7 +19,8 @@ def command(a: Path, b: Path, resamples: int, seed: int, as_json: bool) -> None:
     """Compare the per-query scores of two evaluations, query by query.
 
     A and B are queries.csv files or the folders that hold them. For each score: the difference B - A, its
-    95 % bootstrap interval, and the p-value of a paired permutation test of "no difference".
+    95 % bootstrap interval, and the p-value of a paired permutation test of "no difference". Both draw
+    persons, not queries: queries of one person are not independent.
     """
     from stages.reid.scoring.compare import compare_queries, read_queries
 
@@ -32,20 +33,21 @@ def command(a: Path, b: Path, resamples: int, seed: int, as_json: bool) -> None:
         table.add_column(name, justify="left" if name in ("protocol", "score") else "right", no_wrap=True)
     for protocol, result in results.items():
         for score, row in result["scores"].items():
-            low, high = (100 * v for v in row["interval95"])
+            interval = " ".join(f"{100 * v:+.2f}" for v in row["interval95"] or ())
             table.add_row(
                 protocol,
                 score,
                 f"{100 * row['a']:.2f}",
                 f"{100 * row['b']:.2f}",
                 f"{100 * row['difference']:+.2f}",
-                f"{low:+.2f} {high:+.2f}",
+                interval or "-",
                 f"{row['p']:.4f}",
                 f"{result['queries']:,}",
             )
     console = Console()
     console.print(table)
     for protocol, result in results.items():
+        console.print(f"{protocol}: {result['queries']:,} queries of {result['persons']:,} persons")
         only = [f"{result[k]:,} valid only in {k[-1].upper()}" for k in ("only_a", "only_b") if result[k]]
         if only:
             console.print(f"{protocol}: left out: {', '.join(only)}")

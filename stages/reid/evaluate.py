@@ -154,5 +154,5 @@ def _answerable(embeddings: Embeddings, protocol: Protocol) -> bool:
 
 def _per_query(protocol: str, embeddings: Embeddings, scores: RankingScores) -> list[tuple]:
     names = embeddings.names[embeddings.query[scores.valid]]
-    columns = (names, scores.average_precision, scores.inverse_penalty, scores.first_rank)
+    columns = (names, scores.persons, scores.average_precision, scores.inverse_penalty, scores.first_rank)
     return [(protocol, *row) for row in zip(*(c.tolist() for c in columns), strict=True)]

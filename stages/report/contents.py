@@ -22,6 +22,7 @@ class Scored:
     """One query under the headline protocol."""
 
     name: str
+    person: int
     average_precision: float
     inverse_penalty: float
     first_rank: int

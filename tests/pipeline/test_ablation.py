@@ -26,7 +26,12 @@ def test_it_writes_a_table_and_a_plot_and_does_nothing_twice(trained: Trained, k
     table = json.loads((out / "table.json").read_text())["table"]
     assert set(table) == {"both", "global"} and (out / "plot.png").stat().st_size > 5000
     assert {"all mAP", "all rank1", "clean mAP", "occluded mAP", "seconds"} <= set(table["both"])
-    assert ablation.markdown(ablation.from_json(out / "table.json")) == (out / "table.md").read_text()
+    text = (out / "table.md").read_text()
+    assert text.startswith(ablation.markdown(ablation.from_json(out / "table.json")))
+    assert "| against both |" in text and "p = " in text
+    difference = json.loads((out / "table.json").read_text())["against_first"]["global"]["all mAP"]
+    means = [table[variant]["all mAP"][0] for variant in ("global", "both")]
+    assert difference["difference"] == pytest.approx(means[0] - means[1])
 
     results = sorted(out.rglob(ablation.RESULT))
     before = {path: path.stat().st_mtime_ns for path in results}
@@ -59,6 +64,29 @@ def test_the_table_has_scores_with_deviation_and_the_mean_seconds_of_a_training(
     assert ablation.from_json(path) == table
     ablation.plot(table, tmp_path / "plot.png", "two variants")
     assert (tmp_path / "plot.png").stat().st_size > 5000
+
+
+def test_a_variant_is_compared_with_the_first_over_the_seeds_that_both_have():
+    def trained(variant: str, seed: int, gain: float) -> dict:
+        ap = np.random.default_rng(seed).uniform(0.2, 0.8, 12) + gain
+        queries = {"person": [1, 1, 2, 2, 3, 3, 4, 4, 5, 5, 6, 6], "occluded": [False, True] * 6}
+        return {
+            "variant": variant,
+            "seed": seed,
+            "queries": {**queries, "mAP": ap, "rank1": (ap > 0.5) * 1.0},
+        }
+
+    results = [
+        trained("a", 1, 0),
+        trained("a", 2, 0),
+        trained("b", 1, 0.1),
+        trained("b", 2, 0.12),
+        trained("b", 3, 9),
+    ]
+    cell = ablation.against_first(results)["b"]["occluded mAP"]
+    assert cell.difference == pytest.approx(11) and cell.p < 0.1
+    assert ablation.against_first([trained("a", 1, 0), trained("b", 2, 0.1)]) == {}
+    assert ablation.against_first([result("a", 1, 0.5, 1.0), result("b", 1, 0.5, 1.0)]) == {}  # of before
 
 
 @pytest.mark.parametrize(

@@ -39,7 +39,7 @@ def test_doctor_checks_real_mini_mars(real_data):
 def test_compare_prints_the_difference_of_two_runs(tmp_path, as_json):
     for name, gain in (("a", 0.0), ("b", 0.1)):
         (tmp_path / name).mkdir()
-        rows = [("official", f"q{i}", i / 100 + gain, 0.5, 1 + i % 3) for i in range(50)]
+        rows = [("official", f"q{i}", i // 5, i / 100 + gain, 0.5, 1 + i % 3) for i in range(50)]
         write_queries(tmp_path / name / "queries.csv", rows)
     options = [str(tmp_path / "a"), str(tmp_path / "b"), "--resamples", "500"]
     result = CliRunner().invoke(compare, [*options, "--json"] if as_json else options)
@@ -48,3 +48,4 @@ def test_compare_prints_the_difference_of_two_runs(tmp_path, as_json):
         assert json.loads(result.output)["official"]["scores"]["mAP"]["difference"] == pytest.approx(0.1)
     else:
         assert "+10.00" in result.output and "…" not in result.output
+        assert "50 queries of 10 persons" in result.output

@@ -3,27 +3,36 @@
 import csv
 import io
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
 from cache.errors import KeyReIDError
 from cache.files import write_whole
-from stages.reid.scoring.bootstrap import resampled_means
+from stages.reid.scoring.statistics import interval_by_person, permutation_by_person
 
-COLUMNS = ("protocol", "query", "average_precision", "inverse_penalty", "first_rank")
+COLUMNS = ("protocol", "query", "person", "average_precision", "inverse_penalty", "first_rank")
 QUERIES = "queries.csv"
-_CHUNK = 2_000_000  # random signs held at a time
 
-# protocol -> query name -> (average precision, inverse negative penalty, first rank)
-Queries = dict[str, dict[str, tuple[float, float, int]]]
+
+class QueryScore(NamedTuple):
+    """The scores of one query."""
+
+    person: int
+    average_precision: float
+    inverse_penalty: float
+    first_rank: int
+
+
+Queries = dict[str, dict[str, QueryScore]]  # protocol -> name of the query -> its scores
 
 
 def write_queries(path: Path, rows: list[tuple]) -> None:
-    """Scores of every valid query: rows of (protocol, query, AP, INP, first rank)."""
+    """Scores of every valid query: rows of (protocol, query, person, AP, INP, first rank)."""
     text = io.StringIO(newline="")
     writer = csv.writer(text)
     writer.writerow(COLUMNS)
-    writer.writerows((p, q, repr(ap), repr(inp), rank) for p, q, ap, inp, rank in rows)
+    writer.writerows((p, q, who, repr(ap), repr(inp), rank) for p, q, who, ap, inp, rank in rows)
     write_whole(path, text.getvalue().encode())
 
 
@@ -43,12 +52,14 @@ def read_queries(path: Path) -> Queries:
         with path.open(newline="", encoding="utf-8") as file:
             reader = csv.reader(file, strict=True)
             if tuple(next(reader, ())) != COLUMNS:
-                raise KeyReIDError(f"{path}, line 1: expected the columns {','.join(COLUMNS)}")
+                raise KeyReIDError(
+                    f"{path}, line 1: expected the columns {','.join(COLUMNS)}; run keyreid eval again"
+                )
             for row in reader:
                 line = reader.line_num
-                protocol, name, ap, inp, rank = row
-                values = float(ap), float(inp), int(rank)
-                if not (0 <= values[0] <= 1 and 0 <= values[1] <= 1 and values[2] >= 1):
+                protocol, name, person, ap, inp, rank = row
+                values = QueryScore(int(person), float(ap), float(inp), int(rank))
+                if not (0 <= values[1] <= 1 and 0 <= values[2] <= 1 and values[3] >= 1):
                     raise ValueError("outside its range")
                 if queries.setdefault(protocol, {}).setdefault(name, values) is not values:
                     raise ValueError("query listed twice")
@@ -63,32 +74,34 @@ def read_queries(path: Path) -> Queries:
 def compare_queries(a: Queries, b: Queries, resamples: int = 10_000, seed: int = 0) -> dict:
     """For every protocol in both: differences b - a of mAP, mINP, Rank-1, Rank-5 over the shared queries.
 
-    Each with a 95 % paired bootstrap interval and the two-sided p-value of a paired permutation test
-    (random sign flips of the per-query differences; Good, "Permutation, Parametric and Bootstrap
-    Tests of Hypotheses", 2005). Raises KeyReIDError when the runs share no query.
+    Each with a 95 % paired bootstrap interval over persons and the two-sided p-value of a paired permutation
+    test by persons (see `stages.reid.scoring.statistics`). With one person there is no interval (None).
+    Raises KeyReIDError when the runs share no query, or a query is of different persons in them.
     """
     results = {}
     for protocol in (p for p in a if p in b):
         shared = sorted(a[protocol].keys() & b[protocol].keys())
         if not shared:
             continue
+        persons = _persons(a[protocol], b[protocol], shared)
         left = _scores([a[protocol][q] for q in shared])
         right = _scores([b[protocol][q] for q in shared])
         difference = np.stack(list(right.values())) - np.stack(list(left.values()))
-        interval = np.percentile(resampled_means(difference, resamples, seed), (2.5, 97.5), axis=1)
-        p_values = permutation_test(difference, resamples, seed)
+        interval = interval_by_person(difference, persons, resamples, seed)
+        p_values = permutation_by_person(difference, persons, resamples, seed)
         scores = {
             name: {
                 "a": float(left[name].mean()),
                 "b": float(right[name].mean()),
                 "difference": float(difference[i].mean()),
-                "interval95": [float(interval[0, i]), float(interval[1, i])],
+                "interval95": interval[i].tolist() if np.ptp(persons) else None,
                 "p": float(p_values[i]),
             }
             for i, name in enumerate(left)
         }
         results[protocol] = {
             "queries": len(shared),
+            "persons": len(np.unique(persons)),
             "only_a": len(a[protocol]) - len(shared),
             "only_b": len(b[protocol]) - len(shared),
             "scores": scores,
@@ -101,22 +114,18 @@ def compare_queries(a: Queries, b: Queries, resamples: int = 10_000, seed: int =
     return results
 
 
-def permutation_test(differences: np.ndarray, resamples: int, seed: int = 0) -> np.ndarray:
-    """Two-sided p-values float64 [S] of "the rows of differences [S, n] have mean zero"."""
-    rng = np.random.default_rng(seed)
-    observed = np.abs(differences.mean(1))
-    count = differences.shape[1]
-    beyond = np.zeros(len(differences))
-    for first in range(0, resamples, max(1, _CHUNK // count)):
-        number = min(max(1, _CHUNK // count), resamples - first)
-        signs = rng.integers(0, 2, (number, count), dtype=np.int8) * 2.0 - 1
-        means = np.abs(signs @ differences.T) / count
-        beyond += (means >= observed - 1e-12).sum(0)
-    return (1 + beyond) / (1 + resamples)
+def _persons(a: dict[str, QueryScore], b: dict[str, QueryScore], shared: list[str]) -> np.ndarray:
+    for name in shared:
+        if a[name].person != b[name].person:
+            raise KeyReIDError(
+                f"query {name} is of person {a[name].person} in A and {b[name].person} in B; "
+                "expected two evaluations of the same data set"
+            )
+    return np.array([a[name].person for name in shared])
 
 
-def _scores(values: list[tuple[float, float, int]]) -> dict[str, np.ndarray]:
-    ap, inp, first = np.array(values, np.float64).T
+def _scores(values: list[QueryScore]) -> dict[str, np.ndarray]:
+    _, ap, inp, first = np.array(values, np.float64).T
     return {"mAP": ap, "mINP": inp, "Rank-1": (first <= 1) * 1.0, "Rank-5": (first <= 5) * 1.0}
 
 

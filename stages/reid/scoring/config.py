@@ -31,7 +31,9 @@ class EvalConfig(StrictModel):
     distance: Distance = Field("euclidean", description="euclidean, cosine, or visible (parts by visibility)")
     protocols: tuple[str, ...] = Field((), description="protocols by name, first the headline; []: all")
     rerank: RerankConfig = Field(default_factory=RerankConfig, description="k-reciprocal re-ranking")
-    bootstrap: int = Field(0, ge=0, le=100_000, description="resamples for 95 % intervals; 0: no intervals")
+    bootstrap: int = Field(
+        0, ge=0, le=100_000, description="resamples of persons for 95 % intervals; 0: no intervals"
+    )
     seed: int = Field(0, ge=0, lt=2**63, description="seed of the bootstrap")
     top_k: int = Field(20, ge=1, le=1000, description="length of the written ranking lists")
     block: int = Field(256, ge=1, description="queries whose distances are in memory at a time")

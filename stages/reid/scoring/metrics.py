@@ -37,6 +37,7 @@ class RankingScores:
     num_queries: all queries.
     valid:     int64 [num_valid], the rows of the valid queries.
     average_precision, inverse_penalty: float64 [num_valid]. first_rank: int64 [num_valid], 1-based.
+    persons: int64 [num_valid], whose query each valid one is.
     Without a valid query the means are NaN.
     """
 
@@ -49,6 +50,7 @@ class RankingScores:
     average_precision: np.ndarray
     inverse_penalty: np.ndarray
     first_rank: np.ndarray
+    persons: np.ndarray
 
 
 class Labels:
@@ -185,7 +187,7 @@ class RankCounter:
             empty = np.empty(0)
             nan = float("nan")
             cmc = np.full(length, nan)
-            return RankingScores(cmc, nan, nan, 0, len(self.labels), valid, empty, empty, valid)
+            return RankingScores(cmc, nan, nan, 0, len(self.labels), valid, empty, empty, valid, valid)
         counts = np.array([len(r) for r in self._ranks])
         starts = np.concatenate(([0], np.cumsum(counts)[:-1]))
         rank = np.concatenate(self._ranks)
@@ -209,6 +211,7 @@ class RankCounter:
             average_precision=ap,
             inverse_penalty=inp,
             first_rank=first,
+            persons=self.labels.query_persons[valid],
         )
 
 

@@ -7,9 +7,9 @@ from rich import box
 from rich.table import Table
 
 from cache.errors import KeyReIDError
-from stages.reid.scoring.bootstrap import intervals
 from stages.reid.scoring.metrics import RankingScores
 from stages.reid.scoring.protocols import Protocol
+from stages.reid.scoring.statistics import intervals
 
 TABLE_RANKS = (1, 5, 10, 20)
 SHOWN = ("mAP", "rank1", "rank5", "rank10", "mINP")
@@ -22,7 +22,8 @@ def figures(
 ) -> dict:
     """Everything about one protocol as plain values; scores are shares of 1.
 
-    gallery: rows of the gallery. bootstrap: resamples for `interval95`, 0 for none.
+    gallery: rows of the gallery. bootstrap: resamples for `interval95`, 0 for none; none either where all
+    queries are of one person.
     """
     result = {
         "mAP": scores.mean_ap,
@@ -34,7 +35,7 @@ def figures(
         "average_precision": protocol.average_precision,
         "cmc": scores.cmc.tolist(),
     }
-    if bootstrap:
+    if bootstrap and np.ptp(scores.persons):
         result["interval95"] = intervals(scores, bootstrap, seed, TABLE_RANKS)
     return result
 

@@ -12,7 +12,9 @@ from tests.stages.reid.test_evaluate import embeddings
 
 WRITERS = {
     "metrics.json": lambda folder: score(embeddings(), EvalConfig(), folder),
-    "queries.csv": lambda folder: write_queries(folder / "queries.csv", [("p", "q" * 400, 0.1, 0.2, 1)] * 9),
+    "queries.csv": lambda folder: write_queries(
+        folder / "queries.csv", [("p", "q" * 400, 1, 0.1, 0.2, 1)] * 9
+    ),
     "embeddings.npz": lambda folder: embeddings().save(folder / "embeddings.npz"),
     "baselines.json": lambda folder: keep_baselines(folder, {"a": "b" * 3000}),
 }

@@ -130,7 +130,7 @@ def test_best_and_worst_never_overlap(queries: list[Scored], count: int):
 
 
 def test_groups_are_means_of_their_queries():
-    queries = [Scored("a", 0.5, 0.1, 1), Scored("b", 0.1, 0.3, 4), Scored("c", 0.9, 1.0, 1)]
+    queries = [Scored("a", 1, 0.5, 0.1, 1), Scored("b", 2, 0.1, 0.3, 4), Scored("c", 2, 0.9, 1.0, 1)]
     low, high = by_title(queries, {"a": "x", "b": "x", "c": "y"})
     assert (low.title, low.queries, low.failures, low.rank1) == ("x", 2, 1, 0.5)
     assert low.mean_ap == pytest.approx(0.3) and low.mean_inp == pytest.approx(0.2)
