@@ -19,8 +19,6 @@ COMMON = --dataset $(DATASET) --data-root "$(DATA)"
 KEYREID := $(BIN)/keyreid
 LAUNCH = $(if $(filter-out 1,$(NPROC)),$(BIN)/python -m pipeline.launch --standalone --nproc-per-node $(NPROC) -m pipeline,$(KEYREID))
 REQUIREMENTS := $(wildcard requirements/*.txt)
-# optional packages must not move the pinned ones (numpy above all)
-PINS := -c requirements/torch.txt -c requirements/base.txt
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
@@ -34,7 +32,7 @@ setup: $(VENV)/.installed  ## make the virtual environment (every target does th
 
 # Remade from nothing when a requirement file changes; a folder that this Makefile did not make is never cleared.
 $(VENV)/.ready: $(REQUIREMENTS)
-	@$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(0 if v[:2] == (3, 11) else f"CPython 3.11 is needed, {sys.executable} is {v.major}.{v.minor}: name one with make PYTHON=/path/to/python3.11")'
+	@$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(0 if (3, 11) <= v[:2] <= (3, 13) else f"CPython 3.11, 3.12 or 3.13 is needed, {sys.executable} is {v.major}.{v.minor}: name one with make PYTHON=/path/to/python3.11")'
 	@echo "Setting up $(VENV): about 2 minutes and 2 GB of disk (more with a CUDA build of torch) ..."
 	@$(PYTHON) -m venv $(if $(wildcard $(VENV)/.keyreid),--clear) $(VENV)
 	@touch $(VENV)/.keyreid
@@ -76,12 +74,12 @@ docs: $(VENV)/.docs  ## build the documentation in site/, checked for broken lin
 	@echo "open site/index.html"
 
 $(VENV)/.docs: $(VENV)/.installed
-	@$(BIN)/python -m pip install -q --disable-pip-version-check $(PINS) -r requirements/docs.txt
+	@$(BIN)/python -m pip install -q --disable-pip-version-check -r requirements/docs.txt
 	@touch $@
 
 # Tests try the optional parts too: documentation, search in large galleries, ONNX export, Dask.
 $(VENV)/.extras: $(VENV)/.docs
-	@$(BIN)/python -m pip install -q --disable-pip-version-check $(PINS) -r requirements/search.txt -r requirements/export.txt -r requirements/cluster.txt
+	@$(BIN)/python -m pip install -q --disable-pip-version-check -r requirements/search.txt -r requirements/export.txt -r requirements/cluster.txt
 	@touch $@
 
 test: $(VENV)/.extras  ## run the tests, a process per core, up to four (real data: KEYREID_REAL_DATA names its folder)

@@ -95,7 +95,7 @@ def _on_dask(tasks: Iterable[ShardTask], scheduler: str) -> Iterator[tuple[int, 
         backend = _dask_backend()
     except ImportError as error:
         raise KeyReIDError(
-            f"--scheduler {scheduler} needs dask and distributed: pip install keyreid[cluster]"
+            f"--scheduler {scheduler} needs dask and distributed: pip install -r requirements/cluster.txt"
         ) from error
     try:
         client = Client(scheduler, timeout="10s")

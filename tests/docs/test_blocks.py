@@ -19,7 +19,7 @@ from tests.docs.blocks import (
 )
 
 EXTRAS = {"export.md": ("onnx", "onnxruntime", "onnxscript"), "search.md": ("faiss",)}
-FILES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+FILES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
 NAMES = [path.relative_to(ROOT).as_posix() for path in FILES]
 
 

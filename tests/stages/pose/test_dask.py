@@ -14,7 +14,7 @@ from stages.pose.extract import run
 from tests.stages.pose import tiny
 from tests.stages.pose.compare import assert_same_shards
 
-distributed = pytest.importorskip("distributed", reason="pip install keyreid[cluster]")
+distributed = pytest.importorskip("distributed", reason="pip install -r requirements/cluster.txt")
 
 CLUSTER = """
 import sys, distributed
