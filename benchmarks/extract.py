@@ -78,10 +78,10 @@ def mmpose_loop(spec: EstimatorSpec, weights: Path, device: str):
 def make_task(
     data: Dataset, frames: tuple[str, ...], spec: EstimatorSpec, weights: Path, folder: Path, settings: dict
 ) -> ShardTask:
-    sources = check_frames(data.root, frames, range(len(frames)), 2, lambda _: None)
+    checked = [frame for part in check_frames(data.root, frames, range(len(frames)), 2) for frame in part]
     versions = packages(network=True)
     plan = Manifest(spec.name, sha256_of(weights), {"settings": settings}, (), versions)
-    digests = sources.records["digest"]
+    digests = np.array([digest for _, _, _, digest, _ in checked], "<u8")
     device = "cpu" if settings["device"] == "cpu" else "cuda"
     return ShardTask(
         folder, 0, data.root, frames, digests, frozenset(), plan, spec, weights, settings, device, ""

@@ -5,6 +5,7 @@ import errno
 import hashlib
 import os
 import secrets
+import stat
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -62,10 +63,20 @@ def make_folder(folder: Path) -> None:
         raise KeyReIDError(explain(error, folder, 0)) from error
 
 
-def remove_leftovers(folder: Path) -> None:
-    """Remove what an interrupted writer left behind. Call only while holding the folder's lock."""
-    for aside in folder.glob(f"*{TEMPORARY}"):
-        aside.unlink(missing_ok=True)
+def read_regular(path: Path | str, limit: int) -> bytes:
+    """The content of a regular file of at most `limit` bytes. Raises OSError, for pipes and devices too."""
+    handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)  # a pipe would wait for a writer
+    try:
+        status = os.fstat(handle)
+        if not stat.S_ISREG(status.st_mode):
+            raise OSError(errno.EINVAL, "not a regular file")
+        if status.st_size > limit:
+            size = f"{status.st_size / 1e6:,.0f} MB, more than {limit / 1e6:,.0f}"
+            raise OSError(errno.EFBIG, size)
+        with os.fdopen(handle, "rb", closefd=False) as file:
+            return file.read(limit + 1)
+    finally:
+        os.close(handle)
 
 
 def sha256_of(path: Path) -> str:

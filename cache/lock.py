@@ -6,14 +6,17 @@ import json
 import os
 import secrets
 import socket
+import stat
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
 from cache.errors import KeyReIDError
-from cache.files import explain
+from cache.files import explain, read_regular
 
 LOCK = "lock"
+OWNER = "pose cache"
+MOST = 4096  # bytes of a lock file
 
 
 @contextlib.contextmanager
@@ -23,48 +26,73 @@ def lock_folder(folder: Path) -> Iterator[str]:
     Raises KeyReIDError: another process has it (named), or nothing can be written there.
     """
     path = folder / LOCK
+    flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
     try:
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        descriptor = os.open(path, flags, 0o644)
     except OSError as error:
+        if path.is_symlink():
+            raise KeyReIDError(f"{path} is a symbolic link, not a lock; choose another folder") from None
         raise KeyReIDError(explain(error, path, 0)) from error
     try:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise KeyReIDError(f"{path} is not a regular file; choose another folder")
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise KeyReIDError(
                 f"{_holder(path)} is writing to {folder}; wait for it to end, or choose another folder"
             ) from None
+        except OSError as error:  # NFS and Lustre can be mounted without locks
+            raise KeyReIDError(
+                f"the file system of {folder} has no file locks ({error.strerror}), so two runs could write "
+                "at once; choose a folder on another one, or mount it with locks (Lustre: -o flock)"
+            ) from error
         token = secrets.token_hex(8)
         note = {
+            "keyreid": OWNER,
             "token": token,
             "pid": os.getpid(),
             "host": socket.gethostname(),
             "since": datetime.now(UTC).isoformat(timespec="seconds"),
         }
         try:
-            os.ftruncate(descriptor, 0)
-            os.pwrite(descriptor, json.dumps(note).encode(), 0)
+            _write(descriptor, note)
         except OSError as error:
             raise KeyReIDError(explain(error, path, 0)) from error
         yield token
-        os.ftruncate(descriptor, 0)
+        _write(descriptor, {"keyreid": OWNER})
     finally:
         os.close(descriptor)
 
 
+def is_ours(folder: Path) -> bool:
+    """Whether `lock_folder` wrote the lock in this folder, so that it is a cache of this program."""
+    return _note(folder / LOCK).get("keyreid") == OWNER
+
+
 def check_token(folder: Path, token: str) -> None:
     """Raise KeyReIDError where the run that handed out this token no longer holds the folder."""
-    try:
-        current = json.loads((folder / LOCK).read_bytes()).get("token")
-    except (OSError, ValueError):
-        current = None
-    if current != token:
+    if _note(folder / LOCK).get("token") != token:
         raise KeyReIDError(f"the run that this work belongs to no longer holds {folder}")
 
 
-def _holder(path: Path) -> str:
+def _write(descriptor: int, note: dict) -> None:
+    text = json.dumps(note).encode()
+    os.pwrite(descriptor, text, 0)
+    os.ftruncate(descriptor, len(text))
+
+
+def _note(path: Path) -> dict:
+    """What the lock file says; nothing where there is none, or another program's."""
     try:
-        note = json.loads(path.read_bytes())
+        note = json.loads(read_regular(path, MOST))
+    except (OSError, ValueError, RecursionError):
+        return {}
+    return note if isinstance(note, dict) else {}
+
+
+def _holder(path: Path) -> str:
+    note = _note(path)
+    if {"pid", "host", "since"} <= note.keys():
         return f"process {note['pid']} on {note['host']} (since {note['since']})"
-    except (OSError, ValueError, KeyError):
-        return "another process"
+    return "another process"

@@ -5,14 +5,18 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
+from typing import Annotated
+
+from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 
 from cache.chunks import FLOOR
 from cache.differences import differences
 from cache.errors import AGAIN, KeyReIDError
-from cache.files import write_whole
-from cache.shard import SCHEMA
+from cache.files import read_regular, write_whole
+from cache.shard import SCHEMA, shard_name
 
 PLAN, MANIFEST = "plan.json", "manifest.json"
+MOST = 2**28  # bytes of either; MARS needs 200 kB
 IMPORTED = "imported"  # the estimator of poses that were made elsewhere
 COCO_JOINTS = (
     "nose", "left_eye", "right_eye", "left_ear", "right_ear", "left_shoulder", "right_shoulder",
@@ -25,22 +29,26 @@ COCO_JOINTS = (
 class ShardEntry:
     """One shard of a plan (bytes and sha256 unknown: 0 and "") or of a manifest."""
 
+    __pydantic_config__ = ConfigDict(extra="forbid", strict=True)
+
     file: str
-    rows: int
+    rows: Annotated[int, Field(ge=0)]
     frames_sha256: str
-    bytes: int = 0
-    sha256: str = ""
+    bytes: Annotated[int, Field(ge=0)] = 0
+    sha256: Annotated[str, Field(pattern="^([0-9a-f]{64})?$")] = ""
 
 
 @dataclass(frozen=True)
 class Manifest:
     """What a cache is. `parts` are what the fingerprint is made of, so that a difference has a name."""
 
+    __pydantic_config__ = ConfigDict(extra="forbid", strict=True)
+
     estimator: str
     weights_sha256: str
-    parts: Mapping[str, object]
+    parts: dict[str, object]
     shards: tuple[ShardEntry, ...]
-    packages: Mapping[str, str] = field(default_factory=dict)
+    packages: dict[str, str] = field(default_factory=dict)
     input_size: tuple[int, int] | None = None  # of the network, width and height
     joint_names: tuple[str, ...] = COCO_JOINTS
     floor: float = FLOOR
@@ -69,6 +77,10 @@ class Manifest:
         shards = tuple(replace(shard, bytes=0, sha256="") for shard in self.shards)
         return replace(self, shards=shards, created="")
 
+    def without_shards(self) -> "Manifest":
+        """All but the list of shards, as a worker needs it."""
+        return replace(self, shards=())
+
     @property
     def command(self) -> str:
         """The command that makes such a cache."""
@@ -89,22 +101,39 @@ def fingerprint(parts: Mapping[str, object]) -> str:
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 
+_MANIFEST = TypeAdapter(Manifest)
+
+
+class SchemaError(KeyReIDError):
+    """A record of a cache that another version of this program wrote."""
+
+
 def load_manifest(path: Path) -> Manifest:
-    """Read plan.json or manifest.json. Raises KeyReIDError where missing, damaged or of another version."""
+    """Read plan.json or manifest.json. Raises KeyReIDError where missing or damaged, SchemaError where it is
+    of another version."""
     try:
-        record = json.loads(path.read_bytes())
-        digest, computed = record.pop("digest", None), fingerprint(record)
-        stated = record.pop("fingerprint")
-        shards = tuple(ShardEntry(**entry) for entry in record.pop("shards"))
-        if record["schema"] != SCHEMA:
-            raise KeyReIDError(f"{path} has schema {record['schema']}, not {SCHEMA}; extract the poses again")
-        for key in ("joint_names", "zeroed", "input_size"):
-            record[key] = None if record[key] is None else tuple(record[key])
-        manifest = Manifest(shards=shards, **record)
+        record = json.loads(read_regular(path, MOST))
+        schema = record["schema"]
+        if schema == SCHEMA:
+            digest, computed = record.pop("digest", None), fingerprint(record)
+            stated = record.pop("fingerprint")
+            manifest = _MANIFEST.validate_json(json.dumps(record))
     except FileNotFoundError as error:
         raise KeyReIDError(f"{path} does not exist; run keyreid extract-poses") from error
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise KeyReIDError(f"{path} is damaged ({error}); {AGAIN}") from error
+    except ValidationError as error:
+        where = ".".join(map(str, error.errors()[0]["loc"]))
+        raise KeyReIDError(f"{path} is damaged ({where}: {error.errors()[0]['msg']}); {AGAIN}") from error
+    except OSError as error:
+        raise KeyReIDError(f"{path} cannot be read ({error.strerror}); {AGAIN}") from error
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise KeyReIDError(f"{path} is damaged ({type(error).__name__}: {error}); {AGAIN}") from error
+    if schema != SCHEMA:
+        raise SchemaError(
+            f"{path} has schema {schema!r}, this program reads {SCHEMA}; use the version of keyreid that "
+            "wrote it, or choose another --cache folder"
+        )
     if stated != manifest.fingerprint or digest != computed:
         raise KeyReIDError(f"{path} is damaged (it is not what its digest says); {AGAIN}")
+    if [entry.file for entry in manifest.shards] != [shard_name(n) for n in range(len(manifest.shards))]:
+        raise KeyReIDError(f"{path} is damaged (shards are not named {shard_name(0)} and so on); {AGAIN}")
     return manifest

@@ -1,10 +1,12 @@
 """Reading the pose cache. Made for random 4-frame clips in data-loading workers."""
 
+import errno
 import os
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -17,6 +19,18 @@ from cache.writer import shard_attributes
 OPEN_FILES = 128  # file handles kept per process; well under the usual limit of 1024
 INDEX = np.dtype([("offset", "<i8"), ("size", "<i4"), ("shard", "<i4"), ("row", "<i4")])
 SMALL_SHARDS = 16  # shards whose keypoints are kept in memory
+
+
+class Stamp(NamedTuple):
+    """Which file a shard was when the cache was opened."""
+
+    inode: int
+    bytes: int
+    mtime: int  # ns
+
+
+def _stamp(status: os.stat_result) -> Stamp:
+    return Stamp(status.st_ino, status.st_size, status.st_mtime_ns)
 
 
 @dataclass(frozen=True)
@@ -36,8 +50,10 @@ class PoseCache:
     Reads use `pread`, which shares no file position. Nothing is locked and nothing is written.
     """
 
-    def __init__(self, folder: Path, info: Manifest, names: np.ndarray, index: np.ndarray):
-        self.folder, self.info = folder, info
+    def __init__(
+        self, folder: Path, info: Manifest, names: np.ndarray, index: np.ndarray, stamps: list["Stamp"]
+    ):
+        self.folder, self.info, self._stamps = folder, info, stamps
         order = np.argsort(names, kind="stable")
         self._names, self._index = names[order], index[order]
         self._forget_handles()
@@ -47,19 +63,20 @@ class PoseCache:
         """Open a finished cache. Raises KeyReIDError saying what is missing, damaged or foreign."""
         folder = Path(folder)
         info = load_manifest(_finished(folder))
-        names, index = [], []
+        names, index, stamps = [], [], []
         for number, entry in enumerate(info.shards):
             path = folder / entry.file
             try:
-                if not path.exists():
-                    raise ValueError("missing")
-                if path.stat().st_size != entry.bytes:
-                    raise ValueError(f"{path.stat().st_size} bytes, the manifest says {entry.bytes}")
+                stamp = _stamp(path.stat())
+                if stamp.bytes != entry.bytes:
+                    raise ValueError(f"{stamp.bytes} bytes, the manifest says {entry.bytes}")
                 shard = read_rows(path)
                 if len(shard.frames) != entry.rows or shard.attributes != shard_attributes(info, number):
                     raise ValueError("from another run than the manifest")
             except (ValueError, OSError) as error:
-                raise KeyReIDError(f"pose cache {folder}: {entry.file}: {error}; {AGAIN}") from error
+                reason = "missing" if isinstance(error, FileNotFoundError) else error
+                raise KeyReIDError(f"pose cache {folder}: {entry.file}: {reason}; {AGAIN}") from error
+            stamps.append(stamp)
             names.append(shard.frames)
             part = np.empty(entry.rows, INDEX)
             part["shard"], part["row"] = number, np.arange(entry.rows)
@@ -67,7 +84,7 @@ class PoseCache:
             index.append(part)
         names.append(np.zeros(0, "S1"))
         index.append(np.empty(0, INDEX))
-        return cls(folder, info, np.concatenate(names), np.concatenate(index))
+        return cls(folder, info, np.concatenate(names), np.concatenate(index), stamps)
 
     def __len__(self) -> int:
         return len(self._names)
@@ -135,19 +152,49 @@ class PoseCache:
             self._handles.move_to_end(shard)
             return self._handles[shard]
         if len(self._handles) >= OPEN_FILES:
-            os.close(self._handles.popitem(last=False)[1])
+            self._close_oldest()
         path = self.folder / self.info.shards[shard].file
-        try:
-            self._handles[shard] = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-        except OSError as error:
-            raise KeyReIDError(f"cannot open {path}: {error.strerror}; {AGAIN}") from error
-        return self._handles[shard]
+        handle = self._open(path)
+        self._handles[shard] = handle
+        self._refuse_rewritten(path, os.fstat(handle), shard)
+        return handle
+
+    def _open(self, path: Path) -> int:
+        """A handle, for which older ones are closed where the process may have no more."""
+        while True:
+            try:
+                return os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+            except OSError as error:
+                if error.errno in (errno.EMFILE, errno.ENFILE):
+                    if self._handles:
+                        self._close_oldest()
+                        continue
+                    raise KeyReIDError(
+                        f"cannot open {path}: {error.strerror}; allow this process more files (ulimit -n)"
+                    ) from error
+                raise KeyReIDError(f"cannot open {path}: {error.strerror}; {AGAIN}") from error
+
+    def _close_oldest(self) -> None:
+        os.close(self._handles.popitem(last=False)[1])
+
+    def _refuse_rewritten(self, path: Path, status: os.stat_result, shard: int) -> None:
+        """The index is of the file that was there when the cache was opened."""
+        if _stamp(status) != self._stamps[shard]:
+            raise KeyReIDError(
+                f"{path} is not the file that was there when the cache was opened: it was damaged, or "
+                "the cache was made again meanwhile; start again"
+            )
 
     def _small_arrays(self, shard: int) -> tuple[np.ndarray, np.ndarray]:
         if shard not in self._small:
             if len(self._small) >= SMALL_SHARDS:
                 self._small.popitem(last=False)
-            self._small[shard] = read_small(self.folder / self.info.shards[shard].file)
+            path = self.folder / self.info.shards[shard].file
+            try:
+                self._refuse_rewritten(path, path.stat(), shard)
+                self._small[shard] = read_small(path)
+            except (ValueError, OSError) as error:
+                raise KeyReIDError(f"{path} is damaged ({error}); {AGAIN}") from error
         return self._small[shard]
 
     def _forget_handles(self) -> None:
@@ -178,9 +225,9 @@ class PoseCache:
 def _finished(folder: Path) -> Path:
     """The manifest's path; raises KeyReIDError saying how far an unfinished cache is."""
     manifest, plan = folder / MANIFEST, folder / PLAN
-    if manifest.exists():
+    if os.path.lexists(manifest):
         return manifest
-    if not plan.exists():
+    if not os.path.lexists(plan):
         raise KeyReIDError(f"there is no pose cache in {folder}; make it with keyreid extract-poses")
     begun = load_manifest(plan)
     shards = begun.shards

@@ -12,22 +12,32 @@ checksums of the 1.10 file format. Attributes are fixed-length strings, which li
 (variable-length ones would not). The same content gives the same bytes: HDF5 stores no times here.
 """
 
+import contextlib
 import hashlib
 import io
 import json
 import secrets
-from collections.abc import Iterable, Mapping, Sequence
+import stat
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import h5py
 import numpy as np
 
-from cache.chunks import CHUNK_SHAPE, JOINTS
-from cache.errors import AGAIN, KeyReIDError
+from cache.chunks import CHUNK_BYTES, CHUNK_SHAPE, JOINTS
 
 SCHEMA = 1
 SMALL_CHUNK = 256  # rows per chunk of the small arrays
+LAYOUT = {  # type and shape of a row
+    "heatmaps": ("u1", CHUNK_SHAPE),
+    "keypoints": ("f4", (JOINTS, 3)),
+    "frame_size": ("i4", (2,)),
+    "frames": ("S", ()),
+    "places": ("i8", (2,)),
+}
+LEAST_CHUNK = 32  # stored bytes of a frame's heat; one without any heat has 60
+LONGEST_NAME = 4096  # bytes of a frame's path, as Linux allows
 
 
 @dataclass(frozen=True)
@@ -68,6 +78,8 @@ def build_shard(
         if written != rows or keypoints.shape != (rows, JOINTS, 3) or frame_size.shape != (rows, 2):
             shapes = f"keypoints {keypoints.shape}, sizes {frame_size.shape}"
             raise ValueError(f"{rows} frames, {written} maps, {shapes}")
+        if not np.isfinite(keypoints).all():
+            raise ValueError("keypoints are not finite")
         for name, values in (
             ("keypoints", keypoints.astype("<f4")),
             ("frame_size", frame_size.astype("<i4")),
@@ -105,34 +117,72 @@ def read_rows(path: Path | io.BytesIO, thorough: bool = False) -> ShardRows:
 
     thorough: also compare where its chunks are with HDF5's own index.
     """
+    with _opened(path) as (file, size):
+        attributes = {key: json.loads(bytes(file.attrs[key])) for key in file.attrs if key != "schema"}
+        rows = len(file["frames"])
+        places = file["places"][:]
+        offsets, sizes = places[:, 0].copy(), places[:, 1].copy()
+        if rows and not (places.min() >= 0 and sizes.max() <= 2 * CHUNK_BYTES and offsets.max() < size):
+            raise ValueError("places lie outside the file")
+        if thorough and not np.array_equal(places, chunk_places(file["heatmaps"])):
+            raise ValueError("places are not where the library's index has them")
+        frames = file["frames"][:]
+        b"".join(frames.tolist()).decode()  # a UnicodeDecodeError is a ValueError
+        return ShardRows(attributes, frames, offsets, sizes.astype(np.int32))
+
+
+def read_small(path: Path | io.BytesIO) -> tuple[np.ndarray, np.ndarray]:
+    """keypoints float32 [F, 17, 3] and frame_size int32 [F, 2] of a shard. Raises ValueError (one line)."""
+    with _opened(path) as (file, _):
+        keypoints, sizes = file["keypoints"][:], file["frame_size"][:]
+    if not np.isfinite(keypoints).all() or (sizes < 0).any():
+        raise ValueError("keypoints or frame sizes are not numbers of pixels")
+    return keypoints, sizes
+
+
+@contextlib.contextmanager
+def _opened(path: Path | io.BytesIO) -> Iterator[tuple[h5py.File, int]]:
+    """An HDF5 file that is laid out as a shard is, and its bytes. Raises ValueError (one line) for any other.
+
+    Nothing is read that is not stored in the file itself, and nothing of a size that the file cannot hold.
+    """
     try:
+        size = len(path.getbuffer()) if isinstance(path, io.BytesIO) else _bytes_of(path)
         with h5py.File(path, "r") as file:
             if int(file.attrs.get("schema", -1)) != SCHEMA:
                 raise ValueError(f"schema {file.attrs.get('schema')}, this program reads {SCHEMA}")
-            attributes = {key: json.loads(bytes(file.attrs[key])) for key in file.attrs if key != "schema"}
-            frames = file["frames"][:]
-            heat = file["heatmaps"]
-            rows = len(frames)
-            shapes = [file[name].shape for name in ("heatmaps", "keypoints", "frame_size")]
-            if shapes != [(rows, *CHUNK_SHAPE), (rows, JOINTS, 3), (rows, 2)]:
-                raise ValueError(f"shapes {shapes} do not fit {rows} frames")
-            places = file["places"][:]
-            if places.shape != (rows, 2):
-                raise ValueError(f"places {places.shape} do not fit {rows} frames")
-            if thorough and not np.array_equal(places, chunk_places(heat)):
-                raise ValueError("places are not where the library's index has them")
-    except (OSError, KeyError, RuntimeError, TypeError, json.JSONDecodeError) as error:
-        raise ValueError(f"not a whole shard: {str(error).splitlines()[0]}") from error
-    return ShardRows(attributes, frames, places[:, 0].copy(), places[:, 1].astype(np.int32))
+            for name in LAYOUT:
+                if not isinstance(file.get(name, getlink=True), h5py.HardLink):
+                    raise ValueError(f"{name} is missing, or a link to another place")
+            rows = file["heatmaps"].shape[0] if file["heatmaps"].ndim else 0
+            if rows * LEAST_CHUNK > size:
+                raise ValueError(f"claims {rows} frames in {size} bytes")
+            for name, (kind, shape) in LAYOUT.items():
+                _check_layout(file, name, kind, (rows, *shape))
+            yield file, size
+    except (OSError, KeyError, RuntimeError, TypeError, AttributeError, RecursionError) as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise ValueError(f"not a whole shard: {reason}") from error
 
 
-def read_small(path: Path) -> tuple[np.ndarray, np.ndarray]:
-    """keypoints float32 [F, 17, 3] and frame_size int32 [F, 2] of a shard."""
-    try:
-        with h5py.File(path, "r") as file:
-            return file["keypoints"][:], file["frame_size"][:]
-    except (OSError, KeyError, RuntimeError) as error:
-        raise KeyReIDError(f"{path} is damaged ({str(error).splitlines()[0]}); {AGAIN}") from error
+def _bytes_of(path: Path) -> int:
+    status = path.stat()
+    if not stat.S_ISREG(status.st_mode):
+        raise ValueError("not a regular file")
+    return status.st_size
+
+
+def _check_layout(file: h5py.File, name: str, kind: str, shape: tuple[int, ...]) -> None:
+    data = file[name]
+    if data.external or data.is_virtual:
+        raise ValueError(f"{name} is stored in another file")
+    if data.shape != shape:
+        raise ValueError(f"{name} has shape {data.shape}, expected {shape}")
+    chunk = (1, *CHUNK_SHAPE) if name == "heatmaps" else (min(shape[0], SMALL_CHUNK), *shape[1:])
+    if not data.dtype.str[1:].startswith(kind) or data.chunks != chunk:
+        raise ValueError(f"{name} is {data.dtype} in chunks of {data.chunks}, expected {kind} in {chunk}")
+    if data.dtype.itemsize > LONGEST_NAME:
+        raise ValueError(f"{name} has values of {data.dtype.itemsize} bytes")
 
 
 def shard_name(number: int) -> str:

@@ -2,18 +2,20 @@
 
 import hashlib
 import io
-from collections.abc import Callable
+import os
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-import h5py
-import numpy as np
-
-from cache.chunks import decode
+from cache.chunks import CHUNK_BYTES, decode
 from cache.errors import KeyReIDError
-from cache.manifest import MANIFEST, PLAN, Manifest, ShardEntry, load_manifest
-from cache.shard import build_shard, frames_digest, read_rows
+from cache.files import read_regular
+from cache.folder import shard_files
+from cache.manifest import MANIFEST, PLAN, Manifest, SchemaError, ShardEntry, load_manifest
+from cache.shard import build_shard, frames_digest, read_rows, read_small
 from cache.writer import shard_attributes
+
+MOST_FIXED, MOST_PER_FRAME = 2**22, 2 * CHUNK_BYTES  # bytes of a shard
 
 
 def check_shard(folder: Path, number: int, plan: Manifest) -> ShardEntry:
@@ -25,14 +27,15 @@ def check_shard(folder: Path, number: int, plan: Manifest) -> ShardEntry:
     """
     entry = plan.shards[number]
     try:
-        data = (folder / entry.file).read_bytes()
+        size = (folder / entry.file).stat().st_size
+        if entry.bytes and size != entry.bytes:
+            raise ValueError(f"{size} bytes, the manifest says {entry.bytes}")
+        data = read_regular(folder / entry.file, entry.bytes or MOST_FIXED + entry.rows * MOST_PER_FRAME)
     except FileNotFoundError:
         raise ValueError("missing") from None
     except OSError as error:
         raise ValueError(f"cannot be read: {error.strerror}") from error
     digest = hashlib.sha256(data).hexdigest()
-    if entry.bytes and len(data) != entry.bytes:
-        raise ValueError(f"{len(data)} bytes, the manifest says {entry.bytes}")
     if entry.sha256 and digest != entry.sha256:
         raise ValueError(f"SHA-256 differs from the manifest's{_where(data)}")
     shard = read_rows(io.BytesIO(data), thorough=True)
@@ -43,8 +46,8 @@ def check_shard(folder: Path, number: int, plan: Manifest) -> ShardEntry:
     frames = [name.decode() for name in shard.frames]
     if len(frames) != entry.rows or frames_digest(frames) != entry.frames_sha256:
         raise ValueError(f"holds other frames than it should ({len(frames)}, expected {entry.rows})")
+    arrays = read_small(io.BytesIO(data))
     if not entry.sha256:
-        arrays = _check_arrays(data)
         chunks = []
         for frame, offset, size in zip(frames, shard.offsets, shard.sizes, strict=True):
             chunks.append(data[offset : offset + size])
@@ -53,19 +56,8 @@ def check_shard(folder: Path, number: int, plan: Manifest) -> ShardEntry:
             except ValueError as error:
                 raise ValueError(f"heat of {frame}: {error}") from error
         if build_shard(frames, chunks, *arrays, attributes) != data:
-            raise ValueError("holds bytes that are not part of what it says")
+            raise ValueError("unexpected bytes beside its content")
     return ShardEntry(entry.file, entry.rows, entry.frames_sha256, len(data), digest)
-
-
-def _check_arrays(data: bytes) -> tuple[np.ndarray, np.ndarray]:
-    try:
-        with h5py.File(io.BytesIO(data), "r") as file:
-            keypoints, sizes = file["keypoints"][:], file["frame_size"][:]
-    except (OSError, RuntimeError) as error:
-        raise ValueError(f"keypoints or frame sizes: {str(error).splitlines()[0]}") from error
-    if not np.isfinite(keypoints).all() or (sizes < 0).any():
-        raise ValueError("keypoints or frame sizes are not numbers of pixels")
-    return keypoints, sizes
 
 
 def _where(data: bytes) -> str:
@@ -83,41 +75,40 @@ def _where(data: bytes) -> str:
 
 
 def check_shards(
-    folder: Path, plan: Manifest, threads: int = 4, done: Callable[[ShardEntry], None] | None = None
-) -> tuple[dict[int, ShardEntry], dict[int, str]]:
-    """Sound shards by number, and what is wrong with each of the others. `done` is called per shard."""
-    sound: dict[int, ShardEntry] = {}
-    wrong: dict[int, str] = {}
+    folder: Path, plan: Manifest, threads: int = 4
+) -> Iterator[tuple[int, ShardEntry | None, str]]:
+    """Yields (number, entry, "") of each sound shard, (number, None, what is wrong) of any other."""
 
-    def check(number: int) -> None:
+    def check(number: int) -> tuple[int, ShardEntry | None, str]:
         try:
-            sound[number] = check_shard(folder, number, plan)
+            return number, check_shard(folder, number, plan), ""
         except ValueError as error:
-            wrong[number] = str(error)
-        if done is not None:
-            done(plan.shards[number])
+            return number, None, str(error)
 
     with ThreadPoolExecutor(threads) as pool:
-        list(pool.map(check, range(len(plan.shards))))
-    return sound, wrong
+        yield from pool.map(check, range(len(plan.shards)))
 
 
 def settle(folder: Path) -> tuple[Manifest | None, list[str]]:
     """What a cache says it is, and what is wrong with manifest.json and plan.json, one line each.
 
+    Raises SchemaError for a cache of another version.
+
     Where these two disagree, one of them is from another run; that one counts to which more shards belong.
     """
-    found: dict[str, Manifest] = {}
+    readable: dict[str, Manifest] = {}
     problems = []
     for name in (MANIFEST, PLAN):
         try:
-            if (folder / name).exists():
-                found[name] = load_manifest(folder / name)
+            if os.path.lexists(folder / name):
+                readable[name] = load_manifest(folder / name)
             elif name == MANIFEST:
                 problems.append(f"{MANIFEST}: missing, the cache is not finished")
+        except SchemaError:
+            raise
         except KeyReIDError as error:
             problems.append(str(error))
-    manifest, plan = found.get(MANIFEST), found.get(PLAN)
+    manifest, plan = readable.get(MANIFEST), readable.get(PLAN)
     if manifest is None or plan is None or manifest.plan() == plan:
         return manifest or plan, problems
     foreign = MANIFEST if _own_shards(folder, plan) > _own_shards(folder, manifest) else PLAN
@@ -139,18 +130,18 @@ def _own_shards(folder: Path, plan: Manifest) -> int:
     return sum(belongs(number) for number in range(len(plan.shards)))
 
 
-def verify(folder: Path, threads: int = 4, done: Callable[[ShardEntry], None] | None = None) -> list[str]:
+def verify(folder: Path, threads: int = 4) -> list[str]:
     """Everything that is wrong with a cache, one line each; empty where it is sound.
 
     Raises KeyReIDError where there is no cache at all.
     """
-    if not any((folder / name).exists() for name in (PLAN, MANIFEST)):
+    if not any(os.path.lexists(folder / name) for name in (PLAN, MANIFEST)):
         raise KeyReIDError(f"there is no pose cache in {folder}; make it with keyreid extract-poses")
     plan, problems = settle(folder)
     if plan is None:
         return problems
-    _, wrong = check_shards(folder, plan, threads, done)
-    problems += [f"{plan.shards[number].file}: {wrong[number]}" for number in sorted(wrong)]
+    checked = check_shards(folder, plan, threads)
+    problems += [f"{plan.shards[number].file}: {wrong}" for number, _, wrong in checked if wrong]
     known = {entry.file for entry in plan.shards}
-    strays = sorted(path.name for path in folder.glob("shard-*.h5") if path.name not in known)
+    strays = [path.name for path in shard_files(folder) if path.name not in known]
     return problems + [f"{stray}: not in the manifest, from another run" for stray in strays]

@@ -5,8 +5,6 @@ of at most MAX_PIXELS, no side longer than MAX_SIDE. Bytes after the picture's e
 are ignored. The EXIF orientation is applied. The size is read from the header before anything is decoded.
 """
 
-import os
-import stat
 import struct
 from pathlib import Path
 
@@ -14,6 +12,7 @@ import cv2
 import numpy as np
 
 from cache.errors import KeyReIDError
+from cache.files import read_regular
 
 MAX_BYTES = 2**28  # of a file
 MAX_PIXELS = 2**25  # of a frame; 8K video has fewer
@@ -60,23 +59,11 @@ def read_size(path: Path | str) -> tuple[int, int]:
 def load(path: Path | str) -> bytes:
     """The bytes of a frame's file. Raises FrameError for what is missing, empty, huge or no regular file."""
     try:
-        handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)  # a pipe would wait for a writer
+        data = read_regular(path, MAX_BYTES)
     except FileNotFoundError:
         raise FrameError(path, "missing", missing=True) from None
     except (OSError, ValueError) as error:  # ValueError: a zero byte in the name
         raise FrameError(path, f"cannot be read ({getattr(error, 'strerror', error)})") from None
-    try:
-        status = os.fstat(handle)
-        if not stat.S_ISREG(status.st_mode):
-            raise FrameError(path, "is not a regular file")
-        if status.st_size > MAX_BYTES:
-            raise FrameError(path, f"has {status.st_size / 1e6:.0f} MB, more than {MAX_BYTES / 1e6:.0f}")
-        with os.fdopen(handle, "rb", closefd=False) as file:
-            data = file.read()
-    except OSError as error:
-        raise FrameError(path, f"cannot be read ({error.strerror})") from None
-    finally:
-        os.close(handle)
     if not data:
         raise FrameError(path, "is empty (zero bytes)")
     return data

@@ -2,10 +2,8 @@
 
 import functools
 import hashlib
-from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -17,7 +15,7 @@ from cache.writer import write_shard
 from stages.datasets.tracklet import Dataset
 from stages.frame_file import read_size
 from stages.pose import plan as planning
-from stages.pose.filling import Work, fill
+from stages.pose.filling import Work, finish, open_folder, verify
 from stages.pose.import_config import ImportConfig
 from stages.pose.keypoint_files import Poses, read_poses
 from stages.pose.progress import note_progress
@@ -30,7 +28,8 @@ SHOWN = 5  # frames named in an error
 def run(dataset: Dataset, config: ImportConfig, folder: Path) -> Path:
     """Fill the pose cache in `folder` from keypoints made elsewhere; returns the folder.
 
-    Raises KeyReIDError: files that cannot be read, frames without a pose, and what `fill` raises.
+    Raises KeyReIDError: files that cannot be read, frames without a pose, and what `open_folder`
+    and `verify` raise.
     """
     frames = list(dataset.frames())
     poses = read_poses(config.poses, config.images, frames)
@@ -42,21 +41,16 @@ def run(dataset: Dataset, config: ImportConfig, folder: Path) -> Path:
             "give such frames zero heat with --on-missing zero"
         )
 
-    def describe(known: Mapping[str, Any]) -> planning.Recipe:
-        settings = {
-            "sigma": config.sigma,
-            "min_score": config.min_score,
-            "without_pose": len(lost),
-            "shard_frames": None,
-        }
-        return planning.Recipe(IMPORTED, _digest(poses, frames), "keypoints", settings)
-
-    def make(work: Work) -> Iterator[tuple[int, ShardEntry]]:
-        for number in work.todo:
-            yield number, _write(work, number, poses, config)
-
-    zero_bad = config.on_bad_frame == "zero"
-    return fill(dataset, Path(folder), describe, make, zero_bad=zero_bad, force=config.force)
+    settings = {
+        "sigma": config.sigma,
+        "min_score": config.min_score,
+        "without_pose": len(lost),
+        "shard_frames": None,
+    }
+    recipe = planning.Recipe(IMPORTED, _digest(poses, frames), "keypoints", settings)
+    with open_folder(Path(folder), config.force) as opened:
+        work = verify(opened, dataset, recipe, zero_bad=config.on_bad_frame == "zero")
+        return finish(work, ((number, _write(work, number, poses, config)) for number in work.todo))
 
 
 def _digest(poses: Poses, frames: list[str]) -> str:
@@ -88,7 +82,7 @@ def _write(work: Work, number: int, poses: Poses, config: ImportConfig) -> Shard
             chunks.append(chunk)
             if len(chunks) % BATCH == 0:
                 note_progress(work.folder, number, len(chunks))
-    check = functools.partial(check_token, work.folder, work.token)
+    check = functools.partial(check_token, work.folder, work.opened.token)
     return write_shard(work.folder, number, frames, chunks, keypoints, sizes, work.plan, check)
 
 

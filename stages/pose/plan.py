@@ -1,7 +1,6 @@
 """What a run of stage one is going to make, before it makes anything."""
 
 import functools
-import hashlib
 import zlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -9,13 +8,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from pydantic import ConfigDict, Field, ValidationError
 
 from cache.chunks import FLOOR
 from cache.errors import KeyReIDError
 from cache.manifest import PLAN, Manifest, ShardEntry, fingerprint, load_manifest
 from cache.shard import SCHEMA, frames_digest, shard_name
+from stages.config import StrictModel
 from stages.datasets.tracklet import Dataset
 from stages.pose.config import EstimatorSpec, PoseConfig
+from stages.pose.sources import content_digest
 from stages.versions import versions_of
 
 PACKAGES = ("torch", "mmpose", "mmengine", "numpy", "opencv-python-headless", "h5py", "keyreid")
@@ -84,6 +86,32 @@ def divide(dataset: Dataset, target: int | None) -> list[tuple[str, ...]]:
     return [*runs, tuple(current)] if current else runs
 
 
+class KnownSettings(StrictModel):
+    """Settings of a cache that is there, as far as a config may leave them open."""
+
+    model_config = ConfigDict(extra="ignore", strict=True)
+
+    batch_size: int | None = Field(None, ge=1)
+    threads: int | None = Field(None, ge=1)
+    half: bool | None = None
+    shard_frames: int | None = Field(None, ge=1)
+
+
+def known_settings(before: Manifest | None) -> dict[str, Any]:
+    """The settings that a cache was made with; none where there is no cache. Raises KeyReIDError."""
+    if before is None:
+        return {}
+    try:
+        known = KnownSettings.model_validate(before.parts.get("settings") or {})
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise KeyReIDError(
+            f"{PLAN}: settings.{'.'.join(map(str, first['loc']))}: {first['msg']}; it is no plan of this "
+            "program: choose another --cache folder, or --force to throw it away"
+        ) from error
+    return known.model_dump(exclude_none=True)
+
+
 def settings(
     config: PoseConfig, spec: EstimatorSpec, device: str, known: Mapping[str, Any]
 ) -> dict[str, Any]:
@@ -109,11 +137,6 @@ def settings(
         "device": device.split(":")[0],
         "layout": "channels_last",
     }
-
-
-def content_digest(digests: np.ndarray) -> str:
-    """SHA-256 over the frames' digests, in order."""
-    return hashlib.sha256(np.ascontiguousarray(digests, "<u8").tobytes()).hexdigest()
 
 
 def make_parts(

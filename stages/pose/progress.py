@@ -18,12 +18,13 @@ from rich.progress import (
 )
 from rich.text import Text
 
-PROGRESS = "progress.tmp"  # int64 per shard: its frames done so far
+from cache.folder import PROGRESS
+
 INTERVAL = 0.5  # seconds between looks at the progress file
 
 
 def note_progress(folder: Path, shard: int, frames: int) -> None:
-    """Tell the progress bar how many frames of a shard are done; a missing bar is no reason to stop."""
+    """Note for the progress bar how many frames of a shard are done; a missing bar is no reason to stop."""
     with contextlib.suppress(OSError):
         descriptor = os.open(folder / PROGRESS, os.O_WRONLY)
         try:
@@ -67,16 +68,14 @@ class Bar:
 
     @contextlib.contextmanager
     def count(self, name: str, total: int) -> Iterator[Callable[[int], None]]:
-        """Yields a function that is told of each n more that are done, from any thread."""
+        """Yields advance(n), to be called when n more are done."""
         task = self._progress.add_task(name, total=total)
         yield lambda more: self._progress.advance(task, more)
         self._progress.remove_task(task)
 
     @contextlib.contextmanager
-    def follow(
-        self, name: str, folder: Path, sizes: Sequence[int], finished: set[int]
-    ) -> Iterator[Callable[[int], None]]:
-        """Follow the counts that workers note in `folder`; yields a function told of each finished shard.
+    def follow(self, name: str, folder: Path, sizes: Sequence[int], finished: set[int]) -> Iterator[set[int]]:
+        """Follow the counts that workers note in `folder`; yields a set for the numbers of finished shards.
 
         sizes: frames per shard; finished: shards that were there before.
         """
@@ -110,7 +109,7 @@ class Bar:
         watcher = threading.Thread(target=watch, daemon=True)
         watcher.start()
         try:
-            yield whole.add
+            yield whole
         finally:
             stop.set()
             watcher.join()

@@ -4,7 +4,7 @@ import contextlib
 import functools
 import socket
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -50,35 +50,34 @@ class ShardTask:
 
 def run_shard(task: ShardTask) -> ShardEntry:
     """Make one shard and write it. Raises KeyReIDError; nothing is left behind then."""
-    return begin_shard(task)()
+    return write_poses(task, make_poses(task))
 
 
-def begin_shard(task: ShardTask) -> Callable[[], ShardEntry]:
-    """Run the network over a shard; returns what packs the rest of it and writes it, in any thread."""
+def make_poses(task: ShardTask) -> list[Future]:
+    """Run the network over a shard; returns its batches, of which the last may still be packed."""
     import cv2
     import torch
 
     refuse_other_packages(task.plan)
-    threads = task.settings["threads"]
     before = torch.get_num_threads(), cv2.getNumThreads()
-    torch.set_num_threads(threads)
+    torch.set_num_threads(task.settings["threads"])
     cv2.setNumThreads(1)
     try:
-        parts = _poses(task)
+        return _poses(task)
     finally:
         torch.set_num_threads(before[0])
         cv2.setNumThreads(before[1])
 
-    def finish() -> ShardEntry:
-        arrays = _joined(task, [part.result() for part in parts])
-        check = functools.partial(check_token, task.folder, task.token)
-        return write_shard(task.folder, task.number, task.frames, *arrays, task.plan, check)
 
-    return finish
+def write_poses(task: ShardTask, batches: list[Future]) -> ShardEntry:
+    """Write the shard that `make_poses` made, in any thread."""
+    chunks, keypoints, sizes = _joined(task, [batch.result() for batch in batches])
+    check = functools.partial(check_token, task.folder, task.token)
+    return write_shard(task.folder, task.number, task.frames, chunks, keypoints, sizes, task.plan, check)
 
 
 def refuse_other_packages(plan: Manifest) -> None:
-    """Raise KeyReIDError where this process has not what the shard is going to say that it was made with."""
+    """Raise KeyReIDError where the package versions of this process differ from the plan's."""
     differ = differences(plan.packages, packages(network=True))
     if differ:
         raise KeyReIDError(
@@ -109,6 +108,7 @@ def _poses(task: ShardTask) -> list[Future]:
         for batch in _ahead(readers, batches, lambda rows: _read(task, estimator, rows)):
             images, affines, sizes = batch
             maps = estimator.forward(estimator.prepare(images))[: len(sizes)]
+            _refuse_not_finite(task, maps, len(parts) * size)
             heat = estimator.heat(maps, affines, sizes)
             if len(parts) >= AHEAD:
                 parts[-AHEAD].result()
@@ -117,6 +117,16 @@ def _poses(task: ShardTask) -> list[Future]:
         on_error.pop_all()
     packers.shutdown(wait=False)  # it still does what it was given
     return parts
+
+
+def _refuse_not_finite(task: ShardTask, maps, start: int) -> None:
+    """Raise KeyReIDError where the network's heat, of frames from row `start` on, is not finite."""
+    wrong = (~maps.isfinite().flatten(1).all(1)).nonzero()
+    if len(wrong):
+        raise KeyReIDError(
+            f"{task.frames[start + int(wrong[0])]}: the heat of {task.plan.estimator} is not finite "
+            f"(weights {task.weights}); give other weights, or full precision with --set pose.half=false"
+        )
 
 
 def _joined(task: ShardTask, parts: list) -> tuple[list[bytes], np.ndarray, np.ndarray]:
@@ -182,7 +192,7 @@ def load_estimator(spec: str, weights: Path, sha256: str, settings: tuple, devic
     from stages.pose.estimator import HRNetEstimator
 
     if sha256_of(weights) != sha256:
-        raise KeyReIDError(f"weights {weights} have changed since the run began; run the command again")
+        raise KeyReIDError(f"weights {weights} have changed since the run started; run the command again")
     chosen = dict(settings)
     return HRNetEstimator(
         EstimatorSpec.model_validate_json(spec),

@@ -2,7 +2,7 @@
 
 import hashlib
 import io
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,7 +10,9 @@ import joblib
 import numpy as np
 
 from cache.errors import KeyReIDError
-from cache.files import write_whole
+from cache.files import read_regular, write_whole
+from cache.manifest import Manifest
+from cache.shard import frames_digest
 from stages.frame_file import FrameError, decode, load
 
 STEP = 128  # frames per unit of work
@@ -26,19 +28,56 @@ class Sources:
     records: np.ndarray
     bad: dict[int, str]
 
+    @staticmethod
+    def empty(count: int) -> np.ndarray:
+        return np.zeros(count, RECORD)
+
     def save(self, path: Path) -> None:
-        buffer = io.BytesIO()
-        np.save(buffer, self.records)
-        write_whole(path, buffer.getvalue())
+        write_whole(path, _header(len(self.records)) + self.records.tobytes())
+
+
+def _header(count: int) -> bytes:
+    """How a .npy file of that many records starts."""
+    buffer = io.BytesIO()
+    np.lib.format.write_array_header_1_0(
+        buffer, {"descr": np.lib.format.dtype_to_descr(RECORD), "fortran_order": False, "shape": (count,)}
+    )
+    return buffer.getvalue()
 
 
 def load_records(path: Path, count: int) -> np.ndarray | None:
     """Records of an earlier run, or None where there are none for this many frames."""
+    header = _header(count)
     try:
-        records = np.load(path, allow_pickle=False)
-    except (OSError, ValueError, EOFError):
+        data = read_regular(path, len(header) + count * RECORD.itemsize)
+    except OSError:
         return None
-    return records if records.dtype == RECORD and records.shape == (count,) else None
+    if not data.startswith(header) or len(data) != len(header) + count * RECORD.itemsize:
+        return None
+    return np.frombuffer(data, RECORD, offset=len(header)).copy()
+
+
+def known_records(
+    path: Path, before: Manifest | None, frames: Sequence[str]
+) -> tuple[np.ndarray | None, list[int]]:
+    """Records of the frames that an earlier run checked, and rows that it could not read.
+
+    None where there are no records, or not of these frames as they were when the cache was made.
+    """
+    known = before.parts.get("frames") if before is not None else None
+    if not isinstance(known, Mapping) or known.get("names") != frames_digest(frames):
+        return None, []
+    records, unreadable = load_records(path, len(frames)), known.get("unreadable")
+    if records is None or content_digest(records["digest"]) != known.get("content"):
+        return None, []
+    if not isinstance(unreadable, list) or not set(unreadable) <= set(range(len(frames))):
+        return None, []
+    return records, unreadable
+
+
+def content_digest(digests: np.ndarray) -> str:
+    """SHA-256 over the frames' digests, in order."""
+    return hashlib.sha256(np.ascontiguousarray(digests, "<u8").tobytes()).hexdigest()
 
 
 def digest_of(data: bytes) -> int:
@@ -61,46 +100,35 @@ def check_frame(path: Path) -> tuple[int, int, int, str]:
 
 
 def check_frames(
-    root: Path, frames: Sequence[str], rows: Sequence[int], threads: int, done: Callable[[int], None]
-) -> Sources:
-    """Read and decode the frames at `rows`, in parallel. done(n) is called as n more are checked.
+    root: Path, frames: Sequence[str], rows: Sequence[int], threads: int
+) -> Iterator[list[tuple[int, int, int, int, str]]]:
+    """Read and decode the frames at `rows`, in parallel; yields parts of (row, *check_frame), in order."""
 
-    The records of all other rows are zero.
-    """
-    records = np.zeros(len(frames), RECORD)
-    bad: dict[int, str] = {}
+    def check(part: Sequence[int]) -> list[tuple[int, int, int, int, str]]:
+        return [(row, *check_frame(root / frames[row])) for row in part]
 
-    def check(part: Sequence[int]) -> list[tuple[int, int, int, str]]:
-        return [check_frame(root / frames[row]) for row in part]
-
-    parts = [rows[start : start + STEP] for start in range(0, len(rows), STEP)]
+    parts = (rows[start : start + STEP] for start in range(0, len(rows), STEP))
     pool = joblib.Parallel(n_jobs=threads, backend="threading", return_as="generator")
-    for part, found in zip(parts, pool(joblib.delayed(check)(part) for part in parts), strict=True):
-        for row, (size, mtime, digest, reason) in zip(part, found, strict=True):
-            records[row] = size, mtime, digest
-            if reason:
-                bad[row] = reason
-        done(len(part))
-    return Sources(records, bad)
+    yield from pool(joblib.delayed(check)(part) for part in parts)
 
 
 def stale_rows(root: Path, frames: Sequence[str], records: np.ndarray, threads: int) -> np.ndarray:
     """Rows whose file no longer has the recorded size and mtime; int64."""
 
     def stat(part: range) -> list[tuple[int, int]]:
-        found = []
+        stats = []
         for row in part:
             try:
                 status = (root / frames[row]).stat()
-                found.append((status.st_size, status.st_mtime_ns))
+                stats.append((status.st_size, status.st_mtime_ns))
             except OSError:
-                found.append((-1, -1))
-        return found
+                stats.append((-1, -1))
+        return stats
 
     parts = [range(start, min(start + STEP, len(frames))) for start in range(0, len(frames), STEP)]
     pool = joblib.Parallel(n_jobs=threads, backend="threading", return_as="generator")
-    stats = [pair for found in pool(joblib.delayed(stat)(part) for part in parts) for pair in found]
-    now = np.array(stats, np.int64).reshape(-1, 2)
+    pairs = [pair for some in pool(joblib.delayed(stat)(part) for part in parts) for pair in some]
+    now = np.array(pairs, np.int64).reshape(-1, 2)
     return np.flatnonzero((now[:, 0] != records["bytes"]) | (now[:, 1] != records["mtime"]))
 
 
@@ -124,5 +152,5 @@ def refuse_bad(root: Path, frames: Sequence[str], bad: dict[int, str], listing: 
     few = "; ".join(lines[:10]) + (f"; ... all of them in {listing}" if len(lines) > 10 else "")
     raise KeyReIDError(
         f"{len(lines)} of {len(frames)} frames under {root} cannot be read: {few}; "
-        "mend them, or give them zero heat with --on-bad-frame zero"
+        "repair them, or give them zero heat with --on-bad-frame zero"
     )

@@ -12,7 +12,7 @@ import joblib
 
 from cache.errors import KeyReIDError
 from cache.manifest import ShardEntry
-from stages.pose.shard_task import ShardTask, begin_shard, run_shard
+from stages.pose.shard_task import ShardTask, make_poses, run_shard, write_poses
 
 FEW = 256
 
@@ -42,9 +42,9 @@ def _here(tasks: Iterable[ShardTask]) -> Iterator[tuple[int, ShardEntry]]:
     with ThreadPoolExecutor(1) as writer:
         writing: dict[int, Future] = {}  # none or one
         for task in tasks:
-            finish = begin_shard(task)
+            batches = make_poses(task)
             yield from ((number, entry.result()) for number, entry in writing.items())
-            writing = {task.number: writer.submit(finish)}
+            writing = {task.number: writer.submit(write_poses, task, batches)}
         yield from ((number, entry.result()) for number, entry in writing.items())
 
 
@@ -57,7 +57,7 @@ def _numbered(task: ShardTask, parent: int | None = None) -> tuple[int, ShardEnt
 
 @functools.cache
 def _end_with(parent: int) -> None:
-    """End this worker when the run is gone: a killed run cannot tell its workers, and they would linger."""
+    """End this worker when the run is gone: workers of a killed run would linger."""
 
     def watch() -> None:
         while os.getppid() == parent:
@@ -113,8 +113,8 @@ def _on_dask(tasks: Iterable[ShardTask], scheduler: str) -> Iterator[tuple[int, 
 
 
 def _dask_backend() -> type:
-    """joblib's backend for Dask, which tells nobody of errors that are not the task's own, such as
-    KilledWorker: the run would wait for ever."""
+    """joblib's backend for Dask, with one change: errors that are not the task's own, such as KilledWorker,
+    reach the run, which would wait for ever."""
     from joblib._dask import DaskDistributedBackend
 
     class Backend(DaskDistributedBackend):

@@ -190,7 +190,7 @@ def test_doctor_and_both_stages_agree_on_every_file(zoo):
 def test_files_are_refused_by_their_size_before_they_are_read(tmp_path):
     with (tmp_path / "huge.jpg").open("wb") as file:
         file.truncate(2**40)  # sparse
-    with pytest.raises(FrameError, match=r"huge.jpg: has 1099512 MB"):
+    with pytest.raises(FrameError, match=r"huge.jpg: cannot be read .1,099,512 MB"):
         read_picture(tmp_path / "huge.jpg")
     assert 7680 * 4320 < MAX_PIXELS < 8000 * 8000
 

@@ -193,11 +193,15 @@ def test_damaged_records_are_repaired(name, damage, folder, frames, estimator, f
 
 def test_a_frame_that_turns_bad_after_opening_is_an_error(folder, frames):
     cache = PoseCache.open(folder)
+    cache.read_heatmaps(frames.frames()[:1])  # opens the file
     flip(folder / "shard-00000.h5", place_of(folder / "shard-00000.h5", "heat"))
     with pytest.raises(KeyReIDError, match=r"heat of .*F003.* in shard-00000.h5 is damaged"):
         cache.read_heatmaps(frames.frames()[:10])
     os.truncate(folder / "shard-00000.h5", 100)
     with pytest.raises(KeyReIDError, match="is damaged"):
+        cache.read_heatmaps(frames.frames()[:1])
+    cache.close()
+    with pytest.raises(KeyReIDError, match="not the file that was there when the cache was opened"):
         cache.read_heatmaps(frames.frames()[:1])
 
 

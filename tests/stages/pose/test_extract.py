@@ -82,7 +82,7 @@ def test_a_shard_is_written_while_the_network_is_at_the_next(
     finished, frames, estimator, tmp_path, monkeypatch
 ):
     second = threading.Event()
-    begin, write = workers.begin_shard, shard_task.write_shard
+    begin, write = workers.make_poses, shard_task.write_shard
 
     def note(task):
         if task.number == 1:
@@ -93,7 +93,7 @@ def test_a_shard_is_written_while_the_network_is_at_the_next(
         assert number or second.wait(60), "the second shard waits for the first"
         return write(folder, number, *others)
 
-    monkeypatch.setattr(workers, "begin_shard", note)
+    monkeypatch.setattr(workers, "make_poses", note)
     monkeypatch.setattr(shard_task, "write_shard", wait)
     run(frames, config(estimator), tmp_path)
     assert_same_shards(tmp_path, finished)
@@ -219,7 +219,7 @@ def test_unreadable_frames_can_be_given_zero_heat(copied, finished, estimator, t
     run(copied, zero, folder)
     # Mended frames are not what the cache was made of.
     shutil.copy(tmp_path / "data" / names[0], tmp_path / "data" / names[3])
-    with pytest.raises(KeyReIDError, match=r"made otherwise.*unreadable"):
+    with pytest.raises(KeyReIDError, match=r"made with different settings.*unreadable"):
         run(copied, zero, folder)
 
 

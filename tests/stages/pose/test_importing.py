@@ -156,7 +156,7 @@ def test_a_damaged_cache_of_imported_poses_is_imported_again(data, poses, tmp_pa
 def test_other_poses_or_another_sigma_are_noticed(data, poses, tmp_path):
     folder = run(data, as_coco(poses, tmp_path), tmp_path / "cache")
     moved = {frame: pose + 0.5 for frame, pose in poses.items()}
-    with pytest.raises(KeyReIDError, match=r"made otherwise \(weights"):
+    with pytest.raises(KeyReIDError, match=r"made with different settings \(weights"):
         run(data, as_coco(moved, tmp_path / "b"), folder)
     wider = as_coco(poses, tmp_path).model_copy(update={"sigma": 3.0})
     with pytest.raises(KeyReIDError, match=r"settings.sigma: 2.0 -> 3.0"):

@@ -19,12 +19,12 @@ def test_other_packages_do_not_finish_a_cache(frames, estimator, finished, tmp_p
     monkeypatch.setattr("stages.pose.plan.zlib.ZLIB_RUNTIME_VERSION", "0.9")
     run(frames, config(estimator), folder)  # complete: nothing would be mixed
     (folder / "shard-00001.h5").unlink()
-    with pytest.raises(KeyReIDError, match=r"begun with other packages \(zlib: .* -> \"0.9\"\)"):
+    with pytest.raises(KeyReIDError, match=r"started with other packages \(zlib: .* -> \"0.9\"\)"):
         run(frames, config(estimator), folder)
     for path in folder.glob("*.h5"):
         path.unlink()
     (folder / "manifest.json").unlink()
-    run(frames, config(estimator), folder)  # nothing was made yet: it is begun again with these
+    run(frames, config(estimator), folder)  # nothing was made yet: it is started again with these
     assert PoseCache.open(folder).info.packages["zlib"] == "0.9"
 
 
@@ -39,7 +39,7 @@ def test_another_kind_of_cpu_is_told_how_to_finish_and_throws_nothing_away(
     with pytest.raises(KeyReIDError, match=rf"cpu: .* set ATEN_CPU_CAPABILITY={usual.lower()} to finish"):
         run(frames, config(estimator), folder)
     (folder / "plan.json").unlink()  # the shards themselves say what they were made with
-    with pytest.raises(KeyReIDError, match=r"begun with other packages \(cpu: "):
+    with pytest.raises(KeyReIDError, match=r"started with other packages \(cpu: "):
         run(frames, config(estimator), folder)
     assert_same_shards(folder, finished)
 
