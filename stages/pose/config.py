@@ -1,17 +1,32 @@
-"""What stage one can be told: how to run (PoseConfig) and which network (EstimatorSpec)."""
+"""Config of stage one: how to run (PoseConfig) and which network (EstimatorSpec)."""
 
 from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
 import yaml
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, field_validator, model_validator
 
 import configs
 from cache.errors import KeyReIDError
+from cache.files import read_regular
 from stages.config import StrictModel
 
+MOST = 2**20  # bytes of an estimator file
 SPECS = Path(configs.__file__).resolve().parent / "pose"
+
+
+# Keys of a model section by which mmengine imports packages, runs files or unpickles weights.
+RUNNING = {
+    "_base_",
+    "_scope_",
+    "custom_imports",
+    "metainfo",
+    "from_file",
+    "init_cfg",
+    "pretrained",
+    "checkpoint",
+}
 
 
 class PoseConfig(StrictModel):
@@ -48,13 +63,18 @@ class PoseConfig(StrictModel):
     on_bad_frame: Literal["stop", "zero"] = Field(
         "stop", description="* unreadable frames: stop with their list, or record them and give zero heat"
     )
-    force: bool = Field(False, description="throw away a cache made otherwise, and redo all of it")
+    force: bool = Field(
+        False, description="throw away a cache that was made with different settings, and redo all of it"
+    )
 
 
 class WeightsFile(StrictModel):
     """A weights file: beside the YAML file, in the weights folder, or fetched into it."""
 
-    file: str = Field(description="file name (.pth as mmpose publishes it, or .safetensors)")
+    file: str = Field(
+        pattern=r"^[\w.+ -]*[\w+-][\w.+ -]*$",
+        description="file name, without folders (.pth as mmpose publishes it, or .safetensors)",
+    )
     url: str | None = Field(None, description="where it can be fetched; None: nowhere")
     sha256: str = Field(
         "", pattern="^[0-9a-f]{0,64}$", description="SHA-256 of the file, or its first digits"
@@ -66,7 +86,11 @@ class EstimatorSpec(StrictModel):
 
     name: str = Field(description="name of the YAML file, without suffix")
     folder: Path = Field(description="folder of the YAML file")
-    mmpose_config: str | None = Field(None, description="config file of mmpose, under its configs/ folder")
+    mmpose_config: str | None = Field(
+        None,
+        pattern=r"^([\w+-]+/)*[\w+.-]+\.py$",  # mmengine runs the file
+        description="config file of mmpose, under its configs/ folder",
+    )
     model: dict[str, Any] | None = Field(
         None, description="mmpose model (data_preprocessor, backbone, head), laid over that file's"
     )
@@ -79,6 +103,28 @@ class EstimatorSpec(StrictModel):
             raise ValueError("give mmpose_config (a file of mmpose) or model (its model section), or both")
         return self
 
+    @field_validator("model")
+    @classmethod
+    def _only_a_network(cls, model: dict[str, Any] | None) -> dict[str, Any] | None:
+        _refuse_what_runs(model, "model")
+        return model
+
+
+def _refuse_what_runs(section: Any, where: str) -> None:
+    """Raise ValueError where a model section would make mmpose import a module, or read a file."""
+    if isinstance(section, list):
+        for number, value in enumerate(section):
+            _refuse_what_runs(value, f"{where}.{number}")
+    elif isinstance(section, dict):
+        for key, value in section.items():
+            if key in RUNNING:
+                raise ValueError(
+                    f"{where}.{key} is not allowed: it names a file or a package that mmpose reads"
+                )
+            if key == "type" and not (isinstance(value, str) and value.isidentifier()):
+                raise ValueError(f"{where}.type {value!r} is not the name of a class of mmpose")
+            _refuse_what_runs(value, f"{where}.{key}")
+
 
 @cache
 def load_spec(estimator: str) -> EstimatorSpec:
@@ -88,12 +134,12 @@ def load_spec(estimator: str) -> EstimatorSpec:
         known = ", ".join(sorted(p.stem for p in SPECS.glob("*.yaml")))
         raise KeyReIDError(f"estimator {estimator}: no file {path}; known: {known}; or give a YAML file")
     try:
-        content = yaml.safe_load(path.read_text())
+        content = yaml.safe_load(read_regular(path, MOST).decode())
         return EstimatorSpec(name=path.stem, folder=path.parent.resolve(), **(content or {}))
     except ValidationError as error:
         problem = error.errors()[0]
         key = ".".join(str(part) for part in problem["loc"]) or "(whole file)"
         allowed = ", ".join(sorted({*EstimatorSpec.model_fields} - {"name", "folder"}))
         raise KeyReIDError(f"{path}: {key}: {problem['msg']}; allowed keys: {allowed}") from error
-    except (OSError, TypeError, yaml.YAMLError, UnicodeDecodeError) as error:
+    except (OSError, TypeError, ValueError, RecursionError, yaml.YAMLError) as error:
         raise KeyReIDError(f"{path}: cannot be read: {' '.join(str(error).split())}") from error

@@ -40,7 +40,8 @@ def model_config(spec: EstimatorSpec) -> dict:
     if spec.model is not None:
         merged.merge_from_dict({"model": spec.model})
     section = merged.model.to_dict()
-    section.get("backbone", {}).pop("init_cfg", None)
+    if isinstance(section.get("backbone"), dict):
+        section["backbone"].pop("init_cfg", None)
     return section
 
 
@@ -123,7 +124,10 @@ class HRNetEstimator:
         self.device = torch.device(device)
         kind = torch.float16 if self.device.type == "cuda" else torch.bfloat16
         self.dtype = kind if half else torch.float32
-        self.flip_test, self.test_cfg = flip_test, network.test_cfg
+        self.flip_test = flip_test
+        # Pixel x is at a x + b in the heat; mirrored and turned back, this many cells farther to the left.
+        a, b = geometry.input_to_heatmap(self.codec.scale_factor)[0, [0, 2]]
+        self._mirror_shift = a * (self.input_size[0] - 1) + 2 * b - (self.heatmap_size[0] - 1)
         mean, std = (v.flatten() for v in (network.data_preprocessor.mean, network.data_preprocessor.std))
         if getattr(network.data_preprocessor, "_channel_conversion", False):
             # Frames stay BGR as they are read: the first convolution takes its colours in that order instead.
@@ -159,15 +163,8 @@ class HRNetEstimator:
         """Heat on the network's own grid, float32 [N,17,h,w]; averaged with the mirrored input's if asked."""
         heat = self._forward(inputs)
         if self.flip_test:
-            from mmpose.models.utils.tta import flip_heatmaps
-
-            mirrored = flip_heatmaps(
-                self._forward(inputs.flip(-1)),
-                flip_indices=MIRRORED,
-                flip_mode=self.test_cfg.get("flip_mode", "heatmap"),
-                shift_heatmap=self.test_cfg.get("shift_heatmap", False),
-            )
-            heat = (heat + mirrored) * 0.5
+            mirrored = self._forward(inputs.flip(-1))[:, MIRRORED].flip(-1)
+            heat = (heat + geometry.shift_right(mirrored, self._mirror_shift)) * 0.5
         return heat
 
     def _forward(self, inputs: torch.Tensor) -> torch.Tensor:

@@ -59,6 +59,15 @@ def warp_frame(image: np.ndarray, affine: np.ndarray, target: Size) -> np.ndarra
     return cv2.warpAffine(image, affine, target, flags=cv2.INTER_LINEAR)
 
 
+def shift_right(heat: torch.Tensor, cells: float) -> torch.Tensor:
+    """Heat [..., h, w] moved by any share of cells, by linear interpolation; the border's value follows."""
+    width = heat.shape[-1]
+    places = (torch.arange(width, device=heat.device) - cells).clamp(0, width - 1)
+    left = places.floor().long()
+    share = (places - left).to(heat.dtype)
+    return heat[..., left] * (1 - share) + heat[..., (left + 1).clamp(max=width - 1)] * share
+
+
 def sampling_grid(affines: np.ndarray, grid: Size, heatmap: Size) -> torch.Tensor:
     """Where each cell looks in the heatmap, for `torch.nn.functional.grid_sample` with align_corners.
 

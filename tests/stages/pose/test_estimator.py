@@ -1,5 +1,6 @@
 """Networks come from mmpose's registry, weights are read without running code, errors say the way out."""
 
+import json
 import pickle
 
 import numpy as np
@@ -9,7 +10,8 @@ from safetensors.torch import load_file
 
 from cache.errors import KeyReIDError
 from cache.files import sha256_of
-from stages.pose.config import EstimatorSpec, load_spec
+from stages.pose import geometry
+from stages.pose.config import SPECS, EstimatorSpec, load_spec
 from stages.pose.estimator import MIRRORED, HRNetEstimator, build_network, input_size
 from stages.pose.weights import find_weights, read_state_dict
 from tests.stages.pose import tiny
@@ -55,14 +57,77 @@ def test_inputs_are_normalised_as_mmpose_does(loaded, estimator):
     assert torch.allclose(loaded.prepare(images).flip(1), expected, atol=1e-5)
 
 
-def test_flip_test_is_mmposes(estimator, loaded):
+class Dots:
+    """Stands for a trained network: a Gaussian where the codec puts the brightest pixel of an input."""
+
+    def __init__(self, estimator: HRNetEstimator):
+        self.estimator = estimator
+
+    def __call__(self, inputs):
+        width, height = self.estimator.heatmap_size
+        brightest = inputs.sum(1).flatten(1).argmax(1)
+        pixels = torch.stack([brightest % inputs.shape[3], brightest // inputs.shape[3]], 1).numpy()
+        cells = geometry.apply(geometry.input_to_heatmap(self.estimator.codec.scale_factor), pixels)
+        y, x = np.mgrid[0:height, 0:width]
+        away = (x - cells[:, 0, None, None]) ** 2 + (y - cells[:, 1, None, None]) ** 2
+        return torch.from_numpy(np.exp(-away / 8).astype(np.float32))[:, None].repeat(1, 17, 1, 1)
+
+
+@pytest.mark.parametrize("name", sorted(path.stem for path in SPECS.glob("*.yaml")))
+def test_the_flip_test_moves_nothing_by_parts_of_a_cell(name, monkeypatch):
+    flipping = HRNetEstimator(load_spec(name), None, flip_test=True, padding=1.0)
+    monkeypatch.setattr(flipping, "_forward", Dots(flipping))
+    width, height = flipping.input_size
+    scale = flipping.codec.scale_factor[0]
+    for column in (width // 3, width // 2 - 1, 3 * width // 4 + 1):
+        image = np.zeros((1, height, width, 3), np.uint8)
+        image[0, height // 3, column] = 255
+        for picture, place in ((image, column), (image[:, :, ::-1].copy(), width - 1 - column)):
+            heat = flipping.forward(flipping.prepare(picture))[0, 5].numpy()
+            centre = (heat.sum(0) * np.arange(heat.shape[1])).sum() / heat.sum()
+            assert abs(centre - place / scale) < 0.02
+
+
+def test_the_flip_test_exchanges_left_and_right(estimator, loaded):
     flipping = HRNetEstimator(
         load_spec(str(estimator)), estimator.with_suffix(".safetensors"), flip_test=True
     )
     inputs = loaded.prepare(np.random.default_rng(2).integers(0, 255, (2, 128, 64, 3), np.uint8))
-    mirrored = loaded.forward(inputs.flip(-1)).flip(-1)[:, MIRRORED]
+    mirrored = geometry.shift_right(loaded.forward(inputs.flip(-1)).flip(-1)[:, MIRRORED], 0.75)
     assert torch.allclose(flipping.forward(inputs), (loaded.forward(inputs) + mirrored) / 2, atol=1e-5)
     assert [MIRRORED[j] for j in MIRRORED] == list(range(17)) and MIRRORED[5] == 6
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        {"type": "subprocess.Popen", "args": ["touch", "ran"]},
+        {"backbone": {"type": "os.system"}},
+        {"head": {"type": "HeatmapHead", "loss": {"type": {"a": 1}}}},
+        {"metainfo": {"from_file": "evil.py"}},
+        {"backbone": {"init_cfg": {"type": "Pretrained", "checkpoint": "evil.pth"}}},
+        {"_scope_": "evil", "type": "X"},
+        {"neck": [{"custom_imports": ["evil"]}]},
+    ],
+)
+def test_an_estimator_file_can_run_nothing(tmp_path, model):
+    (tmp_path / "e.yaml").write_text(json.dumps({"model": model, "weights": {"file": "w.pth"}}))
+    with pytest.raises(KeyReIDError, match=r"e.yaml: model: .*model\."):
+        load_spec(str(tmp_path / "e.yaml"))
+
+
+@pytest.mark.parametrize("config", ["../evil.py", "/tmp/evil.py", "a/../../evil.py", "evil", "a.yaml"])
+def test_only_config_files_of_mmpose_are_run(tmp_path, config):
+    (tmp_path / "e.yaml").write_text(json.dumps({"mmpose_config": config, "weights": {"file": "w.pth"}}))
+    with pytest.raises(KeyReIDError, match=r"e.yaml: mmpose_config: "):
+        load_spec(str(tmp_path / "e.yaml"))
+
+
+@pytest.mark.parametrize("file", ["../w.pth", "/tmp/w.pth", "..", ".", "", "a/b.pth", "a\\b.pth"])
+def test_weights_stay_in_their_folder(tmp_path, file):
+    (tmp_path / "e.yaml").write_text(json.dumps({"model": {}, "weights": {"file": file}}))
+    with pytest.raises(KeyReIDError, match=r"e.yaml: weights.file: "):
+        load_spec(str(tmp_path / "e.yaml"))
 
 
 def test_keypoints_are_the_codecs_mapped_to_the_frame(loaded):
