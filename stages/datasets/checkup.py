@@ -172,6 +172,7 @@ def check_frames_all(
     """Read every frame in `workers` processes; yields (frames of a chunk, its problems), in order."""
     chunks = (frames[i : i + _CHUNK] for i in range(0, len(frames), _CHUNK))
     jobs = (joblib.delayed(_check_chunk)(root, chunk, size) for chunk in chunks)
+    workers = max(min(workers, -(-len(frames) // _CHUNK)), 1)  # a process takes seconds to start
     yield from joblib.Parallel(n_jobs=workers, return_as="generator")(jobs)
 
 

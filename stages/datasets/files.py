@@ -9,10 +9,13 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 
 from cache.errors import KeyReIDError
+from cache.files import read_regular
 from stages.datasets.matlab import read_numbers
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png")
 # A drive letter, a UNC share or a leading slash: absolute on some system.
+_NAME = re.compile(r"[^\n\r\ud800-\udfff]+")  # Python has bytes that are not UTF-8 as surrogates
+MOST = 2**28  # bytes of a list; the longest of MARS has 15 MB
 _ABSOLUTE = re.compile(r"^(?:[A-Za-z]:|[\\/])")
 
 
@@ -39,7 +42,7 @@ def check_relative(name: str, where: str) -> str:
     Refuses absolute names, names that step out of the root and names no file can have.
     where: file and row, for the message.
     """
-    if not name or "\0" in name or "\n" in name:
+    if "\0" in name or not _NAME.fullmatch(name):
         raise KeyReIDError(f"{where}: {name!r} is no file name; expected a path relative to the data root")
     if _ABSOLUTE.match(name):
         raise KeyReIDError(f"{where}: {name!r} is absolute; expected a path relative to the data root")
@@ -53,15 +56,26 @@ def check_relative(name: str, where: str) -> str:
 
 def list_folders(folder: Path) -> list[str]:
     """Names of the folders in `folder`, sorted, hidden ones left out."""
-    with os.scandir(folder) as entries:
-        return sorted(e.name for e in entries if not e.name.startswith(".") and e.is_dir())
+    return sorted(name for name, is_folder in _listed(folder) if is_folder)
 
 
 def list_images(folder: Path) -> list[str]:
     """Names of the images in `folder` (.jpg, .jpeg, .png in any case), sorted, hidden ones left out."""
-    with os.scandir(folder) as entries:
-        names = [e.name for e in entries if not e.name.startswith(".")]
-    return sorted(n for n in names if n.lower().endswith(IMAGE_SUFFIXES))
+    return sorted(name for name, _ in _listed(folder) if name.lower().endswith(IMAGE_SUFFIXES))
+
+
+def _listed(folder: Path) -> list[tuple[str, bool]]:
+    """(name, whether it is a folder) of what is in `folder`, hidden ones left out."""
+    try:
+        with os.scandir(folder) as entries:
+            listed = [(entry.name, entry.is_dir()) for entry in entries if not entry.name.startswith(".")]
+    except OSError as error:  # not allowed, or a link that leads to itself
+        where = folder if error.filename is None else error.filename
+        raise KeyReIDError(f"{where}: cannot be read: {error.strerror}; repair or remove it") from error
+    for name, _ in listed:
+        if not _NAME.fullmatch(name):
+            raise KeyReIDError(f"{str(folder / name)!r}: a name that is no UTF-8 text on one line; rename it")
+    return listed
 
 
 def missing_frames(root: Path, frames: Iterable[str]) -> list[str]:
@@ -75,7 +89,7 @@ def missing_frames(root: Path, frames: Iterable[str]) -> list[str]:
     missing = set()
     for folder, names in wanted.items():
         path = root / folder
-        present = {entry.name for entry in os.scandir(path)} if path.is_dir() else set()
+        present = {entry.name for entry in path.iterdir()} if path.is_dir() else set()
         start = len(folder) + 1 if folder else 0
         missing.update(f for f in names if f[start:] not in present)
     return [f for names in wanted.values() for f in names if f in missing] if missing else []
@@ -116,7 +130,7 @@ def read_matrix(path: Path, key: str, columns: int | None = None) -> np.ndarray:
 def read_text(path: Path) -> str:
     """A text file as UTF-8."""
     try:
-        return path.read_bytes().decode("utf-8")
+        return read_regular(path, MOST).decode("utf-8")
     except OSError as error:
         raise KeyReIDError(f"{path}: cannot be read: {error.strerror or error}") from error
     except UnicodeDecodeError as error:
@@ -128,7 +142,7 @@ def read_json(path: Path) -> object:
     """The content of a JSON file."""
     try:
         return json.loads(read_text(path))
-    except (json.JSONDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:  # ValueError: also a number of thousands of digits
         line = getattr(error, "lineno", 1)
         raise KeyReIDError(f"{path}, line {line}: not valid JSON; fetch the file again") from error
 

@@ -18,7 +18,7 @@ frames, among them 1,980 queries of 626 identities, 870 junk and 3,248 distracto
 
 import operator
 import re
-from itertools import chain
+from itertools import chain, pairwise
 from pathlib import Path
 
 import numpy as np
@@ -108,6 +108,13 @@ def _read_names(path: Path) -> list[str]:
         seen: set[str] = set()
         row = next(i for i, n in enumerate(names) if n in seen or seen.add(n))
         raise KeyReIDError(f"{path}, line {row + 1}: {names[row]!r} is listed twice; list it once")
+    stems = [name.rpartition(".")[0] for name in in_order]  # in order still
+    if any(map(operator.eq, stems, stems[1:])):
+        at = next(i for i, (one, two) in enumerate(pairwise(stems)) if one == two)
+        raise KeyReIDError(
+            f"{path}: {in_order[at]!r} and {in_order[at + 1]!r} differ in their ending alone; expected one "
+            "frame of each name, as tracklets are named by it"
+        )
     return names
 
 
