@@ -11,7 +11,7 @@ from tests.stages.datasets.layouts import write_mars
 
 
 def test_names_that_are_not_utf8_are_named(tmp_path):
-    os.mkdir(os.fsencode(tmp_path / "a") + b"\xff")
+    (tmp_path / "a\udcff").mkdir()
     for listing in (list_folders, list_images):
         with pytest.raises(KeyReIDError, match=r"'.*a\\udcff': a name that is no UTF-8 text") as error:
             listing(tmp_path)
