@@ -136,7 +136,11 @@ def embed(network: Network, pose: Network, paths: list[str]) -> np.ndarray:
         if maps is not None:
             inputs["part_maps"] = maps[chosen]
         total = total + network(**inputs).sum(axis=0, dtype=np.float64)
-    return (total / len(rows)).astype(np.float32)
+    mean = (total / len(rows)).astype(np.float32)
+    if about["unit_blocks"]:  # global embedding and parts are of length 1 each; their means are shorter
+        blocks = np.split(mean, np.cumsum(about["blocks"])[:-1])
+        mean = np.concatenate([block / np.linalg.norm(block) for block in blocks])
+    return mean
 
 
 def main() -> None:

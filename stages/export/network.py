@@ -18,7 +18,7 @@ from stages.reid.data import augment
 from stages.reid.data.loader import map_grid
 from stages.reid.data.reader import MAP_SIZE
 from stages.reid.model import KeyReID, ModelConfig
-from stages.reid.model.vit_families import first_tokens, of_block, run_blocks
+from stages.reid.model.vit_families import before_blocks, first_tokens
 
 
 class ClipEmbedding(nn.Module):
@@ -41,27 +41,24 @@ class ClipEmbedding(nn.Module):
         self.register_buffer("columns", columns, persistent=False)
         self.register_buffer("shown", rows.sum(1)[:, None] * columns.sum(1), persistent=False)
 
-    def forward(self, frames: Tensor, part_maps: Tensor, cameras: Tensor | None = None) -> Tensor:
-        model, length = self.model, self.model.config.clip_length
-        images = frames.flatten(0, 1).permute(0, 3, 1, 2).float() * self.scale + self.black
-        tokens, arguments = self.trunk(images, cameras, length)
-        pieces = []
-        if model.global_branch is not None:
-            feature, _, _ = model.global_branch(tokens, length, **arguments)
-            pieces.append(model.global_neck(feature))
-        if model.local_branch is not None:
+    def forward(self, frames: Tensor, part_maps: Tensor | None, cameras: Tensor | None = None) -> Tensor:
+        model = self.model
+        pixels = frames.flatten(0, 1).permute(0, 3, 1, 2).float() * self.scale + self.black
+        tokens, arguments = self.tokens(pixels, cameras)
+        if model.uses_heat:
             maps = self.rows @ part_maps @ self.columns.T
             if model.config.guidance == "published":
                 maps = 2 * maps - self.shown
-            features, _ = model.local_branch(model.clip_tokens(tokens, length), model.heat(maps), None)
-            necks = zip(model.part_necks, features.unbind(1), strict=True)
-            pieces += [neck(x) / model.num_parts for neck, x in necks]
-        return torch.cat(pieces, dim=1)
+        else:
+            maps = None
+        heat = model.heat(maps, pixels.unflatten(0, (-1, model.config.clip_length)))
+        return model.joined(model.branches(tokens, arguments, heat))
 
-    def trunk(self, images: Tensor, cameras: Tensor | None, length: int) -> tuple[Tensor, dict[str, Any]]:
-        """`Backbone.forward` for any number of clips: that one asks for values and lengths in Python."""
+    def tokens(self, images: Tensor, cameras: Tensor | None) -> tuple[Tensor, dict[str, Any]]:
+        """`Backbone.embed` for any number of clips: that one asks for values and lengths in Python."""
         backbone = self.model.backbone
         tokens, arguments = first_tokens(backbone.vit, images)
+        length = self.model.config.clip_length
         if backbone.camera is not None:
             mean = backbone.camera.mean(dim=0, keepdim=True)
             if cameras is None:
@@ -70,7 +67,7 @@ class ClipEmbedding(nn.Module):
                 index = cameras.where(cameras >= 0, self.model.num_cameras)
                 rows = torch.cat([backbone.camera, mean])[index.repeat_interleave(length)]
             tokens = tokens + backbone.camera_scale * rows[:, None]
-        return run_blocks(backbone.vit, tokens, arguments), of_block(backbone.vit, arguments, -1)
+        return before_blocks(backbone.vit, tokens), arguments
 
 
 def resampling(config: ModelConfig) -> tuple[Tensor, Tensor]:
@@ -88,7 +85,7 @@ def resampling(config: ModelConfig) -> tuple[Tensor, Tensor]:
 def describe(model: KeyReID, checkpoint: Path, cameras: bool) -> dict:
     """The metadata: everything that inference needs, and nothing of the training classes."""
     config = model.config
-    parts = {} if model.local_branch is None else grouping(config.parts)
+    parts = grouping(config.parts) if model.uses_heat else {}
     return {
         "what": "KeyRe-ID clip embedding",
         "keyreid": importlib.metadata.version("keyreid"),
@@ -101,6 +98,8 @@ def describe(model: KeyReID, checkpoint: Path, cameras: bool) -> dict:
         "feature_width": model.feature_width,
         "global_width": 0 if model.global_branch is None else model.backbone.width,
         "cameras": model.num_cameras if cameras else None,
+        "blocks": model.block_widths,
+        "unit_blocks": model.unit_blocks,
         "distance": "squared Euclidean, between the means of the clips of two tracklets",
     }
 
@@ -116,7 +115,7 @@ def samples(model: KeyReID, sizes: tuple[int, ...], cameras: bool, seed: int = 0
         sample = {
             "frames": torch.randint(0, 256, (*clip, *config.image_size, 3), dtype=torch.uint8, generator=draw)
         }
-        if model.local_branch is not None:
+        if model.uses_heat:
             sample["part_maps"] = torch.rand((*clip, parts, *MAP_SIZE), generator=draw)
         if cameras:
             sample["cameras"] = torch.randint(-1, model.num_cameras, (size,), generator=draw)
@@ -136,7 +135,7 @@ def export(model: KeyReID, checkpoint: Path, path: Path, cameras: bool = False) 
     if cameras and not model.num_cameras:
         raise KeyReIDError(f"{checkpoint}: the network knows no camera; leave --with-cameras out")
     module = ClipEmbedding(model.cpu().eval())
-    if model.local_branch is None:
+    if not model.uses_heat:
         module = _WithoutMaps(module)
     example = samples(model, (2,), cameras)[0]
     checks = [(one, embedding(model, **one)) for one in samples(model, (1, 3), cameras, seed=1)]
@@ -178,7 +177,7 @@ def plain_attention(model: KeyReID) -> Iterator[None]:
 
 
 class _WithoutMaps(nn.Module):
-    """A network without a local branch takes no part maps."""
+    """A network that uses no heat takes no part maps."""
 
     def __init__(self, clips: ClipEmbedding):
         super().__init__()

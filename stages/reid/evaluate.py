@@ -49,9 +49,7 @@ def embed_dataset(model, batches: Iterable, dataset: Dataset, config: EvalConfig
     features, visibility = embed_tracklets(model, batches, len(dataset.test_tracklets()), config.camera)
     settings = getattr(model, "config", None)
     parts = visibility.shape[1] if settings is not None and not settings.global_only else 0
-    width = features.shape[1]
-    if parts:  # a row is [global D | parts x T*D]
-        width = 0 if settings.local_only else width // (1 + parts * settings.clip_length)
+    width = features.shape[1] - (parts * model.part_width if parts else 0)
     about |= {name: getattr(config, name) for name in ("camera", "clip_stride", "clip_cap")}
     return pack(dataset, features, visibility if parts else None, parts, width, **about)
 

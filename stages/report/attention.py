@@ -22,8 +22,8 @@ class Look:
     frames: those of the clips, in order. weights: float [n], temporal attention, summing to 1 in each
     clip; None without a global branch. middle: position in frames of the one the maps are drawn on.
     heat: float [K, 64, 32] in [0, 1], the parts of that frame. attention: float [K, rows, columns], share
-    of each patch in the attention of the clip with the middle frame, and class_row [K] what remains for the
-    class row; None where there is no local branch or its rows are not places of the body.
+    of each of its patches in a part's attention over the clip; None where there is no local branch or its
+    rows are not places of the body. kept: bool [rows, columns], patches that the trunk saw; None: all.
     """
 
     frames: tuple[str, ...]
@@ -31,7 +31,7 @@ class Look:
     middle: int
     heat: np.ndarray
     attention: np.ndarray | None
-    class_row: np.ndarray | None
+    kept: np.ndarray | None
 
 
 def middle_clips(
@@ -73,6 +73,7 @@ def look(
     placed = not config.global_only and config.guidance == "prior" and config.tcss_mode != "sequence"
     weights: list[list[np.ndarray]] = [[] for _ in shown]
     attention: list[list[np.ndarray]] = [[] for _ in shown]
+    kept: list[list[np.ndarray]] = [[] for _ in shown]
     model.eval()
     for batch in batches:
         known = batch["cameras"].to(device) if camera == "given" else None
@@ -82,13 +83,16 @@ def look(
                 weights[at].append(out.frame_weights[i].cpu().numpy())
             if placed:
                 attention[at].append(out.part_attention[i].cpu().numpy())
+            if out.kept is not None:
+                kept[at].append(out.kept[i].cpu().numpy())
     groups = PartGroups.of(config.parts)
     looks = []
     for at, tracklet in enumerate(shown):
         number = len(tracklet.frames)
         middle = number // 2
         heat = joints_to_parts(cache.read_heatmaps([tracklet.frames[middle]]), groups.joints[: groups.count])
-        rows = attention[at][middle // length] if placed else None
+        seen = kept[at][middle // length][middle % length] if kept[at] else None
+        rows = attention[at][middle // length][:, middle % length] if placed else None  # [K, n]
         looks.append(
             Look(
                 tracklet.frames,
@@ -96,8 +100,8 @@ def look(
                 _of_frames(np.stack(weights[at]), number) if weights[at] else None,
                 middle,
                 heat[0] / np.float32(255),
-                None if rows is None else rows[:, 1:].reshape(len(rows), *model.grid),
-                None if rows is None else rows[:, 0],
+                None if rows is None else rows.reshape(len(rows), *model.grid),
+                None if seen is None else np.isin(np.arange(np.prod(model.grid)), seen).reshape(model.grid),
             )
         )
     return looks

@@ -148,7 +148,7 @@ def _seen(seen: Look | None, pictures: Pictures | None, parts: list[str]) -> dic
                 "highest": float(seen.heat[k].max()),
                 "heat": pictures.heat(middle, seen.heat[k]),
                 "attention": None if attention is None else pictures.heat(middle, attention / (peak or 1.0)),
-                "class_row": None if seen.class_row is None else float(seen.class_row[k]),
+                "share": None if attention is None else float(attention.sum()),
             }
         )
     weights = [None] * len(seen.frames) if seen.weights is None else np.asarray(seen.weights).tolist()

@@ -23,7 +23,6 @@ CURVES = (
     ("accuracy", "Accuracy on training clips", "accuracy", True),
     ("learning_rate", "Learning rate", "rate", False),
     ("attention_frames", "Entropy of temporal attention", "nats", False),
-    ("attention_class_row", "Part attention left on the class row", "share", True),
 )
 VALIDATION = (("mean_ap", "mAP on held-out identities"), ("rank_1", "Rank-1 on held-out identities"))
 

@@ -142,14 +142,15 @@ def move_maps(
     flip_groups: np.ndarray,
     grid: tuple[int, int],
     pool: tuple[int, int] = (1, 1),
-) -> tuple[np.ndarray, np.ndarray]:
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Part maps with the geometry of their frames.
 
     maps: uint8 [N, G, h, w], the groups of `PartGroups`. size: (height, width) of a frame in pixels.
     flip_groups: `PartGroups.flip`. grid: (height, width) on which maps are moved. pool: cells of the grid,
     down and across, of which the mean is returned; the same as pooling the result, for less work.
     Returns heat float32 [N, K, h', w'] in [0, 1], and the share of each cell that shows the frame itself
-    (not padding, not erased), float32 [N, 1, h', w'] in [0, 1]. Heat is already scaled by it.
+    (not padding, not erased), float32 [N, 1, h', w'] in [0, 1]. Heat is already scaled by it. And the share
+    of each frame's heat that was erased, float32 [N] in [0, 1].
     """
     order = np.where(draws.flip[:, None], flip_groups, np.arange(len(flip_groups)))
     chosen = maps[np.arange(len(maps))[:, None], order].astype(np.float32)
@@ -158,16 +159,19 @@ def move_maps(
     columns[draws.flip] = columns[draws.flip, :, ::-1]
     heat, shown = _separable(_pooled(rows, pool[0]), chosen, _pooled(columns, pool[1]))
     some = np.flatnonzero(draws.erased[:, 2])
+    lost = np.zeros(len(maps), np.float32)
     if len(some):
         # a rectangle is separable too: what it covers is taken away
         top, left, bottom, right = draws.erased[some].T
         rows = rows[some] * _coverage(top / size[0], bottom / size[0], grid[0])[:, :, None]
         columns = columns[some] * _coverage(left / size[1], right / size[1], grid[1])[:, :, None]
         gone = _separable(_pooled(rows, pool[0]), chosen[some], _pooled(columns, pool[1]))
+        whole = heat[some].sum(axis=(1, 2, 3))
+        lost[some] = np.clip(gone[0].sum(axis=(1, 2, 3)) / np.maximum(whole, 1e-6), 0, 1)
         heat[some] -= gone[0]
         shown[some] -= gone[1]
     # subtracting what was erased may leave rounding errors below zero
-    return np.maximum(heat * np.float32(1 / 255), 0, out=heat), np.maximum(shown, 0, out=shown)
+    return np.maximum(heat * np.float32(1 / 255), 0, out=heat), np.maximum(shown, 0, out=shown), lost
 
 
 def _separable(rows: np.ndarray, maps: np.ndarray, columns: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -18,7 +18,7 @@ from stages.reid.data.reader import MAP_SIZE, FrameIndex, FrameReader
 from stages.reid.model.config import ModelConfig
 
 Batch = dict[str, Any]
-_CLIP_SALT = 0
+_CLIP_SALT, _INTRUDER_SALT = 0, 2  # the salt of the geometry is 1
 
 
 def patch_grid(model: ModelConfig) -> tuple[int, int]:
@@ -68,10 +68,12 @@ class Clips(Dataset):
         """
         frames, maps = self.reader.read(rows.ravel())
         pixels = augment.move_frames(frames, draws)
-        heat, shown = augment.move_maps(maps, draws, self.size, self.groups.flip, self.grid, self.pool)
+        heat, shown, erased = augment.move_maps(
+            maps, draws, self.size, self.groups.flip, self.grid, self.pool
+        )
         if self.published:
             heat = augment.published_range(heat, shown)
-        erased = (draws.erased[:, 2] > 0).astype(np.float32)
+            erased = (draws.erased[:, 2] > 0).astype(np.float32)
         return {
             "pixels": torch.from_numpy(pixels.reshape(*rows.shape, *pixels.shape[1:])),
             "rectangles": torch.from_numpy(draws.erased.reshape(*rows.shape, 4)),
@@ -128,11 +130,27 @@ class TrainingClips(Clips):
         tracklets, keys = np.array(samples, dtype=np.int64).T
         draws = uniform(keys, _CLIP_SALT, self.frames)
         rows = self.starts[tracklets, None] + training_clips(self.lengths[tracklets], draws)
+        rows, intruders = self.with_intruders(rows, keys, tracklets)
         geometry = augment.draw(keys, self.frames, self.config, self.size)
-        return {
-            **self.assemble(rows, geometry, tracklets),
-            "keys": torch.from_numpy(keys.copy()),
-        }
+        batch = self.assemble(rows, geometry, tracklets)
+        batch["erased"][intruders] = 1.0
+        return {**batch, "keys": torch.from_numpy(keys.copy())}
+
+    def with_intruders(
+        self, rows: np.ndarray, keys: np.ndarray, tracklets: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """In some clips, one frame of another person's tracklet: rows, and where, bool [B, T]."""
+        mask = np.zeros(rows.shape, dtype=bool)
+        if self.config.intruder and self.frames > 1:
+            u = uniform(keys, _INTRUDER_SALT, 4)
+            other = (u[:, 1] * len(self.persons)).astype(np.int64)
+            place = (u[:, 2] * self.frames).astype(np.int64)
+            chosen = (u[:, 0] < self.config.intruder) & (self.persons[other] != self.persons[tracklets])
+            clips = np.flatnonzero(chosen)
+            mask[clips, place[clips]] = True
+            strange = self.starts[other] + (u[:, 3] * self.lengths[other]).astype(np.int64)
+            rows = np.where(mask, strange[:, None], rows)
+        return rows, mask
 
 
 class TestClips(Clips):

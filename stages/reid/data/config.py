@@ -39,6 +39,12 @@ class AugmentConfig(StrictModel):
     erase_fill: tuple[float, float, float] = Field(
         (0.485, 0.456, 0.406), description="value of erased pixels after normalising (R, G, B)"
     )
+    intruder: float = Field(
+        0.0,
+        ge=0,
+        le=1,
+        description="probability that one frame of a clip is of another person, as trackers err",
+    )
     jitter: float = Field(
         0.0, ge=0, lt=1, description="largest relative change of brightness and of contrast"
     )

@@ -1,4 +1,4 @@
-"""Temporal attention: how much each frame of a clip counts."""
+"""The released temporal attention, of `guidance: published`. Its last ReLU soon gives 0 for every frame."""
 
 from torch import Tensor, nn
 
@@ -11,8 +11,11 @@ class TemporalAttention(nn.Module):
         self.conv = nn.Linear(width, hidden)  # a 1x1 convolution
         self.tconv = nn.Conv1d(hidden, 1, kernel_size=3, padding=1)
 
-    def forward(self, features: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """[B, T, D] -> weighted sum [B, D], scores [B, T] (at least 0, before softmax), weights [B, T]."""
+    def forward(self, features: Tensor, visibility: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """[B, T, D] -> weighted sum [B, D], scores [B, T] (at least 0, before softmax), weights [B, T].
+
+        visibility is not looked at.
+        """
         hidden = self.conv(features).relu().transpose(1, 2)  # [B, hidden, T]
         scores = self.tconv(hidden).relu().squeeze(1)
         weights = scores.softmax(dim=-1)

@@ -12,6 +12,7 @@ from cache.errors import KeyReIDError
 from stages.reid.model import vit_families, vit_weights
 from stages.reid.model.config import ModelConfig
 from stages.reid.model.drop_path import key_drop_paths
+from stages.reid.model.patches import gather_patches
 from stages.reid.model.published import check_patches
 
 
@@ -100,16 +101,30 @@ class Backbone(nn.Module):
         self.vit.attn_pool = None
         return block, norm
 
-    def forward(self, images: Tensor, cameras: Tensor | None) -> tuple[Tensor, dict[str, Any]]:
-        """Frames [F, 3, H, W] and their cameras, int64 [F] or None.
+    def embed(self, images: Tensor, cameras: Tensor | None) -> tuple[Tensor, dict[str, Any]]:
+        """Tokens before the first block, with position and camera.
 
-        Returns tokens [F, prefix + n, D], and what the last block is to be given besides them.
+        images [F, 3, H, W]; cameras int64 [F] or None. Returns tokens [F, prefix + n, D], and what the
+        blocks are to be given besides them.
         """
         tokens, arguments = vit_families.first_tokens(self.vit, images)
         if self.camera is not None:
             tokens = tokens + self.camera_scale * self.camera_rows(cameras, len(images))[:, None]
-        last = vit_families.of_block(self.vit, arguments, -1)
-        return vit_families.run_blocks(self.vit, tokens, arguments), last
+        return vit_families.before_blocks(self.vit, tokens), arguments
+
+    def keep(self, tokens: Tensor, arguments: dict[str, Any], kept: Tensor) -> tuple[Tensor, dict[str, Any]]:
+        """Tokens and block arguments of the kept patches alone. kept: int64 [F, k]."""
+        return gather_patches(tokens, kept, self.prefix), vit_families.kept_arguments(
+            self.vit, arguments, kept
+        )
+
+    def run(self, tokens: Tensor, arguments: dict[str, Any], start: int, stop: int | None = None) -> Tensor:
+        """Blocks start to stop (not included; None: the trunk's end): same shape."""
+        return vit_families.run_blocks(self.vit, tokens, arguments, start, stop)
+
+    def last_arguments(self, arguments: dict[str, Any]) -> dict[str, Any]:
+        """What the last block is to be given besides tokens."""
+        return vit_families.of_block(self.vit, arguments, -1)
 
     def camera_rows(self, cameras: Tensor | None, frames: int) -> Tensor:
         """Embedding of each frame's camera [F, D]; of an unknown one (-1 or None), the mean of all."""

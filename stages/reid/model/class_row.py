@@ -15,6 +15,7 @@ whenever K*(H/D + 1/R) < 1, which every ViT meets by far, so this is the only fo
 import stages.compat  # noqa: F401  isort: skip  (before timm)
 from typing import Any
 
+import torch
 import torch.nn.functional as F
 from timm.layers import Attention
 from timm.models.vision_transformer import Block
@@ -40,9 +41,9 @@ def attend(
     factor: Tensor | None = None,
     offset: Tensor | None = None,
 ) -> tuple[Tensor, Tensor]:
-    """Attention of one query row per clip, for each of K parts at once.
+    """Attention of the query rows of K parts, one for each or one for all.
 
-    query:  [B, D] normalised class row.
+    query:  [B, D] normalised class row, the query of every part; or [B or 1, K, D], a query for each.
     rows:   [B, R, D] normalised rows, shared by the parts.
     bias:   [B, K, R] added to the logits of a part, or None (then K = 1).
     factor: [B, K, R], a part sees row i as factor * rows[i] + offset; None for 1.
@@ -53,10 +54,11 @@ def attend(
     w_query, w_key, w_value = attn.qkv.weight.view(3, attn.num_heads, attn.head_dim, width).unbind(0)
     b_query, _, b_value = (None, None, None) if attn.qkv.bias is None else attn.qkv.bias.chunk(3)
 
+    query = query if query.dim() == 3 else query[:, None]  # [B or 1, K or 1, D]
     q = F.linear(query, w_query.flatten(0, 1), b_query) * attn.scale
-    q = q.unflatten(-1, (attn.num_heads, attn.head_dim)).transpose(0, 1)  # [H, B, d]
-    carried = (q @ w_key).permute(1, 2, 0)  # [B, D, H]
-    logits = (rows @ carried).transpose(1, 2)[:, None]  # [B, 1, H, R]
+    q = q.unflatten(-1, (attn.num_heads, attn.head_dim))  # [B, K, H, d]
+    carried = torch.einsum("bkhd,hdw->bkhw", q, w_key).flatten(1, 2).transpose(1, 2)  # [B, D, K*H]
+    logits = (rows @ carried).transpose(1, 2).unflatten(1, (-1, attn.num_heads))  # [B, K, H, R]
     if factor is not None:
         logits = logits * factor[:, :, None]
     if bias is not None:

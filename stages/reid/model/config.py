@@ -20,6 +20,8 @@ OWN_FIELDS = {
     "num_classes": "the number of training identities",
 }
 
+PART_FIELDS = ("part_block", "part_depth", "part_share", "part_width")  # of the local branch, guidance prior
+
 
 class ModelConfig(StrictModel):
     """The dual-branch transformer: a ViT trunk, a global branch and a part-wise local branch."""
@@ -54,7 +56,28 @@ class ModelConfig(StrictModel):
     kps: bool = Field(True, description="use the keypoint heat; false: every weight is one")
     global_only: bool = Field(False, description="drop the local branch")
     local_only: bool = Field(False, description="drop the global branch and its temporal attention")
-    part_specific: bool = Field(False, description="a wide block for every part instead of a shared one")
+    part_specific: bool = Field(False, description="blocks of its own for every part instead of shared ones")
+    part_block: int = Field(
+        0, ge=0, description="trunk blocks before parts read their patches; 0: nothing is mixed yet"
+    )
+    part_depth: int = Field(
+        0, ge=0, description="blocks in which the tokens of a part see each other before they are read"
+    )
+    part_share: float = Field(
+        0.25,
+        gt=0,
+        le=1,
+        description="part_depth above 0: share of the tokens, those with the most heat, of a part",
+    )
+    part_width: int | None = Field(
+        None, ge=1, description="numbers in a part's feature; null: the ViT's width"
+    )
+    keep: float = Field(
+        0.5,
+        gt=0,
+        le=1,
+        description="share of a frame's patches that the trunk sees, those with the most heat",
+    )
     drop_path: float = Field(0.1, ge=0, lt=1, description="stochastic depth at the last block, rising from 0")
     camera_scale: float = Field(3.0, description="factor on the camera embedding")
     attention_width: int = Field(256, ge=1, description="hidden width of the temporal attention")
@@ -108,21 +131,29 @@ class ModelConfig(StrictModel):
     def _unread(self) -> Iterator[tuple[str, str]]:
         """Fields that the values of others leave without effect, and why."""
         if self.global_only:
-            for name in ("part_specific", "tcss", "tcss_shift", "kps", "published_maps"):
+            for name in ("part_specific", "tcss", "tcss_shift", "published_maps", *PART_FIELDS):
                 yield name, "global_only drops the local branch"
         if self.guidance == "published":
             yield "tcss_shift", "guidance published shifts by 5"
+            for name in ("keep", *PART_FIELDS):
+                yield name, "guidance published reads as released"
         if self.tcss_mode != "sequence":
             yield "tcss_shift", f"tcss {self.tcss_mode} does not shift the sequence"
         if self.guidance == "prior":
             yield "published_maps", "guidance prior takes the heat of the cache"
         if not self.kps:
+            yield "keep", "kps is false: nothing chooses patches"
             yield "published_maps", "kps is false: no map is used"
 
     @property
     def tcss_mode(self) -> str:
         """off, time or sequence, with the default of the guidance filled in."""
         return self.tcss or ("time" if self.guidance == "prior" else "sequence")
+
+    @property
+    def kept_share(self) -> float:
+        """`keep`, where there is heat to choose patches by."""
+        return self.keep if self.guidance == "prior" and self.kps else 1.0
 
     @property
     def part_names(self) -> tuple[str, ...]:

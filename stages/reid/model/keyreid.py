@@ -1,18 +1,22 @@
 """The KeyRe-ID network: trunk, global branch, local branch, necks and classifiers."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from cache.errors import KeyReIDError
+from stages.reid.model.attention_pool import TemporalAttention
 from stages.reid.model.backbone import Backbone, build_vit
 from stages.reid.model.config import ModelConfig
 from stages.reid.model.drop_path import frame_keys, set_keys
+from stages.reid.model.frame_attention import FrameAttention
 from stages.reid.model.global_branch import GlobalBranch
 from stages.reid.model.local_branch import LocalBranch
 from stages.reid.model.neck import Neck
 from stages.reid.model.part_weights import pool_to_grid
+from stages.reid.model.patches import kept_patches
 from stages.reid.model.published import PublishedLocalBranch
 from stages.reid.model.vit_families import num_heads
 
@@ -21,13 +25,18 @@ class ClipOutput(NamedTuple):
     """What a forward pass returns, float32. Entries of a branch that is switched off are None."""
 
     global_feature: Tensor | None  # [B, D] before the neck
-    part_features: Tensor | None  # [B, K, T*D] before the necks
+    part_features: Tensor | None  # [B, K, part width] before the necks
+    global_embedding: Tensor | None  # [B, D] after the neck
+    part_embeddings: Tensor | None  # [B, K, part width] after the necks
     global_logits: Tensor | None  # [B, C]
     part_logits: Tensor | None  # [B, K, C]
-    frame_scores: Tensor | None  # [B, T] temporal scores, at least 0, before the softmax
-    frame_weights: Tensor | None  # [B, T] temporal attention, sums to 1, without gradient
-    part_attention: Tensor | None  # [B, K, 1+n] attention of the class row to itself and the patch rows
+    frame_scores: Tensor | None  # [B, T] temporal scores before the softmax
+    frame_weights: Tensor | None  # [B, T] temporal attention, sums to 1
+    part_attention: (
+        Tensor | None
+    )  # [B, K, T, n] weights of patches, without gradient; published: [B, K, 1, n]
     part_weights: Tensor | None  # [B, T, K, n] heat on the patch grid, as it was used
+    kept: Tensor | None  # int64 [B, T, k] patches that the trunk saw, ascending; None: all
 
 
 class KeyReID(nn.Module):
@@ -58,27 +67,41 @@ class KeyReID(nn.Module):
         self.global_branch = self.global_neck = self.global_classifier = None
         self.local_branch = self.part_necks = self.part_classifiers = None
         if not config.local_only:
-            self.global_branch = GlobalBranch(last_block, last_norm, width, config.attention_width)
+            attention = (
+                TemporalAttention(width, config.attention_width)
+                if config.guidance == "published"
+                else FrameAttention(width, config.attention_width, self.num_parts)
+            )
+            self.global_branch = GlobalBranch(last_block, last_norm, attention)
             self.global_neck = Neck(width)
             self.global_classifier = classifier(width, num_persons)
         if not config.global_only:
-            row_width = config.clip_length * width
             kind = PublishedLocalBranch if config.guidance == "published" else LocalBranch
             self.local_branch = kind(config, width, heads)
-            self.part_necks = nn.ModuleList(Neck(row_width) for _ in range(self.num_parts))
+            self.part_necks = nn.ModuleList(Neck(self.part_width) for _ in range(self.num_parts))
             self.part_classifiers = nn.ModuleList(
-                classifier(row_width, num_persons) for _ in range(self.num_parts)
+                classifier(self.part_width, num_persons) for _ in range(self.num_parts)
             )
+
+    @property
+    def part_width(self) -> int:
+        """Numbers in the feature of a part."""
+        if self.config.guidance == "published":
+            return self.config.clip_length * self.backbone.width
+        return self.config.part_width or self.backbone.width
 
     @property
     def feature_width(self) -> int:
         """Numbers in a clip's feature, as `embed` returns it."""
-        width = 0 if self.global_branch is None else self.backbone.width
-        parts = 0 if self.local_branch is None else self.num_parts
-        return width + parts * self.config.clip_length * self.backbone.width
+        return sum(self.block_widths)
 
     def forward(
-        self, images: Tensor, part_maps: Tensor, cameras: Tensor | None = None, keys: Tensor | None = None
+        self,
+        images: Tensor,
+        part_maps: Tensor,
+        cameras: Tensor | None = None,
+        keys: Tensor | None = None,
+        kept: Tensor | None = None,
     ) -> ClipOutput:
         """Run both branches.
 
@@ -87,8 +110,9 @@ class KeyReID(nn.Module):
                   the patch grid.
         cameras   int64 [B], -1 for unknown; None: all unknown.
         keys      int64 [B], what is drawn in training depends on them alone; None: torch's generator.
-        Raises KeyReIDError for shapes that do not belong to the config and for a camera out of range
-        (of clips on a GPU in training: see `check_cameras`).
+        kept      int64 [B, T, k], patches that the trunk sees; None: those with the most heat.
+        T may be any number but with guidance published. Raises KeyReIDError for shapes that do not belong to
+        the config and for a camera out of range (of clips on a GPU in training: see `check_cameras`).
         """
         self.check_shapes(images, part_maps, cameras)
         waits = self.training and images.is_cuda  # to read a number there is to wait for all work in hand
@@ -97,48 +121,115 @@ class KeyReID(nn.Module):
         frames = images.shape[1]
         drawn = keys if self.training else None
         set_keys(self, frame_keys(drawn, frames))
-        tokens, block_arguments = self.backbone(
+        tokens, arguments = self.backbone.embed(
             images.flatten(0, 1), None if cameras is None else cameras.repeat_interleave(frames)
         )
+        out = self.branches(tokens, arguments, self.heat(part_maps, images), kept, drawn)
+        set_keys(self, None)
+        return out
+
+    def branches(
+        self,
+        tokens: Tensor,
+        arguments: dict[str, Any],
+        heat: Tensor,
+        kept: Tensor | None = None,
+        keys: Tensor | None = None,
+    ) -> ClipOutput:
+        """What follows the embedding of patches, `Backbone.embed`. heat: [B, T, K, n] on the patch grid."""
         out = dict.fromkeys(ClipOutput._fields)
+        frames = heat.shape[1]
+        if kept is None and self.config.kept_share < 1:
+            kept = kept_patches(heat.flatten(0, 1), self.config.kept_share, self.grid)
+            kept = kept.unflatten(0, (-1, frames))
+        if kept is not None:
+            tokens, arguments = self.backbone.keep(tokens, arguments, kept.flatten(0, 1))
+        out["kept"] = kept
+        early = tokens = self.backbone.run(tokens, arguments, 0, self.part_level)
         if self.global_branch is not None:
-            feature, scores, weights = self.global_branch(tokens, frames, **block_arguments)
+            tokens = self.backbone.run(tokens, arguments, self.part_level)
+            feature, scores, weights = self.global_branch(
+                tokens, heat.amax(dim=-1), **self.backbone.last_arguments(arguments)
+            )
             out["global_feature"], out["frame_scores"] = feature.float(), scores.float()
-            out["frame_weights"] = weights.detach().float()
-            out["global_logits"] = self.global_classifier(self.global_neck(feature)).float()
+            out["frame_weights"] = weights.float()
+            out["global_embedding"] = self.global_neck(feature)
+            out["global_logits"] = self.global_classifier(out["global_embedding"]).float()
         if self.local_branch is not None:
-            heat = self.heat(part_maps)
-            features, attention = self.local_branch(self.clip_tokens(tokens, frames), heat, drawn)
+            features, attention = self.read_parts(early, heat, kept, keys)
             out["part_features"], out["part_attention"] = features.float(), attention.float()
             out["part_weights"] = heat
-            heads = zip(self.part_necks, self.part_classifiers, features.unbind(1), strict=True)
-            out["part_logits"] = torch.stack([fc(neck(x)) for neck, fc, x in heads], dim=1).float()
-        set_keys(self, None)
+            embeddings = [neck(x) for neck, x in zip(self.part_necks, features.unbind(1), strict=True)]
+            out["part_embeddings"] = torch.stack(embeddings, dim=1)
+            heads = zip(self.part_classifiers, embeddings, strict=True)
+            out["part_logits"] = torch.stack([fc(x) for fc, x in heads], dim=1).float()
         return ClipOutput(**out)
 
+    @property
+    def part_level(self) -> int:
+        """Trunk blocks before the parts are read."""
+        depth = len(self.backbone.vit.blocks)
+        return depth if self.config.guidance == "published" else min(self.config.part_block, depth)
+
+    def read_parts(
+        self, tokens: Tensor, heat: Tensor, kept: Tensor | None, keys: Tensor | None
+    ) -> tuple[Tensor, Tensor]:
+        """Part features [B, K, part width] and attention on the whole patch grid [B, K, T or 1, n]."""
+        frames, patches = heat.shape[1], heat.shape[-1]
+        if self.config.guidance == "published":
+            features, attention = self.local_branch(self.clip_tokens(tokens, frames), heat, keys)
+            return features, attention[:, :, None, 1:]
+        tokens = tokens[:, self.backbone.prefix :].unflatten(0, (-1, frames))
+        if kept is None:
+            return self.local_branch(tokens, heat, keys)
+        index = kept[:, :, None].expand(-1, -1, self.num_parts, -1)  # [B, T, K, k]
+        features, attention = self.local_branch(tokens, heat.gather(3, index), keys)
+        whole = attention.new_zeros(*attention.shape[:3], patches)
+        return features, whole.scatter(3, index.transpose(1, 2), attention)
+
     @torch.no_grad()
-    def embed(self, images: Tensor, part_maps: Tensor, cameras: Tensor | None = None) -> Tensor:
+    def embed(self, images: Tensor, part_maps: Tensor, cameras: Tensor | None = None, **others) -> Tensor:
         """The feature of each clip, after the necks, in evaluation mode: float32 [B, feature_width].
 
-        The global feature, then the part features, each divided by the number of parts.
-        Arguments and errors as for `forward`.
+        Arguments and errors as for `forward`; the result is that of `joined`.
         """
         training = self.training
         self.eval()
         try:
-            out = self(images, part_maps, cameras)
-            pieces = [] if out.global_feature is None else [self.global_neck(out.global_feature)]
-            if out.part_features is not None:
-                pairs = zip(self.part_necks, out.part_features.unbind(1), strict=True)
-                pieces += [neck(feature) / self.num_parts for neck, feature in pairs]
-            return torch.cat(pieces, dim=1)
+            return self.joined(self(images, part_maps, cameras, **others))
         finally:
             self.train(training)
 
-    def heat(self, part_maps: Tensor) -> Tensor:
-        """Part weights on the patch grid [B, T, K, n]; all one where keypoints are switched off."""
-        pooled = pool_to_grid(part_maps.float(), self.grid)
-        return pooled if self.config.kps else torch.ones_like(pooled)
+    def joined(self, out: ClipOutput) -> Tensor:
+        """The global embedding, then those of the parts: [B, feature_width].
+
+        With guidance prior each is of length 1, so that each counts alike in a Euclidean distance; as
+        released, the parts are divided by their number.
+        """
+        blocks = [] if out.global_embedding is None else [out.global_embedding]
+        if out.part_embeddings is not None:
+            blocks += out.part_embeddings.unbind(1)
+        if self.unit_blocks:
+            return torch.cat([functional.normalize(block.float(), dim=1) for block in blocks], dim=1)
+        whole = 0 if out.global_embedding is None else 1
+        return torch.cat([*blocks[:whole], *(block / self.num_parts for block in blocks[whole:])], dim=1)
+
+    @property
+    def unit_blocks(self) -> bool:
+        """Whether the blocks of an embedding are of length 1."""
+        return self.config.guidance == "prior"
+
+    @property
+    def block_widths(self) -> list[int]:
+        """Numbers in each block of an embedding: of the global branch, then of each part."""
+        widths = [] if self.global_branch is None else [self.backbone.width]
+        return widths + ([] if self.local_branch is None else [self.part_width] * self.num_parts)
+
+    def heat(self, part_maps: Tensor, images: Tensor) -> Tensor:
+        """Heat on the patch grid [B, T, K, n]; all one where keypoints are switched off."""
+        if self.uses_heat:
+            return pool_to_grid(part_maps.float(), self.grid)
+        return images.new_ones(*images.shape[:2], self.num_parts, self.grid[0] * self.grid[1]).float()
 
     def clip_tokens(self, tokens: Tensor, frames: int) -> Tensor:
         """[B*T, prefix + n, D] -> [B, T, 1+n, D]: class token and patches, without register tokens."""
@@ -151,11 +242,14 @@ class KeyReID(nn.Module):
 
         And where there is not one camera, a whole number, for each clip.
         """
-        expected = (self.config.clip_length, 3, *self.config.image_size)
+        fixed = self.config.guidance == "published" and self.local_branch is not None
+        frames = self.config.clip_length if fixed or images.dim() != 5 else max(images.shape[1], 1)
+        expected = (frames, 3, *self.config.image_size)
         if images.dim() != 5 or tuple(images.shape[1:]) != expected:
-            raise KeyReIDError(f"images {list(images.shape)}: expected [B, {', '.join(map(str, expected))}]")
-        leading = (len(images), self.config.clip_length, self.num_parts)
-        if self.local_branch is not None and (part_maps.dim() != 5 or tuple(part_maps.shape[:3]) != leading):
+            shown = [frames if fixed else "T", *expected[1:]]
+            raise KeyReIDError(f"images {list(images.shape)}: expected [B, {', '.join(map(str, shown))}]")
+        leading = (len(images), frames, self.num_parts)
+        if self.uses_heat and (part_maps.dim() != 5 or tuple(part_maps.shape[:3]) != leading):
             raise KeyReIDError(
                 f"part maps {list(part_maps.shape)}: expected [{', '.join(map(str, leading))}, h, w] "
                 f"(clips, frames, parts: {', '.join(self.config.part_names)})"
@@ -165,6 +259,11 @@ class KeyReID(nn.Module):
             raise KeyReIDError(
                 f"cameras {kind} {list(cameras.shape)}: expected int64 [{len(images)}], one a clip"
             )
+
+    @property
+    def uses_heat(self) -> bool:
+        """Whether part maps reach the result."""
+        return self.config.kps and (self.local_branch is not None or self.config.guidance == "prior")
 
     def check_cameras(self, cameras: Tensor) -> None:
         """Raise KeyReIDError for a camera that the network has no embedding for. cameras: int64, any shape.

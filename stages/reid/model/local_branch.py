@@ -1,4 +1,4 @@
-"""Local branch: one wide row per patch position, read once for every body part."""
+"""Local branch: every body part reads the patches that its heat points at, in all frames of the clip."""
 
 import stages.compat  # noqa: F401  isort: skip  (before timm)
 from functools import partial
@@ -14,59 +14,100 @@ EPSILON = 1e-6  # heat of a patch that holds none of a part: log(1e-6) = -13.8
 
 
 class LocalBranch(nn.Module):
-    """Rows are the T tokens of a patch side by side; heat is a prior on the attention to them.
+    """Rows are the patch tokens of all frames, width D; a part reads them with a query of its own.
 
-    The class row, the T class tokens side by side, attends with softmax(q.k / sqrt(d) + bias),
-    bias log(M + 1e-6) for a row whose mean heat of the part is M, and 0 for the class row itself:
-    a part without any heat falls back on the class row.
+    weight of a row for part k = softmax(q_k . key / sqrt(d) + log(M_k + 1e-6)), M_k its heat of the part, so
+    frames in which the part is hidden drop out by themselves. Before that, `part_depth` blocks let the tokens
+    of a part with the most heat see each other and nothing else. No row holds the whole person, and none is
+    added to what was read.
     """
 
     def __init__(self, config: ModelConfig, width: int, heads: int):
         super().__init__()
         self.config = config
-        row_width = config.clip_length * width
+        self.parts = len(config.part_names)
+        sets = self.parts if config.part_specific else 1
         norm = partial(nn.LayerNorm, eps=1e-6)
-        blocks = len(config.part_names) if config.part_specific else 1
-        self.blocks = nn.ModuleList(
-            Block(row_width, heads, qkv_bias=True, norm_layer=norm) for _ in range(blocks)
-        )
-        self.blocks.apply(init_weights_vit_timm)
-        self.norm = nn.LayerNorm(row_width)
 
-    def forward(self, tokens: Tensor, weights: Tensor, keys: Tensor | None) -> tuple[Tensor, Tensor]:
+        def blocks(depth: int) -> nn.ModuleList:
+            made = [Block(width, heads, qkv_bias=True, norm_layer=norm) for _ in range(depth)]
+            return nn.ModuleList(made)
+
+        self.query = nn.Parameter(torch.empty(self.parts, width))
+        self.blocks = nn.ModuleList(blocks(config.part_depth) for _ in range(sets))
+        self.readers = blocks(sets)
+        self.apply(init_weights_vit_timm)
+        nn.init.trunc_normal_(self.query, std=0.02)
+        self.norm = nn.LayerNorm(width)
+        out = config.part_width or width
+        self.project = nn.Identity() if out == width else nn.Linear(width, out, bias=False)
+
+    def forward(self, tokens: Tensor, heat: Tensor, keys: Tensor | None) -> tuple[Tensor, Tensor]:
         """One feature per part.
 
-        tokens  [B, T, 1+n, D], class token first; weights [B, T, K, n], the heat of parts on patches;
-        keys    int64 [B] for what is drawn in training, or None.
-        Returns features [B, K, T*D] and attention [B, K, 1+n] (mean over heads, class row first).
+        tokens [B, T, k, D], patches; heat [B, T, K, k], of the parts on these patches; keys int64 [B] for
+        what is drawn in training, or None.
+        Returns features [B, K, part_width] and attention [B, K, T, k] (mean over heads, sums to 1).
         """
-        rows, guide = self.rows(tokens, weights, keys)
-        if len(self.blocks) == 1:
-            features, attention = self.read(self.blocks[0], rows, guide)
+        frames, patches = tokens.shape[1:3]
+        rows, heat = tcss.mix(
+            tokens, heat, self.config.tcss_mode, self.config.tcss_shift, keys, self.training
+        )
+        bias = (heat + EPSILON).log()  # [B, K, R]
+        if not self.config.part_depth:
+            read, attention = self.read(rows, bias)
         else:
-            pairs = [self.read(block, rows, guide[:, k : k + 1]) for k, block in enumerate(self.blocks)]
-            features, attention = (torch.cat(items, dim=1) for items in zip(*pairs, strict=True))
-        return self.norm(features), attention.mean(dim=2).detach()
+            chosen = self.most_heat(heat)  # [B, K, M]
+            read, weights = self.read_own(self.own_rows(rows, chosen), bias.gather(2, chosen))
+            attention = torch.zeros_like(bias).scatter(2, chosen, weights.to(bias.dtype))
+        features = self.project(self.norm(read))
+        return features, attention.unflatten(2, (frames, patches)).detach()
 
-    def rows(self, tokens: Tensor, weights: Tensor, keys: Tensor | None) -> tuple[Tensor, Tensor]:
-        """Class row and patch rows [B, 1+n, T*D], and the mean heat of each patch row [B, K, n]."""
-        class_tokens, patch_tokens = tokens[:, :, 0], tokens[:, :, 1:]
-        rows, slots = tcss.arrange(patch_tokens, weights, self.order(patch_tokens, keys))
-        return torch.cat([class_tokens.flatten(1)[:, None], rows], dim=1), slots.mean(dim=-1)
+    def most_heat(self, heat: Tensor) -> Tensor:
+        """The rows of each part with the most heat, `part_share` of all: int64 [B, K, M], ascending."""
+        count = max(1, round(self.config.part_share * heat.shape[2]))
+        return heat.topk(count, dim=2, sorted=False).indices.sort(dim=2).values
 
-    def order(self, patch_tokens: Tensor, keys: Tensor | None) -> Tensor:
-        """The order of the config's TCSS: form `time` draws in training only."""
-        batch, frames, patches, _ = patch_tokens.shape
-        mode, device = self.config.tcss_mode, patch_tokens.device
-        if mode == "sequence":
-            return tcss.sequence_order(frames, patches, self.config.tcss_shift, device)
-        if mode == "time" and self.training:
-            return tcss.time_order(frames, patches, batch, keys, device)
-        return tcss.in_order(frames, patches, device)
+    def own_rows(self, rows: Tensor, chosen: Tensor) -> Tensor:
+        """[B, R, D] and int64 [B, K, M] -> [B, K, M, D]."""
+        index = chosen.flatten(1)[:, :, None].expand(-1, -1, rows.shape[-1])
+        return rows.gather(1, index).unflatten(1, chosen.shape[1:])
 
-    def read(self, block: Block, rows: Tensor, heat: Tensor) -> tuple[Tensor, Tensor]:
-        """Row 0 of the block for each part: [B, K, T*D] and the attention [B, K, H, 1+n]."""
-        bias = torch.nn.functional.pad((heat + EPSILON).log(), (1, 0))  # class row: bias 0
-        normalised = block.norm1(rows)
-        attended, attention = class_row.attend(block.attn, normalised[:, 0], normalised, bias=bias)
-        return class_row.finish(block, rows[:, :1], attended), attention
+    def read(self, rows: Tensor, bias: Tensor) -> tuple[Tensor, Tensor]:
+        """All parts read the same rows [B, R, D]: [B, K, D] and attention [B, K, R]."""
+        if len(self.readers) == 1:
+            return read_rows(self.readers[0], self.query[None], rows, bias)
+        pairs = [
+            read_rows(block, self.query[None, k : k + 1], rows, bias[:, k : k + 1])
+            for k, block in enumerate(self.readers)
+        ]
+        read, attention = (torch.cat(items, dim=1) for items in zip(*pairs, strict=True))
+        return read, attention
+
+    def read_own(self, rows: Tensor, bias: Tensor) -> tuple[Tensor, Tensor]:
+        """Every part reads rows of its own, [B, K, M, D], after they saw each other: as `read`."""
+        if len(self.blocks) == 1:
+            query = self.query.repeat(len(rows), 1)[:, None]  # [B*K, 1, D]
+            read, attention = self._stack(0, query, rows.flatten(0, 1), bias.flatten(0, 1))
+            return read.unflatten(0, (-1, self.parts))[:, :, 0], attention.unflatten(0, (-1, self.parts))[
+                :, :, 0
+            ]
+        pairs = [
+            self._stack(k, self.query[None, k : k + 1], rows[:, k], bias[:, k]) for k in range(self.parts)
+        ]
+        read, attention = (torch.cat(items, dim=1) for items in zip(*pairs, strict=True))
+        return read, attention
+
+    def _stack(self, part: int, query: Tensor, rows: Tensor, bias: Tensor) -> tuple[Tensor, Tensor]:
+        for block in self.blocks[part]:
+            rows = block(rows, attn_mask=bias[:, None, None].to(rows.dtype))
+        return read_rows(self.readers[part], query, rows, bias[:, None])
+
+
+def read_rows(block: Block, query: Tensor, rows: Tensor, bias: Tensor) -> tuple[Tensor, Tensor]:
+    """One row per query: [B or 1, K, D] queries, rows [B, R, D], bias [B, K, R] -> [B, K, D], [B, K, R].
+
+    A block whose residual around the attention is left out: what is read is all there is.
+    """
+    read, attention = class_row.attend(block.attn, block.norm1(query), block.norm1(rows), bias=bias)
+    return read + block.mlp(block.norm2(read)), attention.mean(dim=2)

@@ -38,15 +38,16 @@ short last clip.
 """
 
 import stages.compat  # noqa: F401  isort: skip  (before timm)
+from functools import partial
+
 import torch
 import torch.nn.functional as F
-from timm.models.vision_transformer import Block
-from torch import Tensor
+from timm.models.vision_transformer import Block, init_weights_vit_timm
+from torch import Tensor, nn
 
 from cache.errors import KeyReIDError
 from stages.reid.model import class_row, tcss
 from stages.reid.model.config import ModelConfig
-from stages.reid.model.local_branch import LocalBranch
 
 SHIFT = 5
 
@@ -71,10 +72,37 @@ def released_order(patches: int, shuffled: bool, device: torch.device) -> Tensor
     return torch.cat([rows[:1], tcss.interleaved(torch.cat([rows[SHIFT:], rows[1:SHIFT]]))])
 
 
-class PublishedLocalBranch(LocalBranch):
-    """The local branch with the released rows and the released way to weigh them."""
+class PublishedLocalBranch(nn.Module):
+    """The released rows, T tokens wide, and the released way to weigh them."""
 
-    def rows(self, tokens: Tensor, weights: Tensor, keys: Tensor | None) -> tuple[Tensor, Tensor]:
+    def __init__(self, config: ModelConfig, width: int, heads: int):
+        super().__init__()
+        self.config = config
+        row_width = config.clip_length * width
+        norm = partial(nn.LayerNorm, eps=1e-6)
+        blocks = len(config.part_names) if config.part_specific else 1
+        self.blocks = nn.ModuleList(
+            Block(row_width, heads, qkv_bias=True, norm_layer=norm) for _ in range(blocks)
+        )
+        self.blocks.apply(init_weights_vit_timm)
+        self.norm = nn.LayerNorm(row_width)
+
+    def forward(self, tokens: Tensor, weights: Tensor, keys: Tensor | None) -> tuple[Tensor, Tensor]:
+        """One feature per part.
+
+        tokens  [B, T, 1+n, D], class token first; weights [B, T, K, n], the maps of parts on patches;
+        keys    nothing is drawn here.
+        Returns features [B, K, T*D] and attention [B, K, 1+n] (mean over heads, class row first).
+        """
+        rows, guide = self.rows(tokens, weights)
+        if len(self.blocks) == 1:
+            features, attention = self.read(self.blocks[0], rows, guide)
+        else:
+            pairs = [self.read(block, rows, guide[:, k : k + 1]) for k, block in enumerate(self.blocks)]
+            features, attention = (torch.cat(items, dim=1) for items in zip(*pairs, strict=True))
+        return self.norm(features), attention.mean(dim=2).detach()
+
+    def rows(self, tokens: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
         """Rows [B, 1+n, T*D] by quirks 1 and 2, weights [B, K, n] in their old places by quirk 3."""
         batch, frames, count, width = tokens.shape
         order = released_order(count - 1, self.config.tcss_mode == "sequence", tokens.device)

@@ -1,8 +1,8 @@
 """Temporal clip shift and shuffle (TCSS), as the order in which tokens fill the rows.
 
-The patch tokens of a clip, numbered frame by frame (token t*n + p is patch p of frame t), fill n
-rows of T tokens. An order is int64 [1 or B, n, T]: the token in each slot of each row. Whatever
-belongs to a token, such as its part weights, is gathered by the same order and travels with it.
+The patch tokens of a clip are numbered frame by frame: token t*n + p is patch p of frame t. An order is
+int64 [1 or B, n, T]: the token in each slot (p, t). Whatever belongs to a token, such as its heat, travels
+with it.
 """
 
 import torch
@@ -46,15 +46,25 @@ def time_order(frames: int, patches: int, batch: int, keys: Tensor | None, devic
     return frame * patches + torch.arange(patches, device=device)[:, None]
 
 
-def arrange(tokens: Tensor, weights: Tensor, order: Tensor) -> tuple[Tensor, Tensor]:
-    """Fill rows in the given order, tokens and weights together.
+def mix(
+    tokens: Tensor, heat: Tensor, mode: str, shift: int, keys: Tensor | None, training: bool
+) -> tuple[Tensor, Tensor]:
+    """Patch tokens of a clip as rows of width D; with TCSS, half of a row's channels are of another token.
 
-    tokens [B, T, n, D], weights [B, T, K, n], order [1 or B, n, T]
-    -> rows [B, n, T*D], weights of the slots [B, K, n, T].
+    tokens [B, T, n, D], heat [B, T, K, n] -> rows [B, T*n, D], frame by frame, and their heat [B, K, T*n],
+    the mean of both tokens' where a row holds two. mode: `off`; `time`, in training alone: a token of the
+    same patch in another frame, by `time_order`; `sequence`: another token of the clip, by `sequence_order`.
     """
     batch, frames, patches, width = tokens.shape
-    starts = torch.arange(batch, device=tokens.device)[:, None, None] * (frames * patches)
-    rows = tokens.reshape(-1, width)[(order + starts).flatten()]
-    slots = weights.transpose(1, 2).flatten(2)  # [B, K, T*n]
-    index = order.expand(batch, -1, -1).flatten(1)[:, None].expand(-1, slots.shape[1], -1)
-    return rows.view(batch, patches, frames * width), slots.gather(2, index).unflatten(2, (patches, frames))
+    rows, heat = tokens.flatten(1, 2), heat.transpose(1, 2).flatten(2)
+    if mode == "off" or (mode == "time" and not training) or frames == 1:
+        return rows, heat
+    if mode == "time":
+        order = time_order(frames, patches, batch, keys, tokens.device)
+    else:
+        order = sequence_order(frames, patches, shift, tokens.device)
+    order = order.transpose(1, 2).flatten(1).expand(batch, -1)  # [B, T*n]: the token that fills each slot
+    half = width // 2
+    other = rows[..., half:].gather(1, order[:, :, None].expand(-1, -1, width - half))
+    moved = heat.gather(2, order[:, None].expand(-1, heat.shape[1], -1))
+    return torch.cat([rows[..., :half], other], dim=-1), (heat + moved) / 2

@@ -63,11 +63,37 @@ def of_block(vit: nn.Module, arguments: dict[str, Any], number: int) -> dict[str
     return arguments
 
 
-def run_blocks(vit: nn.Module, tokens: Tensor, arguments: dict[str, Any]) -> Tensor:
-    """All blocks in turn: [F, prefix + n, D], same shape."""
-    tokens = getattr(vit, "norm_pre", nn.Identity())(tokens)
-    for number, block in enumerate(vit.blocks):
-        tokens = block(tokens, **of_block(vit, arguments, number))
+def kept_arguments(vit: nn.Module, arguments: dict[str, Any], kept: Tensor) -> dict[str, Any]:
+    """The block arguments of kept patches, int64 [F, k]: rotary positions have a row per patch."""
+    rotary = arguments.get("rope")
+    if rotary is None:
+        return arguments
+    if getattr(vit, "rope_mixed", False):  # [depth, heads, n, 2d]
+        index = kept[:, None, :, None]
+        return {
+            "rope": [table[None].expand(len(kept), -1, -1, -1).take_along_dim(index, 2) for table in rotary]
+        }
+    return {"rope": rotary[kept][:, None]}  # [n, 2d] -> [F, 1, k, 2d]
+
+
+def cannot_drop(kind: type) -> str | None:
+    """Why patches of a network of this class cannot be left out; None where they can."""
+    if issubclass(kind, VisionTransformerRelPos | Beit):
+        return f"a {kind.__name__} has a bias for every pair of patches: it sees all of them, set model.keep to 1"
+    return None
+
+
+def before_blocks(vit: nn.Module, tokens: Tensor) -> Tensor:
+    """What is done to all tokens before the first block."""
+    return getattr(vit, "norm_pre", nn.Identity())(tokens)
+
+
+def run_blocks(
+    vit: nn.Module, tokens: Tensor, arguments: dict[str, Any], start: int = 0, stop: int | None = None
+) -> Tensor:
+    """Blocks from start to stop in turn: [F, R, D], same shape."""
+    for number in range(start, len(vit.blocks) if stop is None else stop):
+        tokens = vit.blocks[number](tokens, **of_block(vit, arguments, number))
     return tokens
 
 

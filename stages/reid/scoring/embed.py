@@ -1,10 +1,11 @@
 """Tracklets to embeddings: every clip through the network, the clips of a tracklet averaged."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from cache.errors import KeyReIDError
 
@@ -16,7 +17,7 @@ def embed_tracklets(
     num_tracklets: int,
     camera: str = "given",
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Mean clip feature and mean part visibility of every tracklet.
+    """Mean clip feature and mean part visibility of every tracklet; blocks of length 1 stay so.
 
     batches: dicts with images [B,T,3,H,W], part_maps [B,T,K,h,w], cameras int64 [B] (-1 unknown) and
              tracklet int64 [B], 0..num_tracklets-1. A batch may hold clips of many tracklets.
@@ -55,4 +56,11 @@ def embed_tracklets(
         raise KeyReIDError(f"{missing} of {num_tracklets} tracklets gave no clip; expected one or more each")
     features /= counts[:, None]
     visibility /= counts[:, None]
+    if getattr(model, "unit_blocks", False):  # a mean of unit vectors is shorter
+        features = unit_blocks(features, model.block_widths)
     return features.numpy(), visibility.clamp_(0, 1).numpy()
+
+
+def unit_blocks(features: Tensor, widths: Sequence[int]) -> Tensor:
+    """Each block of columns, of the given widths, scaled to length 1: [N, F] -> [N, F]."""
+    return torch.cat([functional.normalize(block, dim=1) for block in features.split(list(widths), dim=1)], 1)

@@ -18,6 +18,13 @@ class LossConfig(StrictModel):
     smoothing: float = Field(0.1, ge=0, lt=1, description="label smoothing of the identity loss")
     triplet: float = Field(1.0, ge=0, description="weight of the triplet loss")
     margin: float | None = Field(None, gt=0, description="margin of the triplet loss; null: soft margin")
+    triplet_on: Literal["feature", "embedding"] = Field(
+        "feature",
+        description="what the triplet loss compares: features before the neck, or unit embeddings after it",
+    )
+    triplet_scale: float = Field(
+        1.0, gt=0, description="length of the unit embeddings, with triplet_on embedding"
+    )
     center: float = Field(0.0005, ge=0, description="weight of the center loss")
     attention: float = Field(1.0, ge=0, description="weight of the attention loss on erased frames")
 

@@ -60,7 +60,17 @@ def triplet_loss(features: Tensor, persons: Tensor, margin: float | None = None)
 
 
 @_in_float32
-def attention_loss(frame_scores: Tensor, erased: Tensor) -> Tensor:
+def attention_loss(frame_weights: Tensor, hidden: Tensor) -> Tensor:
+    """Mean over clips of -log(share of the temporal attention on what is to be seen).
+
+    frame_weights: [B, T], sums to 1. hidden: float [B, T], the share of a frame's heat that is erased; 1 for
+    a frame of another person. Clips whose frames are all hidden alike have no gradient.
+    """
+    return -(1 - (frame_weights * hidden).sum(dim=1)).clamp(min=1e-4).log().mean()
+
+
+@_in_float32
+def released_attention_loss(frame_scores: Tensor, erased: Tensor) -> Tensor:
     """Mean over clips of the sum over frames of temporal score x "this frame was erased".
 
     frame_scores: [B, T], after the second ReLU, before the softmax. erased: float [B, T], 0 or 1.

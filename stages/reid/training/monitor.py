@@ -128,17 +128,15 @@ class Monitor:
 
 
 def attention_statistics(out: ClipOutput) -> dict[str, float]:
-    """How the network attends, means over a batch: entropies in nats, shares in 0..1.
+    """How the network attends, means over a batch, in nats.
 
-    attention_frames: entropy over the frames of a clip. attention_parts: entropy of the class row over
-    the rows of a part. attention_class_row: share of the class row in it, what is left where heat is cold.
+    attention_frames: entropy over the frames of a clip. attention_parts: over all patches of the clip.
     """
     found = {}
     if out.frame_weights is not None:
         found["attention_frames"] = _entropy(out.frame_weights)
     if out.part_attention is not None:
-        found["attention_parts"] = _entropy(out.part_attention)
-        found["attention_class_row"] = out.part_attention[..., 0].mean().item()
+        found["attention_parts"] = _entropy(out.part_attention.flatten(2))
     return found
 
 

@@ -1,14 +1,23 @@
 """Network and losses as one module: a batch in, one number to minimise out. This is what DDP wraps."""
 
+from typing import NamedTuple
+
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 from torch.distributed.nn.functional import all_gather
+from torch.nn import functional
 
 from stages.reid.model import KeyReID
 from stages.reid.model.keyreid import ClipOutput
 from stages.reid.training.config import LossConfig
-from stages.reid.training.losses import CenterLoss, attention_loss, identity_loss, triplet_loss
+from stages.reid.training.losses import (
+    CenterLoss,
+    attention_loss,
+    identity_loss,
+    released_attention_loss,
+    triplet_loss,
+)
 
 
 class Objective(nn.Module):
@@ -25,9 +34,7 @@ class Objective(nn.Module):
         self.global_share = config.global_share if both else float(not model.config.local_only)
         self.global_centers = None if model.config.local_only else CenterLoss(model.num_persons, width)
         self.part_centers = (
-            None
-            if model.config.global_only
-            else CenterLoss(model.num_persons, width * model.config.clip_length)
+            None if model.config.global_only else CenterLoss(model.num_persons, model.part_width)
         )
 
     def center_parameters(self) -> list[nn.Parameter]:
@@ -49,7 +56,7 @@ class Objective(nn.Module):
             (
                 "triplet_loss",
                 config.triplet,
-                lambda b: triplet_loss(gathered(b.feature), everyone, config.margin),
+                lambda b: triplet_loss(gathered(self._compared(b)), everyone, config.margin),
             ),
         ):
             value = self._shared(out, loss)
@@ -62,7 +69,10 @@ class Objective(nn.Module):
         details["center_loss"] = value
         total = total + term
         if out.frame_scores is not None:
-            value = attention_loss(out.frame_scores, erased)
+            if self.model.config.guidance == "published":
+                value = released_attention_loss(out.frame_scores, erased)
+            else:
+                value = attention_loss(out.frame_weights, erased)
             details["attention_loss"] = value.detach()
             total = total + config.attention * value
         details["accuracy"] = accuracy(out, persons)
@@ -73,23 +83,37 @@ class Objective(nn.Module):
         found = []
         if out.global_feature is not None:
             found.append(
-                (_Branch(out.global_feature, out.global_logits, self.global_centers), self.global_share, 1)
+                (
+                    _Branch(out.global_feature, out.global_embedding, out.global_logits, self.global_centers),
+                    self.global_share,
+                    1,
+                )
             )
         if out.part_features is not None:
             count = out.part_features.shape[1]
-            pairs = zip(out.part_features.unbind(1), out.part_logits.unbind(1), strict=True)
+            entries = (out.part_features, out.part_embeddings, out.part_logits)
+            columns = zip(*(entry.unbind(1) for entry in entries), strict=True)
             found += [
-                (_Branch(f, logits, self.part_centers), 1 - self.global_share, count) for f, logits in pairs
+                (_Branch(*values, self.part_centers), 1 - self.global_share, count) for values in columns
             ]
         return found
+
+    def _compared(self, branch: "_Branch") -> Tensor:
+        """What the triplet loss compares."""
+        if self.config.triplet_on == "feature":
+            return branch.feature
+        scale = self.config.triplet_scale
+        return scale * functional.normalize(branch.embedding.float(), dim=1)
 
     def _shared(self, out: ClipOutput, loss) -> Tensor:
         return sum(share / count * loss(branch) for branch, share, count in self._branches(out))
 
 
-class _Branch:
-    def __init__(self, feature: Tensor, logits: Tensor, centers: CenterLoss | None) -> None:
-        self.feature, self.logits, self.centers = feature, logits, centers
+class _Branch(NamedTuple):
+    feature: Tensor  # before the neck
+    embedding: Tensor  # after it
+    logits: Tensor
+    centers: CenterLoss | None
 
 
 def gathered(values: Tensor) -> Tensor:

@@ -1,0 +1,39 @@
+"""Patches kept by heat: which patches of a frame the trunk sees."""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+NEIGHBOUR = 0.5  # heat of a neighbouring patch counts half: keypoints are few, limbs have an extent
+TIE = 1e-4  # where heat says nothing, patches near the centre of the frame are kept
+
+
+def kept_count(patches: int, keep: float) -> int:
+    """Patches kept of a frame: the share `keep` of them, rounded, at least one."""
+    return max(1, round(keep * patches))
+
+
+def kept_patches(heat: Tensor, keep: float, grid: tuple[int, int]) -> Tensor:
+    """The patches with the most heat of any part, the same number in every frame.
+
+    heat: [F, K, n] of K parts on the n patches of a grid (rows, columns), row by row. A patch counts with its
+    own heat or half of a neighbour's, whichever is more. Returns int64 [F, round(keep * n)], ascending.
+    """
+    score = heat.amax(dim=1).unflatten(-1, grid)[:, None]  # [F, 1, rows, columns]
+    score = torch.maximum(score, NEIGHBOUR * F.max_pool2d(score, 3, stride=1, padding=1)).flatten(1)
+    score = score - TIE * distance_to_centre(grid, score.device)
+    count = kept_count(score.shape[1], keep)
+    return score.topk(count, dim=1, sorted=False).indices.sort(dim=1).values
+
+
+def distance_to_centre(grid: tuple[int, int], device: torch.device) -> Tensor:
+    """Distance of every patch to the centre of the frame, in frames: [n], different for any two."""
+    rows, columns = (torch.arange(size, device=device) / max(size - 1, 1) - 0.5 for size in grid)
+    order = torch.arange(grid[0] * grid[1], device=device) * 1e-3 / (grid[0] * grid[1])
+    return (rows[:, None].square() + 2 * columns[None].square()).sqrt().flatten() + order
+
+
+def gather_patches(tokens: Tensor, kept: Tensor, prefix: int) -> Tensor:
+    """Prefix tokens and kept patches: [F, prefix + n, D], int64 [F, k] -> [F, prefix + k, D]."""
+    index = kept[:, :, None].expand(-1, -1, tokens.shape[-1])
+    return torch.cat([tokens[:, :prefix], tokens[:, prefix:].gather(1, index)], dim=1)
