@@ -68,6 +68,8 @@ def check_vit(vit: nn.Module, config: ModelConfig) -> None:
     for size, patch in zip(config.image_size, vit.patch_embed.patch_size, strict=True):
         if size % patch:
             raise KeyReIDError(f"image_size {config.image_size}: expected multiples of patch size {patch}")
+    if config.kept_share < 1 and (reason := vit_families.cannot_drop(type(vit))):
+        raise KeyReIDError(f"backbone {name!r}: {reason}")
     if config.guidance == "published" and vit.num_prefix_tokens != 1:
         raise KeyReIDError(f"backbone {name!r}: guidance published cannot use register tokens")
     check_patches(config, tuple(vit.patch_embed.grid_size))
