@@ -181,9 +181,9 @@ class KeyReID(nn.Module):
             return features, attention[:, :, None, 1:]
         tokens = tokens[:, self.backbone.prefix :].unflatten(0, (-1, frames))
         if kept is None:
-            return self.local_branch(tokens, heat, keys)
+            return self.local_branch(tokens, heat, keys, patches, None)
         index = kept[:, :, None].expand(-1, -1, self.num_parts, -1)  # [B, T, K, k]
-        features, attention = self.local_branch(tokens, heat.gather(3, index), keys)
+        features, attention = self.local_branch(tokens, heat.gather(3, index), keys, patches, kept)
         whole = attention.new_zeros(*attention.shape[:3], patches)
         return features, whole.scatter(3, index.transpose(1, 2), attention)
 

@@ -42,17 +42,18 @@ class LocalBranch(nn.Module):
         out = config.part_width or width
         self.project = nn.Identity() if out == width else nn.Linear(width, out, bias=False)
 
-    def forward(self, tokens: Tensor, heat: Tensor, keys: Tensor | None) -> tuple[Tensor, Tensor]:
+    def forward(
+        self, tokens: Tensor, heat: Tensor, keys: Tensor | None, grid_size: int, kept: Tensor | None
+    ) -> tuple[Tensor, Tensor]:
         """One feature per part.
 
         tokens [B, T, k, D], patches; heat [B, T, K, k], of the parts on these patches; keys int64 [B] for
-        what is drawn in training, or None.
+        what is drawn in training, or None; kept int64 [B, T, k], which of the grid's patches they are, or None.
         Returns features [B, K, part_width] and attention [B, K, T, k] (mean over heads, sums to 1).
         """
         frames, patches = tokens.shape[1:3]
-        rows, heat = tcss.mix(
-            tokens, heat, self.config.tcss_mode, self.config.tcss_shift, keys, self.training
-        )
+        mode, shift = self.config.tcss_mode, self.config.tcss_shift
+        rows, heat = tcss.mix(tokens, heat, mode, shift, keys, self.training, grid_size, kept)
         bias = (heat + EPSILON).log()  # [B, K, R]
         if not self.config.part_depth:
             read, attention = self.read(rows, bias)
