@@ -43,18 +43,27 @@ class LocalBranch(nn.Module):
         self.project = nn.Identity() if out == width else nn.Linear(width, out, bias=False)
 
     def forward(
-        self, tokens: Tensor, heat: Tensor, keys: Tensor | None, grid_size: int, kept: Tensor | None
+        self,
+        tokens: Tensor,
+        heat: Tensor,
+        keys: Tensor | None,
+        grid_size: int,
+        kept: Tensor | None,
+        frame_bias: Tensor | None = None,
     ) -> tuple[Tensor, Tensor]:
         """One feature per part.
 
         tokens [B, T, k, D], patches; heat [B, T, K, k], of the parts on these patches; keys int64 [B] for
-        what is drawn in training, or None; kept int64 [B, T, k], which of the grid's patches they are, or None.
+        what is drawn in training, or None; kept int64 [B, T, k], which patches of the grid, or None for all;
+        frame_bias [B, T], added to the logits of a frame's tokens, or None.
         Returns features [B, K, part_width] and attention [B, K, T, k] (mean over heads, sums to 1).
         """
         frames, patches = tokens.shape[1:3]
         mode, shift = self.config.tcss_mode, self.config.tcss_shift
         rows, heat = tcss.mix(tokens, heat, mode, shift, keys, self.training, grid_size, kept)
         bias = (heat + EPSILON).log()  # [B, K, R]
+        if frame_bias is not None:
+            bias = bias + frame_bias.repeat_interleave(patches, dim=1)[:, None]
         if not self.config.part_depth:
             read, attention = self.read(rows, bias)
         else:
