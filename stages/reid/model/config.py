@@ -20,7 +20,13 @@ OWN_FIELDS = {
     "num_classes": "the number of training identities",
 }
 
-PART_FIELDS = ("part_block", "part_depth", "part_share", "part_width")  # of the local branch, guidance prior
+PART_FIELDS = (
+    "part_block",
+    "part_depth",
+    "part_share",
+    "part_width",
+    "frame_prior",
+)  # of the local branch, guidance prior
 
 
 class ModelConfig(StrictModel):
@@ -71,6 +77,9 @@ class ModelConfig(StrictModel):
     )
     part_width: int | None = Field(
         None, ge=1, description="numbers in a part's feature; null: the ViT's width"
+    )
+    frame_prior: bool = Field(
+        False, description="parts weigh frames by the temporal attention, beside their own heat"
     )
     keep: float = Field(
         0.5,

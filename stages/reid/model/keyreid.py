@@ -156,7 +156,9 @@ class KeyReID(nn.Module):
             out["global_embedding"] = self.global_neck(feature)
             out["global_logits"] = self.global_classifier(out["global_embedding"]).float()
         if self.local_branch is not None:
-            features, attention = self.read_parts(early, heat, kept, keys)
+            follow = self.config.frame_prior and out["frame_weights"] is not None
+            frame_bias = (out["frame_weights"] * frames).clamp(min=1e-6).log() if follow else None
+            features, attention = self.read_parts(early, heat, kept, keys, frame_bias)
             out["part_features"], out["part_attention"] = features.float(), attention.float()
             out["part_weights"] = heat
             embeddings = [neck(x) for neck, x in zip(self.part_necks, features.unbind(1), strict=True)]
@@ -172,7 +174,12 @@ class KeyReID(nn.Module):
         return depth if self.config.guidance == "published" else min(self.config.part_block, depth)
 
     def read_parts(
-        self, tokens: Tensor, heat: Tensor, kept: Tensor | None, keys: Tensor | None
+        self,
+        tokens: Tensor,
+        heat: Tensor,
+        kept: Tensor | None,
+        keys: Tensor | None,
+        frame_bias: Tensor | None,
     ) -> tuple[Tensor, Tensor]:
         """Part features [B, K, part width] and attention on the whole patch grid [B, K, T or 1, n]."""
         frames, patches = heat.shape[1], heat.shape[-1]
@@ -181,9 +188,11 @@ class KeyReID(nn.Module):
             return features, attention[:, :, None, 1:]
         tokens = tokens[:, self.backbone.prefix :].unflatten(0, (-1, frames))
         if kept is None:
-            return self.local_branch(tokens, heat, keys, patches, None)
+            return self.local_branch(tokens, heat, keys, patches, None, frame_bias)
         index = kept[:, :, None].expand(-1, -1, self.num_parts, -1)  # [B, T, K, k]
-        features, attention = self.local_branch(tokens, heat.gather(3, index), keys, patches, kept)
+        features, attention = self.local_branch(
+            tokens, heat.gather(3, index), keys, patches, kept, frame_bias
+        )
         whole = attention.new_zeros(*attention.shape[:3], patches)
         return features, whole.scatter(3, index.transpose(1, 2), attention)
 

@@ -48,12 +48,12 @@ def time_order(
     batch: int,
     keys: Tensor | None,
     device: torch.device,
-    kept: Tensor | None = None,
+    kept: Tensor | None,
 ) -> Tensor:
     """The same patch in another frame, for every token of a clip: int64 [B, T*k], tokens frame by frame.
 
-    kept: int64 [B, T, k] of `patches` patches, ascending; None: all. A patch that the other frame has not kept
-    stays where it is.
+    kept: int64 [B, T, k] of `patches` patches, ascending; None: all. A patch that the other frame has not
+    kept stays where it is.
     """
     source = time_frames(frames, patches, batch, keys, device)  # [B, T, n]
     if kept is None:
@@ -82,8 +82,8 @@ def mix(
     """Patch tokens of a clip as rows of width D; with TCSS, half of a row's channels are of another token.
 
     tokens [B, T, k, D], heat [B, T, K, k] of the kept patches, int64 [B, T, k] or None for all `grid_size`
-    -> rows [B, T*k, D], frame by frame, and their heat [B, K, T*k], the mean of both tokens' where a row holds
-    two. mode: `off`; `time`, in training alone: of the same patch in another frame, by `time_order`;
+    -> rows [B, T*k, D], frame by frame, and their heat [B, K, T*k], the mean of both tokens' where a row
+    holds two. mode: `off`; `time`, in training alone: of the same patch in another frame, by `time_order`;
     `sequence`: of another token of the clip, by `sequence_order`.
     """
     batch, frames, patches, width = tokens.shape

@@ -79,7 +79,7 @@ def kept_arguments(vit: nn.Module, arguments: dict[str, Any], kept: Tensor) -> d
 def cannot_drop(kind: type) -> str | None:
     """Why patches of a network of this class cannot be left out; None where they can."""
     if issubclass(kind, VisionTransformerRelPos | Beit):
-        return f"a {kind.__name__} has a bias for every pair of patches and needs all of them: set model.keep to 1"
+        return f"a {kind.__name__} has a bias for every pair of patches, it needs all: set model.keep to 1"
     return None
 
 
