@@ -78,6 +78,8 @@ class KeyReID(nn.Module):
         if not config.global_only:
             kind = PublishedLocalBranch if config.guidance == "published" else LocalBranch
             self.local_branch = kind(config, width, heads)
+            if config.guidance == "prior":
+                self.local_branch.start_from(self.backbone.vit.blocks[self.part_level :])
             self.part_necks = nn.ModuleList(Neck(self.part_width) for _ in range(self.num_parts))
             self.part_classifiers = nn.ModuleList(
                 classifier(self.part_width, num_persons) for _ in range(self.num_parts)

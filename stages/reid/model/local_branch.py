@@ -1,6 +1,7 @@
 """Local branch: every body part reads the patches that its heat points at, in all frames of the clip."""
 
 import stages.compat  # noqa: F401  isort: skip  (before timm)
+from collections.abc import Sequence
 from functools import partial
 
 import torch
@@ -41,6 +42,13 @@ class LocalBranch(nn.Module):
         self.norm = nn.LayerNorm(width)
         out = config.part_width or width
         self.project = nn.Identity() if out == width else nn.Linear(width, out, bias=False)
+
+    def start_from(self, trunk: Sequence[nn.Module]) -> None:
+        """Start the blocks of every part from the trunk's that follow the one parts are read at."""
+        for blocks in self.blocks:
+            for block, source in zip(blocks, trunk, strict=False):
+                if block.state_dict().keys() == source.state_dict().keys():  # a plain block
+                    block.load_state_dict(source.state_dict())
 
     def forward(
         self,
