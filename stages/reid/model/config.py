@@ -20,13 +20,8 @@ OWN_FIELDS = {
     "num_classes": "the number of training identities",
 }
 
-PART_FIELDS = (
-    "part_block",
-    "part_depth",
-    "part_share",
-    "part_width",
-    "frame_prior",
-)  # of the local branch, guidance prior
+# Of the local branch, guidance prior.
+PART_FIELDS = ("part_block", "part_depth", "part_share", "part_width", "frame_prior")
 
 
 class ModelConfig(StrictModel):
@@ -142,10 +137,16 @@ class ModelConfig(StrictModel):
         if self.global_only:
             for name in ("part_specific", "tcss", "tcss_shift", "published_maps", *PART_FIELDS):
                 yield name, "global_only drops the local branch"
+        if self.local_only:
+            yield "frame_prior", "local_only drops the temporal attention"
         if self.guidance == "published":
             yield "tcss_shift", "guidance published shifts by 5"
             for name in ("keep", *PART_FIELDS):
                 yield name, "guidance published reads as released"
+            if self.global_only:
+                yield "kps", "global_only drops the local branch"
+        if not self.part_depth:
+            yield "part_share", "part_depth is 0: a part has no blocks of its own"
         if self.tcss_mode != "sequence":
             yield "tcss_shift", f"tcss {self.tcss_mode} does not shift the sequence"
         if self.guidance == "prior":

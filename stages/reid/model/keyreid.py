@@ -79,11 +79,13 @@ class KeyReID(nn.Module):
             kind = PublishedLocalBranch if config.guidance == "published" else LocalBranch
             self.local_branch = kind(config, width, heads)
             if config.guidance == "prior":
-                self.local_branch.start_from(self.backbone.vit.blocks[self.part_level :])
+                self.local_branch.start_from(vit.blocks[self.part_level :])
             self.part_necks = nn.ModuleList(Neck(self.part_width) for _ in range(self.num_parts))
             self.part_classifiers = nn.ModuleList(
                 classifier(self.part_width, num_persons) for _ in range(self.num_parts)
             )
+        if config.local_only:  # nothing reads what later blocks would give
+            vit.blocks = vit.blocks[: self.part_level]
 
     @property
     def part_width(self) -> int:

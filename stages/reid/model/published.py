@@ -31,6 +31,12 @@ Of the weights:
 10. The released file has the local block under two names, a ViT classifier and a last block that nothing
     reads, and axes of length 1: `stages.reid.model.published_weights`.
 
+Of the global branch and the features:
+11. Temporal scores pass a ReLU before the softmax, which soon gives 0 for every frame; their loss adds up
+    the scores of erased frames: `stages.reid.model.attention_pool.TemporalAttention`,
+    `stages.reid.training.objective.Objective.losses`.
+12. Part features are divided by their number and not normalised: `stages.reid.model.keyreid.KeyReID.joined`.
+
 The switch is also read where it only chooses among these: `stages.reid.model.keyreid.KeyReID`,
 `stages.reid.data.loader.disk_reader`, `stages.reid.data.clip_batches.Clips`. Not repeated, under any
 guidance: flips that do not swap left and right parts, and empty maps beside the repeated frames of a

@@ -42,14 +42,15 @@ def model_costs(config: ModelConfig, num_persons: int, num_cameras: int) -> dict
     counted = {name: sum(operators.values()) for name, operators in counter.get_flop_counts().items()}
     costs = {title: Cost(0, 0) for title in dict.fromkeys(SECTIONS.values())}
     for name, module in model.named_children():
-        # Modules in a list are counted one by one, under their own names.
-        prefix = f"KeyReID.{name}"
-        operations = counted.get(prefix, 0) or sum(
-            n for key, n in counted.items() if key.startswith(prefix + ".") and key.count(".") == 2
-        )
         title = SECTIONS[name]
         costs[title] = Cost(
             costs[title].parameters + sum(p.numel() for p in module.parameters()),
-            costs[title].operations + operations,
+            costs[title].operations + _operations(counted, f"KeyReID.{name}"),
         )
     return costs
+
+
+def _operations(counted: dict[str, int], name: str) -> int:
+    """Of a module, or of those in it that were called where it was not called itself."""
+    called = [key for key in counted if key == name or key.startswith(name + ".")]
+    return sum(counted[key] for key in called if not any(key.startswith(other + ".") for other in called))

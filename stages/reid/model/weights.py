@@ -17,7 +17,7 @@ from stages.reid.model.config import ModelConfig
 from stages.reid.model.keyreid import KeyReID
 from stages.reid.model.weights_file import finite
 
-FORMAT = 1
+FORMAT = 2  # 1: the network whose parts read rows of T tokens
 SHOWN = 20  # differences named in an error; the rest is counted
 
 DTYPES = {torch.float32: "F32", torch.float16: "F16", torch.bfloat16: "BF16", torch.int64: "I64"}
@@ -160,6 +160,11 @@ def _read_description(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
             raise TypeError(f"extra is {data['extra']!r}, expected an object")
     except (OSError, json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError) as error:
         raise KeyReIDError(f"checkpoint {path}: not the description of a checkpoint ({error})") from error
+    if data.get("format") == 1:
+        raise KeyReIDError(
+            f"checkpoint {path}: trained by an earlier version of the network; train again, or use the "
+            "version that made it"
+        )
     if data.get("format") != FORMAT:
         raise KeyReIDError(f"checkpoint {path}: format {data.get('format')!r}, this program reads {FORMAT}")
     return described, data.get("extra", {})

@@ -28,7 +28,16 @@ from tests.stages.reid.model.tiny import SIZES, tiny_clips, tiny_config, tiny_mo
         ({"tcss_shift": 3}, "tcss_shift is 3, but tcss time"),
         ({"tcss": "off", "tcss_shift": 3}, "tcss_shift is 3, but tcss off"),
         ({"global_only": True, "tcss": "sequence"}, "tcss is 'sequence', but global_only"),
-        ({"global_only": True, "kps": False}, "kps is False, but global_only"),
+        ({"guidance": "published", "global_only": True, "kps": False}, "kps is False, but global_only"),
+        ({"guidance": "published", "keep": 0.7}, "keep is 0.7, but guidance published reads as released"),
+        ({"guidance": "published", "part_block": 1}, "part_block is 1, but guidance published"),
+        ({"global_only": True, "part_depth": 1}, "part_depth is 1, but global_only"),
+        ({"kps": False, "keep": 0.7}, "keep is 0.7, but kps is false"),
+        ({"part_share": 0.5}, "part_share is 0.5, but part_depth is 0"),
+        ({"local_only": True, "frame_prior": True}, "frame_prior is True, but local_only"),
+        ({"keep": 0}, "keep"),
+        ({"keep": 1.5}, "keep"),
+        ({"part_block": -1}, "part_block"),
         ({"global_only": True, "guidance": "published", "published_maps": "empty"}, "published_maps"),
         ({"camera_scale": float("nan")}, "camera_scale"),
         ({"camera_scale": float("inf")}, "camera_scale"),
@@ -94,6 +103,8 @@ def test_impossible_numbers_of_persons_and_cameras_are_refused(persons, cameras)
         {"guidance": "published", "global_only": True},
         {"tcss": "sequence", "tcss_shift": 3},
         {"tcss": "off"},
+        {"global_only": True, "kps": False},
+        {"part_block": 2, "part_depth": 1, "part_share": 0.5, "part_width": 64, "keep": 0.7},
     ],
 )
 def test_a_saved_config_with_all_its_fields_is_accepted_again(fields):
@@ -108,6 +119,11 @@ def test_tcss_off_survives_yaml():
 def test_tcss_follows_the_guidance_when_left_out():
     assert ModelConfig().tcss_mode == "time"
     assert ModelConfig(guidance="published").tcss_mode == "sequence"
+
+
+def test_patches_are_chosen_only_where_there_is_heat_to_choose_by():
+    assert ModelConfig(keep=0.7).kept_share == ModelConfig(keep=0.7, global_only=True).kept_share == 0.7
+    assert ModelConfig(kps=False).kept_share == ModelConfig(guidance="published").kept_share == 1.0
 
 
 def test_every_field_says_what_it_is():

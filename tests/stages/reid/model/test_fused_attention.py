@@ -3,7 +3,7 @@
 import pytest
 from torch.overrides import TorchFunctionMode
 
-from tests.stages.reid.model.tiny import SIZES, tiny_clips, tiny_model
+from tests.stages.reid.model.tiny import SIZES, keeping, tiny_clips, tiny_model
 
 
 class Calls(TorchFunctionMode):
@@ -32,12 +32,13 @@ BACKBONES = [
 @pytest.mark.parametrize("training", [False, True], ids=["eval", "train"])
 @pytest.mark.parametrize("backbone", BACKBONES)
 def test_the_blocks_that_run_in_full_use_torchs_own_attention(backbone, training):
-    model = tiny_model(backbone=backbone, backbone_args={**SIZES, "depth": 4}).train(training)
+    args = {**SIZES, "depth": 4}
+    model = tiny_model(backbone=backbone, backbone_args=args, **keeping(backbone)).train(training)
     with Calls() as calls:
         model(*tiny_clips(model))
     whole = backbone != "vit_tiny_patch16_224"  # of other families the last block runs in full too
     assert calls.fused == 3 + whole
-    # by hand: the class row of the local branch, of the plain last block, and the weights of frames
+    # by hand: the queries of the parts, the class row of the plain last block, and the weights of frames
     assert calls.softmaxes == 3 - whole
 
 

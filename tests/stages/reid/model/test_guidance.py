@@ -6,7 +6,7 @@ import torch
 from stages.parts import PARTS
 from stages.reid.data.part_maps import PartGroups
 from stages.reid.model.part_weights import pool_to_grid
-from tests.stages.reid.model.tiny import relative, tiny_model
+from tests.stages.reid.model.tiny import relative, tiny_clips, tiny_model
 
 SWAPPED = PartGroups.of(6).flip
 
@@ -22,14 +22,19 @@ def heat():
 
 
 def read(guidance, tokens, heat, **fields):
+    branch = tiny_model(guidance=guidance, **fields).local_branch.eval()
     with torch.no_grad():
-        return tiny_model(guidance=guidance, **fields).local_branch.eval()(tokens, heat, None)
+        if guidance == "published":
+            return branch(tokens, heat, None)
+        return branch(tokens[:, :, 1:], heat, None, 8, None)  # the class row is not read
 
 
-def test_scaling_the_heat_of_a_part_changes_its_feature_alone(tokens, heat):
+def test_less_heat_on_some_patches_of_a_part_changes_its_feature_alone(tokens, heat):
     before, _ = read("prior", tokens, heat)
     scaled = heat.clone()
     scaled[:, :, 2] *= 0.3
+    assert relative(read("prior", tokens, scaled)[0], before) < 1e-4  # all patches alike
+    scaled[:, :, 2, :3] *= 0.3
     after, _ = read("prior", tokens, scaled)
     changed = [relative(after[:, k], before[:, k]) for k in range(6)]
     assert changed[2] > 0.01
@@ -40,22 +45,8 @@ def test_heat_moved_to_other_patches_moves_the_attention_there(tokens):
     heat = torch.zeros(2, 4, 6, 8)
     heat[:, :, 0, 1] = heat[:, :, 1, 6] = 1.0  # part 0 on patch 1, part 1 on patch 6
     _, attention = read("prior", tokens, heat)
-    patches = attention[:, :, 1:]
-    assert (patches[:, 0].argmax(-1) == 1).all() and (patches[:, 1].argmax(-1) == 6).all()
-    others = patches[:, 0].sum(-1) - patches[:, 0, 1]
-    assert (others < 1e-4).all()
-
-
-def test_a_part_without_any_heat_falls_back_on_the_class_row(tokens):
-    features, attention = read("prior", tokens, torch.zeros(2, 4, 6, 8))
-    assert features.isfinite().all()
-    assert (attention[:, :, 0] > 0.999).all()
-
-
-def test_one_frame_of_heat_counts_as_its_share_of_the_clip(tokens):
-    one, every = torch.zeros(2, 4, 6, 8), torch.full((2, 4, 6, 8), 0.25)
-    one[:, 0] = 1.0
-    assert relative(read("prior", tokens, one)[0], read("prior", tokens, every)[0]) < 1e-6
+    assert (attention[:, 0].argmax(-1) == 1).all() and (attention[:, 1].argmax(-1) == 6).all()
+    assert (attention[:, 0].sum((1, 2)) - attention[:, 0, :, 1].sum(1) < 1e-4).all()
 
 
 def test_released_arithmetic_hardly_sees_the_size_of_a_weight(tokens, heat):
@@ -71,7 +62,7 @@ def test_released_arithmetic_sees_the_sign_of_a_weight(tokens, heat):
 
 def test_released_weights_do_not_move_with_the_rows(tokens, heat):
     branch = tiny_model(guidance="published").local_branch
-    rows, weights = branch.rows(tokens, heat, None)
+    rows, weights = branch.rows(tokens, heat)
     assert torch.equal(weights, heat.mean(dim=1))
     unmoved = tokens.reshape(2, 9, 4 * 32)
     assert torch.equal(rows[:, 0], unmoved[:, 0])
@@ -81,8 +72,10 @@ def test_released_weights_do_not_move_with_the_rows(tokens, heat):
 
 def test_switching_keypoints_off_makes_heat_irrelevant():
     model = tiny_model(kps=False).eval()
-    maps = torch.rand(2, 4, 6, 4, 2)
-    assert torch.equal(model.heat(maps), torch.ones(2, 4, 6, 8))
+    images, maps, cameras = tiny_clips(model)
+    assert torch.equal(model.heat(maps, images), torch.ones(3, 4, 6, 8))
+    assert torch.equal(model.embed(images, maps, cameras), model.embed(images, maps.flip(-1), cameras))
+    assert model(images, maps, cameras).kept is None
 
 
 def test_flipping_frames_and_maps_swaps_left_and_right_part_inputs():
@@ -103,14 +96,22 @@ def test_part_features_of_a_mirrored_clip_are_those_of_the_other_side(tokens, he
     mirror = torch.arange(8).view(4, 2).flip(-1).flatten()
     mirrored = torch.cat([tokens[:, :, :1], tokens[:, :, 1:][:, :, mirror]], dim=2)
     swapped = heat[..., mirror][:, :, SWAPPED]
-    before, _ = read("prior", tokens, heat)
-    after, _ = read("prior", mirrored, swapped)
+    branch = tiny_model().local_branch.eval()
+    with torch.no_grad():
+        before, _ = branch(tokens[:, :, 1:], heat, None, 8, None)
+        branch.query.copy_(branch.query[SWAPPED])
+        after, _ = branch(mirrored[:, :, 1:], swapped, None, 8, None)
     assert relative(after, before[:, SWAPPED]) < 1e-5
 
 
-def test_part_specific_blocks_differ_by_part(tokens):
+def test_every_part_has_a_query_and_may_have_blocks_of_its_own(tokens):
     heat = torch.full((2, 4, 6, 8), 0.5)
-    shared, _ = read("prior", tokens, heat)
-    assert torch.equal(shared[:, 0], shared[:, 1])
-    own, _ = read("prior", tokens, heat, part_specific=True)
-    assert relative(own[:, 0], own[:, 1]) > 0.1
+    model = tiny_model().local_branch.eval()
+    with torch.no_grad():
+        assert relative(*model(tokens[:, :, 1:], heat, None, 8, None)[0][:, :2].unbind(1)) > 0.05
+        model.query.copy_(model.query[:1].expand_as(model.query))
+        same, _ = model(tokens[:, :, 1:], heat, None, 8, None)
+        assert torch.equal(same[:, 0], same[:, 1])
+        own = tiny_model(part_specific=True).local_branch.eval()
+        own.query.copy_(own.query[:1].expand_as(own.query))
+        assert relative(*own(tokens[:, :, 1:], heat, None, 8, None)[0][:, :2].unbind(1)) > 0.1

@@ -8,7 +8,7 @@ from safetensors.torch import load_file, save_file
 
 from cache.errors import KeyReIDError
 from stages.reid.model import load_model, save_model
-from tests.stages.reid.model.tiny import tiny_clips, tiny_config, tiny_model
+from tests.stages.reid.model.tiny import keeping, tiny_clips, tiny_config, tiny_model
 
 
 @pytest.fixture
@@ -42,7 +42,7 @@ def test_a_saved_network_returns_the_same_features(saved):
 
 @pytest.mark.parametrize("backbone", ["eva02_tiny_patch14_224", "beit_base_patch16_224"])
 def test_backbones_with_buffers_of_their_own_come_back_whole(tmp_path, backbone):
-    model = tiny_model(backbone=backbone)
+    model = tiny_model(backbone=backbone, **keeping(backbone))
     loaded, _ = load_model(save_model(model, tmp_path / "model.safetensors"))
     inputs = tiny_clips(model)
     assert torch.equal(model.embed(*inputs), loaded.embed(*inputs))
@@ -163,6 +163,15 @@ def test_weights_that_are_not_finite_are_named(saved, value):
     _, path = saved
     rewrite(path, lambda tensors: tensors["global_neck.weight"][3].fill_(value))
     with pytest.raises(KeyReIDError, match=r"not finite in global_neck\.weight"):
+        load_model(path)
+
+
+def test_a_checkpoint_of_an_earlier_network_is_refused_with_what_to_do(saved):
+    _, path = saved
+    description = json.loads(path.with_suffix(".json").read_text())
+    assert description["format"] == 2
+    path.with_suffix(".json").write_text(json.dumps({**description, "format": 1}))
+    with pytest.raises(KeyReIDError, match="trained by an earlier version of the network; train again"):
         load_model(path)
 
 

@@ -6,9 +6,15 @@ import torch
 from torch import Tensor
 
 from stages.reid.model import KeyReID, ModelConfig
+from stages.reid.model.keyreid import ClipOutput
 
 SIZES = {"patch_size": 8, "depth": 2, "embed_dim": 32, "num_heads": 2}
 PERSONS, CAMERAS = 5, 3
+
+
+def keeping(backbone: str) -> dict[str, float]:
+    """Settings for a backbone of this name: families with a bias for every pair of patches keep them all."""
+    return {"keep": 1.0} if "relpos" in backbone or backbone.startswith("beit") else {}
 
 
 def tiny_config(**fields: Any) -> ModelConfig:
@@ -39,6 +45,12 @@ def tiny_clips(model: KeyReID, batch: int = 3, seed: int = 1) -> tuple[Tensor, T
         maps = maps * 2 - 1
     cameras = torch.arange(batch) % (CAMERAS + 1) - 1  # -1: unknown
     return images, maps, cameras
+
+
+def trained(out: ClipOutput) -> list[Tensor]:
+    """What losses are made of: features, logits and temporal scores; of a branch that is off, nothing."""
+    names = ("global_feature", "part_features", "global_logits", "part_logits", "frame_scores")
+    return [getattr(out, name) for name in names if getattr(out, name) is not None]
 
 
 def relative(found: Tensor, expected: Tensor) -> float:
