@@ -21,6 +21,7 @@ from stages.reid.data.part_maps import gaussian_maps
 from stages.reid.model import tcss
 from stages.reid.model.local_branch import EPSILON
 from stages.reid.model.part_weights import pool_to_grid
+from stages.reid.model.patches import kept_patches
 from stages.reid.scoring.pictures import part_map_picture
 
 ABLATION = Path(__file__).resolve().parent.parent / "ablation.json"  # a table.json of keyreid ablation
@@ -32,13 +33,14 @@ NAMES = tuple(PARTS[6])
 def draw_all(folder: Path) -> list[Path]:
     """Draw every figure into a folder; their paths."""
     frames, maps = make_clip()
-    drawn = [folder / f"{name}.png" for name in ("part-maps", "rows", "tcss", "prior")]
+    drawn = [folder / f"{name}.png" for name in ("part-maps", "kept", "tcss", "prior")]
     part_map_picture(
         drawn[0], list(frames[:2]), maps[:2], NAMES, "Heat of each part (a bin hides the legs' ends)"
     )
-    _rows(drawn[1], frames)
+    heat = pool_to_grid(torch.from_numpy(maps)[None], GRID)[0]  # [T, K, n]
+    _kept(drawn[1], frames, heat)
     _tcss(drawn[2])
-    _prior(drawn[3], frames, maps)
+    _prior(drawn[3], frames, heat)
     return drawn + draw_ablation(ABLATION, folder)
 
 
@@ -69,49 +71,35 @@ def make_clip() -> tuple[np.ndarray, np.ndarray]:
     return made.frames[picked][..., ::-1], maps
 
 
-def _rows(path: Path, frames: np.ndarray) -> None:
-    """One patch position over the frames of a clip, which is one row of the local branch."""
-    figure = Figure(figsize=(7.5, 2.9))
-    axes = figure.subplots(1, FRAMES + 1, width_ratios=[1] * FRAMES + [1.6])
-    row, column, side = 5, 3, 16
-    for number, (axis, frame) in enumerate(zip(axes, frames, strict=False)):
-        axis.imshow(frame)
-        axis.set_xticks(np.arange(0, 129, side), [])
-        axis.set_yticks(np.arange(0, 257, side), [])
-        axis.grid(color="white", linewidth=0.3)
-        axis.add_patch(_box(column * side, row * side, side))
+def _kept(path: Path, frames: np.ndarray, heat: torch.Tensor) -> None:
+    """The patches of every frame that the trunk sees; the others are darkened."""
+    seen = torch.zeros(len(frames), GRID[0] * GRID[1])
+    seen.scatter_(1, kept_patches(heat, 0.5, GRID), 1.0)
+    figure = Figure(figsize=(6.2, 3.2))
+    for number, axis in enumerate(figure.subplots(1, FRAMES)):
+        axis.imshow(frames[number], extent=(0, 8, 16, 0))
+        dark = np.zeros((*GRID, 4))
+        dark[..., 3] = 0.75 * (1 - seen[number].view(GRID).numpy())
+        axis.imshow(dark, extent=(0, 8, 16, 0))
+        axis.set_xticks([])
+        axis.set_yticks([])
         axis.set_title(f"frame {number + 1}", fontsize=9)
-    cells = np.concatenate(
-        [f[row * side : (row + 1) * side, column * side : (column + 1) * side] for f in frames], axis=1
-    )
-    axes[-1].imshow(cells)
-    for number in range(FRAMES):
-        axes[-1].add_patch(_box(number * side, 0, side))
-    axes[-1].axis("off")
-    axes[-1].set_title(f"row {row * 8 + column}:\nits {FRAMES} tokens,\nside by side", fontsize=9)
     _save(figure, path)
 
 
-def _box(x: float, y: float, side: float):
-    from matplotlib.patches import Rectangle
-
-    return Rectangle((x - 0.5, y - 0.5), side, side, fill=False, edgecolor="#ffcc00", linewidth=2)
-
-
 def _tcss(path: Path) -> None:
-    """The frame from which each slot of the first rows is filled, for the forms of TCSS."""
+    """The token of which half of the channels go into each of the first rows, for both forms of TCSS."""
     device, patches = torch.device("cpu"), GRID[0] * GRID[1]
     keys = torch.tensor([3])
     orders = {
-        "off: in order": tcss.in_order(FRAMES, patches, device)[0],
-        "time: shifted and shuffled\nwithin each row, in training": tcss.time_order(
+        "time: the same patch\nin another frame, in training": tcss.time_order(
             FRAMES, patches, 1, keys, device
         )[0],
         "sequence: all tokens\nshifted and interleaved": tcss.sequence_order(FRAMES, patches, 5, device)[0],
     }
-    figure = Figure(figsize=(8, 3.9))
+    figure = Figure(figsize=(6.4, 3.9))
     colours = ListedColormap(["#0550ae", "#e3b341", "#a40e26", "#56d364"])
-    for axis, (title, order) in zip(figure.subplots(1, 3), orders.items(), strict=True):
+    for axis, (title, order) in zip(figure.subplots(1, 2), orders.items(), strict=True):
         shown = order[:10].numpy()
         axis.imshow(shown // patches, cmap=colours, vmin=0, vmax=FRAMES - 1, aspect="auto")
         for row in range(len(shown)):
@@ -126,8 +114,8 @@ def _tcss(path: Path) -> None:
                     fontsize=7,
                     color=_ink(shown[row, slot] // patches),
                 )
-        axis.set_xticks(range(FRAMES), [f"slot {i + 1}" for i in range(FRAMES)], fontsize=7)
-        axis.set_yticks(range(len(shown)), [f"row {i}" for i in range(len(shown))], fontsize=7)
+        axis.set_xticks(range(FRAMES), [f"frame {i + 1}" for i in range(FRAMES)], fontsize=7)
+        axis.set_yticks(range(len(shown)), [f"patch {i}" for i in range(len(shown))], fontsize=7)
         axis.set_title(title, fontsize=9)
     _save(figure, path)
 
@@ -136,23 +124,21 @@ def _ink(frame: int) -> str:
     return "white" if frame in (0, 2) else "black"
 
 
-def _prior(path: Path, frames: np.ndarray, maps: np.ndarray) -> None:
-    """What the prior alone does: attention of the class row where all other logits are equal."""
-    mean = pool_to_grid(torch.from_numpy(maps)[None], GRID)[0].mean(0)  # [K, n], mean over the row's tokens
-    bias = torch.nn.functional.pad((mean + EPSILON).log(), (1, 0))
-    attention = bias.softmax(-1)
-    figure = Figure(figsize=(8.6, 4.6))
-    axes = figure.subplots(2, len(NAMES))
+def _prior(path: Path, frames: np.ndarray, heat: torch.Tensor) -> None:
+    """Where each part reads, in each frame, by the prior alone: with all other logits equal."""
+    rows = heat.transpose(0, 1).flatten(1)  # [K, T*n]
+    attention = (rows + EPSILON).log().softmax(-1).view(len(NAMES), FRAMES, *GRID)
+    figure = Figure(figsize=(8.6, 7.6))
+    axes = figure.subplots(FRAMES, len(NAMES))
     for k, name in enumerate(NAMES):
-        for axis, values in ((axes[0, k], mean[k]), (axes[1, k], attention[k, 1:])):
-            axis.imshow(frames[0], extent=(0, 8, 16, 0))
-            axis.imshow(values.view(GRID), cmap="inferno", alpha=0.75, extent=(0, 8, 16, 0), vmin=0)
-            axis.set_xticks([])
-            axis.set_yticks([])
-        axes[0, k].set_title(f"{name}\nhighest {mean[k].max():.2f}", fontsize=8)
-        axes[1, k].set_title(f"class row {attention[k, 0]:.0%}", fontsize=8)
-    axes[0, 0].set_ylabel("heat on the patch grid", fontsize=8)
-    axes[1, 0].set_ylabel("attention", fontsize=8)
+        shades = {"cmap": "inferno", "alpha": 0.75, "extent": (0, 8, 16, 0), "vmin": 0}
+        for t in range(FRAMES):
+            axes[t, k].imshow(frames[t], extent=(0, 8, 16, 0))
+            axes[t, k].imshow(attention[k, t], vmax=attention[k].max(), **shades)
+            axes[t, k].set_xticks([])
+            axes[t, k].set_yticks([])
+            share = f"{attention[k, t].sum():.0%}"
+            axes[t, k].set_title(share if t else f"{name}\n{share}", fontsize=8)
     _save(figure, path)
 
 

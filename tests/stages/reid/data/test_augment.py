@@ -1,5 +1,7 @@
 """Frames and part maps are changed alike."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -11,6 +13,7 @@ from stages.reid.data import augment
 from stages.reid.data.config import AugmentConfig
 from stages.reid.data.keyed import sample_keys, uniform
 from stages.reid.data.part_maps import PartGroups, joints_to_parts
+from stages.reid.model.part_weights import pool_to_grid
 from tests.stages.reid.model.tiny import tiny_model
 
 SIZE, GRID = (128, 64), (64, 32)
@@ -52,9 +55,9 @@ def test_a_flip_mirrors_frames_and_swaps_left_and_right_part_inputs_exactly(pool
         augment.move_maps(maps, change, SIZE, GROUPS.flip, GRID, pool)[0] for change in (plain, flipped)
     )
     if pool != (1, 1):  # as the network takes them
-        model = tiny_model()
+        grid = tiny_model().grid
         before, after = (
-            model.heat(torch.from_numpy(heat)[None])[0].unflatten(-1, model.grid).numpy()
+            pool_to_grid(torch.from_numpy(heat)[None], grid)[0].unflatten(-1, grid).numpy()
             for heat in (before, after)
         )
     for one, other in SIDES.items():
@@ -76,7 +79,7 @@ def test_a_marked_keypoint_lands_where_its_heat_lands(y, x, part, flip, down, ri
     maps[0, part, y, x] = 255
     change = draws(flip, (down, right))
     image = moved(frame, change)[0, :, :, 0]
-    heat, shown = augment.move_maps(maps, change, SIZE, GROUPS.flip, GRID)
+    heat, shown, _ = augment.move_maps(maps, change, SIZE, GROUPS.flip, GRID)
     expected_part = list(GROUPS.flip).index(part) if flip else part
     assert set(np.flatnonzero(heat[0].sum(axis=(1, 2)))) == {expected_part}
     image_centre = np.argwhere(image == 255).mean(axis=0) + 0.5
@@ -109,7 +112,7 @@ def test_without_draws_frames_and_maps_stay_as_they_are():
     np.testing.assert_array_equal(moved(frames, nothing), frames)
     expected = (frames.transpose(0, 3, 1, 2) / 255 - 0.5) / 0.5
     np.testing.assert_allclose(images_of(frames, nothing), expected, atol=1e-6)
-    heat, shown = augment.move_maps(maps, nothing, SIZE, GROUPS.flip, GRID)
+    heat, shown, _ = augment.move_maps(maps, nothing, SIZE, GROUPS.flip, GRID)
     np.testing.assert_allclose(heat, maps / 255, atol=1e-6)
     np.testing.assert_allclose(shown, 1)
 
@@ -120,7 +123,7 @@ def test_erased_areas_lose_their_heat_and_get_the_fill_value():
     np.testing.assert_allclose(
         image[:, 20:61, 10:40], np.broadcast_to(np.array(FILL)[:, None, None], (3, 41, 30))
     )
-    heat, shown = augment.move_maps(np.full((1, 6, *GRID), 255, np.uint8), erased, SIZE, GROUPS.flip, GRID)
+    heat, shown, _ = augment.move_maps(np.full((1, 6, *GRID), 255, np.uint8), erased, SIZE, GROUPS.flip, GRID)
     assert (heat[0, :, 10:30, 5:20] == 0).all()
     np.testing.assert_allclose(heat[0, :, 30, 5:20], 0.5, atol=1e-6)  # half of the cells' 2 rows are covered
     assert (heat[0, :, 31:] == 1).all() and (heat[0, :, :10] == 1).all()
@@ -131,7 +134,7 @@ def test_padding_is_black_and_has_no_heat():
     change = draws(shift=(4, -6))
     image = images_of(np.full((1, *SIZE, 3), 255, np.uint8), change)[0]
     assert (image[:, :4] == -1).all() and (image[:, :, -6:] == -1).all() and (image[:, 4:, :-6] > 0.99).all()
-    heat, _ = augment.move_maps(np.full((1, 6, *GRID), 255, np.uint8), change, SIZE, GROUPS.flip, GRID)
+    heat, *_ = augment.move_maps(np.full((1, 6, *GRID), 255, np.uint8), change, SIZE, GROUPS.flip, GRID)
     assert (
         (heat[0, :, :2] == 0).all() and (heat[0, :, :, -3:] == 0).all() and (heat[0, :, 2:, :-3] == 1).all()
     )
@@ -140,9 +143,9 @@ def test_padding_is_black_and_has_no_heat():
 def test_maps_for_guidance_published_are_in_minus_one_to_one_with_half_heat_where_nothing_shows():
     changed = draws(shift=(4, 0), erased=(60, 0, 80, 64))
     maps = np.full((1, 6, *GRID), 255, np.uint8)
-    heat = augment.published_range(*augment.move_maps(maps, changed, SIZE, GROUPS.flip, GRID))
+    heat = augment.published_range(*augment.move_maps(maps, changed, SIZE, GROUPS.flip, GRID)[:2])
     assert (heat[0, :, :2] == 0).all() and (heat[0, :, 30:40] == 0).all() and (heat[0, :, 5:20] == 1).all()
-    cold = augment.published_range(*augment.move_maps(maps * 0, changed, SIZE, GROUPS.flip, GRID))
+    cold = augment.published_range(*augment.move_maps(maps * 0, changed, SIZE, GROUPS.flip, GRID)[:2])
     assert (cold[0, :, 5:20] == -1).all()
 
 
@@ -150,7 +153,7 @@ def test_maps_for_guidance_published_are_in_minus_one_to_one_with_half_heat_wher
 def test_maps_of_another_grid_keep_the_place_of_their_heat(grid):
     maps = np.zeros((1, 6, *GRID), np.uint8)
     maps[0, 2, 38:42, 18:22] = 255  # around 40/64 down and 20/32 across
-    heat, _ = augment.move_maps(maps, draws(), SIZE, GROUPS.flip, grid)
+    heat, *_ = augment.move_maps(maps, draws(), SIZE, GROUPS.flip, grid)
     rows, columns = heat[0, 2].sum(axis=1), heat[0, 2].sum(axis=0)
     assert ((np.arange(grid[0]) + 0.5) @ rows / rows.sum() / grid[0]) == pytest.approx(
         40 / 64, abs=0.5 / grid[0]
@@ -202,11 +205,28 @@ def test_moving_maps_with_pooling_is_pooling_moved_maps():
     rng = np.random.default_rng(0)
     maps = rng.integers(0, 256, (16, 6, *GRID), dtype=np.uint8)
     change = augment.draw(sample_keys(0, 0, 4), 4, AugmentConfig(), SIZE)
-    fine, fine_shown = augment.move_maps(maps, change, SIZE, GROUPS.flip, GRID)
-    pooled, shown = augment.move_maps(maps, change, SIZE, GROUPS.flip, GRID, pool=(4, 4))
+    fine, fine_shown, fine_lost = augment.move_maps(maps, change, SIZE, GROUPS.flip, GRID)
+    pooled, shown, lost = augment.move_maps(maps, change, SIZE, GROUPS.flip, GRID, pool=(4, 4))
     np.testing.assert_allclose(pooled, fine.reshape(16, 6, 16, 4, 8, 4).mean(axis=(3, 5)), atol=1e-6)
     np.testing.assert_allclose(shown, fine_shown.reshape(16, 1, 16, 4, 8, 4).mean(axis=(3, 5)), atol=1e-6)
-    assert pooled.min() >= 0 and pooled.max() <= 1
+    np.testing.assert_allclose(lost, fine_lost, atol=1e-5)
+    assert pooled.min() >= 0 and pooled.max() <= 1 and 0 < lost.max() <= 1
+
+
+def test_what_is_lost_of_a_frame_is_the_share_of_its_heat_that_is_erased():
+    maps = np.zeros((4, 6, *GRID), np.uint8)
+    maps[:, 1, 10:20, 4:8] = 200  # cells of 2x2 pixels
+    maps[:, 2, 50:60, 20:24] = 200
+    maps[3] = 0
+    erased = draws(erased=(0, 0, 60, 64), count=4)  # the heat of part 1, not that of part 2
+    erased.erased[1] = (20, 8, 30, 16)  # half of the heat of part 1
+    erased.erased[2] = 0
+    *_, lost = augment.move_maps(maps, erased, SIZE, GROUPS.flip, GRID)
+    np.testing.assert_allclose(lost, [0.5, 0.25, 0, 0], atol=1e-6)
+    assert lost.dtype == np.float32
+    shifted = replace(erased, shift=np.tile((-30, 0), (4, 1)))  # part 1 moves up by 15 cells, half of it away
+    *_, lost = augment.move_maps(maps, shifted, SIZE, GROUPS.flip, GRID)
+    assert lost[0] == pytest.approx(1 / 3, abs=1e-5), "of the heat that is left in the frame"
 
 
 def test_keyed_numbers_are_uniform_and_differ_by_salt():

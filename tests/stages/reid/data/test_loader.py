@@ -15,6 +15,7 @@ from cache.errors import KeyReIDError
 from cache.writer import write_cache
 from stages.reid.data.clip_batches import TrainingClips, camera_index
 from stages.reid.data.config import AugmentConfig, LoaderConfig, SamplerConfig
+from stages.reid.data.keyed import sample_keys
 from stages.reid.data.loader import map_grid, test_loader, training_loader
 from stages.reid.data.part_maps import PartGroups, joints_to_parts
 from stages.reid.data.reader import DiskReader, FrameIndex, MemoryReader
@@ -67,7 +68,37 @@ def test_batches_have_the_promised_shapes_types_and_ranges(data):
     }
     assert batch["part_maps"].min() >= 0 and 0.5 < batch["part_maps"].max() <= 1
     assert batch["images"].min() >= -1 and batch["images"].max() <= 1
-    assert set(batch["erased"].unique().tolist()) == {0.0, 1.0}
+    assert batch["erased"].min() == 0 and 0.1 < batch["erased"].max() <= 1  # share of a frame's heat
+    assert len(batch["erased"].unique()) > 2
+
+
+def test_erased_is_yes_or_no_for_the_released_arithmetic(data):
+    config = CONFIG.model_copy(update={"guidance": "published"})
+    erased = clips_of(data, config).__getitems__([(i, 1000 + i) for i in range(8)])["erased"]
+    assert set(erased.unique().tolist()) == {0.0, 1.0}
+
+
+def test_intruders_are_single_frames_of_other_persons_drawn_by_key_and_marked(data):
+    ds, _ = data
+    clips = clips_of(data)
+    clips.config = AugmentConfig(intruder=0.5, erase=0.0)
+    keys, tracklets = sample_keys(seed=0, epoch=0, count=400), np.arange(400) % len(ds.train)
+    rows = clips.starts[tracklets, None] + np.zeros((400, 2), np.int64)
+    found, mask = clips.with_intruders(rows, keys, tracklets)
+    assert 0.3 < mask.any(axis=1).mean() <= 0.5 and mask.sum(axis=1).max() == 1
+    assert np.array_equal(found[~mask], rows[~mask])
+    whose = np.repeat(np.arange(len(ds.train)), clips.lengths)[found]  # tracklet of every frame
+    others = clips.persons[whose] != clips.persons[tracklets][:, None]
+    assert np.array_equal(others, mask), "never of the same person"
+    assert 0.4 < mask[:, 0].sum() / mask.sum() < 0.6
+    alone, place = clips.with_intruders(rows[7:9], keys[7:9], tracklets[7:9])
+    assert np.array_equal(alone, found[7:9]) and np.array_equal(place, mask[7:9])
+    samples = list(zip(tracklets[:16].tolist(), keys[:16].tolist(), strict=True))
+    batch = clips.__getitems__(samples)
+    assert np.array_equal(batch["erased"].numpy(), mask[:16].astype(np.float32))
+    assert torch.equal(batch["persons"], torch.from_numpy(clips.persons[tracklets[:16]]))
+    _, none = clips_of(data).with_intruders(rows, keys, tracklets)
+    assert not none.any()
 
 
 @pytest.mark.parametrize("start", ["fork", "spawn", "forkserver"])

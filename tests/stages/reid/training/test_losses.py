@@ -9,9 +9,21 @@ import torch
 from stages.reid.model import KeyReID, ModelConfig
 from stages.reid.model.keyreid import ClipOutput
 from stages.reid.training.config import LossConfig, OptimConfig, ScheduleConfig
-from stages.reid.training.losses import CenterLoss, attention_loss, identity_loss, triplet_loss
+from stages.reid.training.losses import (
+    CenterLoss,
+    attention_loss,
+    identity_loss,
+    released_attention_loss,
+    triplet_loss,
+)
 from stages.reid.training.objective import Objective
 from stages.reid.training.optim import Schedule, build_optimizer, layer_scale, parameter_groups
+
+SMALL = {
+    "backbone": "vit_tiny_patch16_224",
+    "backbone_args": {"depth": 2, "embed_dim": 16, "num_heads": 2, "patch_size": 16},
+    "image_size": (64, 32),
+}
 
 
 @pytest.fixture(scope="module")
@@ -48,14 +60,12 @@ def test_each_loss_agrees_with_the_published_figures(published, figures):
 def test_the_total_agrees_with_the_published_figures(published, figures):
     scores, features, persons, centers = figures
 
-    class Shape:  # what the losses ask of a network: its sizes
-        config = ModelConfig(clip_length=4)
-        num_persons = 10
-        backbone = type("Backbone", (), {"width": 768})
+    class Network:  # what the losses ask of a network
+        config = ModelConfig(guidance="published")
 
     objective = Objective.__new__(Objective)
     torch.nn.Module.__init__(objective)
-    objective.config, objective.global_share = LossConfig(), 0.75
+    objective.model, objective.config, objective.global_share = Network(), LossConfig(), 0.75
     objective.global_centers, objective.part_centers = CenterLoss(10, 768), CenterLoss(10, 3072)
     objective.global_centers.centers.data, objective.part_centers.centers.data = centers
     blank = dict.fromkeys(ClipOutput._fields)
@@ -64,6 +74,8 @@ def test_the_total_agrees_with_the_published_figures(published, figures):
             **blank,
             "global_feature": features[0],
             "part_features": torch.stack(features[1:], dim=1),
+            "global_embedding": features[0],
+            "part_embeddings": torch.stack(features[1:], dim=1),
             "global_logits": scores[0],
             "part_logits": torch.stack(scores[1:], dim=1),
             "frame_scores": torch.zeros(16, 4),
@@ -151,7 +163,8 @@ def losses_and_gradients(features, logits, persons, autocast):
             "triplet": triplet_loss(features, persons),
             "triplet with margin": triplet_loss(features, persons, margin=0.3),
             "center": center.weighted(features, persons, 0.5)[1],
-            "attention": attention_loss(scores, torch.ones(len(features), 4)),
+            "attention": attention_loss(scores.softmax(dim=1), torch.full((len(features), 4), 0.7)),
+            "released attention": released_attention_loss(scores, torch.ones(len(features), 4)),
         }
     return {
         name: (loss.detach(), *torch.autograd.grad(loss, inputs, retain_graph=True, materialize_grads=True))
@@ -171,10 +184,71 @@ def test_losses_and_gradients_under_autocast_are_those_of_float32(width):
             torch.testing.assert_close(found, wanted, rtol=1e-6, atol=1e-6, msg=lambda m, n=name: f"{n}: {m}")
 
 
-def test_attention_loss_is_the_mean_over_clips_of_the_scores_of_erased_frames():
+def test_released_attention_loss_is_the_mean_over_clips_of_the_scores_of_erased_frames():
     scores = torch.tensor([[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]])
     erased = torch.tensor([[1.0, 0.0, 1.0], [0.0, 1.0, 0.0]])
-    assert attention_loss(scores, erased).item() == pytest.approx((4 + 5) / 2)
+    assert released_attention_loss(scores, erased).item() == pytest.approx((4 + 5) / 2)
+
+
+def test_attention_loss_is_minus_the_log_of_the_attention_on_what_is_to_be_seen():
+    weights = torch.tensor([[0.25, 0.25, 0.5], [0.2, 0.3, 0.5]])
+    hidden = torch.tensor([[0.0, 0.5, 1.0], [0.0, 0.0, 0.0]])
+    assert attention_loss(weights, hidden).item() == pytest.approx(-np.log(1 - 0.125 - 0.5) / 2)
+
+
+def test_attention_loss_takes_weight_from_hidden_frames_and_none_where_all_are_hidden_alike():
+    scores = torch.zeros(3, 4, requires_grad=True)
+    hidden = torch.tensor([[0.0, 0.0, 1.0, 0.4], [0.6] * 4, [0.0] * 4])
+    (gradient,) = torch.autograd.grad(attention_loss(scores.softmax(1), hidden), scores)
+    assert gradient[0, 2] > gradient[0, 3] > 0 > gradient[0, 0] == gradient[0, 1]
+    torch.testing.assert_close(gradient[1:], torch.zeros(2, 4), atol=1e-7, rtol=0)
+
+
+def test_attention_loss_of_a_clip_without_anything_to_see_is_finite():
+    weights = torch.tensor([[0.5, 0.5]], requires_grad=True)
+    loss = attention_loss(weights, torch.ones(1, 2))
+    (gradient,) = torch.autograd.grad(loss, weights)
+    assert loss.isfinite() and gradient.isfinite().all()
+
+
+@pytest.mark.parametrize("guidance", ["prior", "published"])
+def test_the_objective_uses_the_attention_loss_of_its_guidance(guidance):
+    args = {"depth": 2, "embed_dim": 16, "num_heads": 2, "patch_size": 16}
+    model = KeyReID(
+        ModelConfig(
+            backbone="vit_tiny_patch16_224", backbone_args=args, image_size=(64, 32), guidance=guidance
+        ),
+        num_persons=3,
+        num_cameras=0,
+    )
+    with torch.no_grad():
+        for parameter in model.global_branch.pool.parameters():
+            parameter.add_(0.5 * torch.randn_like(parameter))
+    images, maps = torch.randn(4, 4, 3, 64, 32), torch.rand(4, 4, 6, 4, 2)
+    persons, erased = torch.tensor([0, 0, 1, 2]), torch.eye(4)
+    out = model(images, maps)
+    _, details = Objective(model, LossConfig()).losses(out, persons, erased)
+    if guidance == "prior":
+        expected = attention_loss(out.frame_weights, erased)
+    else:
+        expected = released_attention_loss(out.frame_scores, erased)
+    assert details["attention_loss"].item() == pytest.approx(expected.item()) and expected > 0
+
+
+def test_the_triplet_loss_compares_features_or_unit_embeddings():
+    model = KeyReID(ModelConfig(**SMALL, global_only=True), num_persons=3, num_cameras=0)
+    images, maps = torch.randn(4, 4, 3, 64, 32), torch.rand(4, 4, 6, 4, 2)
+    persons = torch.tensor([0, 0, 1, 2])
+    out = model(images, maps)
+    unit = torch.nn.functional.normalize(out.global_embedding)
+    for fields, compared in (
+        ({}, out.global_feature),
+        ({"triplet_on": "embedding", "triplet_scale": 5.0}, 5 * unit),
+    ):
+        _, details = Objective(model, LossConfig(**fields)).losses(out, persons, torch.zeros(4, 4))
+        assert details["triplet_loss"].item() == pytest.approx(
+            triplet_loss(compared, persons).item(), rel=1e-5
+        )
 
 
 @pytest.fixture(scope="module")

@@ -88,13 +88,13 @@ def test_the_picture_shows_heat_where_it_is_on_the_frame():
     assert y // 64 == 1 and x // 32 == 3 and 32 <= y % 64 < 40 and 8 <= x % 32 < 16
 
 
-def test_attention_statistics_are_entropies_in_nats_and_the_share_of_the_class_row():
+def test_attention_statistics_are_entropies_in_nats_over_frames_and_over_all_patches():
     blank = dict.fromkeys(ClipOutput._fields)
-    rows = torch.tensor([0.5, 0.25, 0.25]).expand(2, 6, 3)
+    rows = torch.tensor([[0.5, 0.25], [0.25, 0.0]]).expand(2, 6, 2, 2)
     found = attention_statistics(
         ClipOutput(**{**blank, "frame_weights": torch.full((2, 4), 0.25), "part_attention": rows})
     )
+    assert found.keys() == {"attention_frames", "attention_parts"}
     np.testing.assert_allclose(found["attention_frames"], np.log(4), rtol=1e-6)
     np.testing.assert_allclose(found["attention_parts"], 1.5 * np.log(2), rtol=1e-6)
-    assert found["attention_class_row"] == 0.5
     assert attention_statistics(ClipOutput(**blank)) == {}
