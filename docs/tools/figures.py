@@ -93,14 +93,14 @@ def _tcss(path: Path) -> None:
     keys = torch.tensor([3])
     orders = {
         "time: the same patch\nin another frame, in training": tcss.time_order(
-            FRAMES, patches, 1, keys, device
+            FRAMES, patches, 1, keys, device, None
         )[0],
-        "sequence: all tokens\nshifted and interleaved": tcss.sequence_order(FRAMES, patches, 5, device)[0],
+        "sequence: all tokens\nshifted and interleaved": tcss.sequence_order(FRAMES * patches, 5, device),
     }
     figure = Figure(figsize=(6.4, 3.9))
     colours = ListedColormap(["#0550ae", "#e3b341", "#a40e26", "#56d364"])
     for axis, (title, order) in zip(figure.subplots(1, 2), orders.items(), strict=True):
-        shown = order[:10].numpy()
+        shown = order.view(FRAMES, patches).T[:10].numpy()
         axis.imshow(shown // patches, cmap=colours, vmin=0, vmax=FRAMES - 1, aspect="auto")
         for row in range(len(shown)):
             for slot in range(FRAMES):

@@ -33,9 +33,7 @@ def test_along_time_is_drawn_for_each_patch_of_each_clip():
 
 def test_along_time_kept_patches_take_from_the_same_patch_where_both_frames_kept_it():
     draw = torch.Generator().manual_seed(4)
-    kept = torch.stack(
-        [torch.randperm(8, generator=draw)[:5].sort().values for _ in range(8)]
-    ).view(2, 4, 5)
+    kept = torch.stack([torch.randperm(8, generator=draw)[:5].sort().values for _ in range(8)]).view(2, 4, 5)
     every, some = time_order(), time_order(kept=kept)
     for clip in range(2):
         token = {(t, int(p)): 5 * t + j for t in range(4) for j, p in enumerate(kept[clip, t])}
