@@ -1,14 +1,22 @@
 """Charts as SVG. Lines differ by dash as well as by colour; a table says the same in numbers."""
 
+import io
 import math
-from collections.abc import Iterable, Sequence
+import re
+from collections.abc import Sequence
 from dataclasses import dataclass
+from xml.etree import ElementTree
 
 import numpy as np
 from markupsafe import Markup, escape
+from matplotlib import rc_context
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, MaxNLocator, NullLocator
 
-WIDTH, HEIGHT = 360, 220
-LEFT, RIGHT, TOP, BOTTOM = 54, 10, 28, 38
+SVG = "{http://www.w3.org/2000/svg}"
+WIDTH, HEIGHT = 360, 220  # units of the drawing; a figure has 72 to the inch
+FONT = 11
 STYLES = 6  # how many the style sheet knows
 SAMPLES = 10  # rows of the table beside a chart
 
@@ -41,57 +49,94 @@ def line_chart(
     y_label: str,
     y_range: tuple[float, float] | None = None,
     percent: bool = False,
+    log: bool = False,
 ) -> Chart:
-    """Draw lines over common axes. percent: y is a share of 1, shown times 100."""
-    xs = np.concatenate([np.asarray(s.x, float) for s in series])
+    """Draw lines over common axes. percent: y is a share of 1, shown times 100. log: if all y are above 0."""
+    show = _percent if percent else _number
+    figure = Figure(figsize=(WIDTH / 72, HEIGHT / 72), layout="constrained")
+    axes = figure.subplots()
+    for number, one in enumerate(series):
+        _draw(axes, one, number)
+    axes.set_xlabel(x_label)
+    axes.set_title(y_label, loc="left", fontsize=FONT)
     ys = np.concatenate([np.asarray(s.y, float) for s in series])
     ys = ys[np.isfinite(ys)]
-    low, high = y_range or ((min(0.0, float(ys.min())), float(ys.max())) if ys.size else (0.0, 1.0))
-    x_ticks, y_ticks = ticks(float(xs.min()), float(xs.max())), ticks(low, high)
-    x_low, x_high = float(xs.min()), float(xs.max())
-    low, high = min(low, y_ticks[0]), max(high, y_ticks[-1])
-
-    def at_x(value: float) -> float:
-        share = (value - x_low) / (x_high - x_low) if x_high > x_low else 0.5
-        return LEFT + share * (WIDTH - LEFT - RIGHT)
-
-    def at_y(value: float) -> float:
-        share = (value - low) / (high - low) if high > low else 0.5
-        return HEIGHT - BOTTOM - share * (HEIGHT - TOP - BOTTOM)
-
-    show = _percent if percent else _number
-    parts = [_axis_text(x_label, y_label)]
-    for tick in y_ticks:
-        y = at_y(tick)
-        parts.append(f'<line class="grid" x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{y:.1f}" y2="{y:.1f}"/>')
-        parts.append(f'<text x="{LEFT - 5}" y="{y + 3.5:.1f}" text-anchor="end">{show(tick)}</text>')
-    for tick in [tick for tick in x_ticks if x_low <= tick <= x_high] or [x_low]:
-        place = f'x="{at_x(tick):.1f}" y="{HEIGHT - BOTTOM + 14}"'
-        parts.append(f'<text {place} text-anchor="middle">{_number(tick)}</text>')
-    for number, one in enumerate(series):
-        points = [(at_x(x), at_y(y)) for x, y in _steps(one)]
-        kind = "line" if sum(math.isfinite(y) for _, y in points) > 1 else "line dot"
-        parts.append(f'<path class="{kind} s{number % STYLES}" d="{_path(points)}"/>')
+    if log and ys.size and ys.min() > 0:
+        axes.set_yscale("log")
+        axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axes.yaxis.set_minor_locator(NullLocator())
+    else:
+        low, high = y_range or ((min(0.0, float(ys.min())), float(ys.max())) if ys.size else (0.0, 1.0))
+        if high - low > 1e-9 * max(abs(low), abs(high)):
+            axes.set_ylim(low, high + (y_range is None) * 0.05 * (high - low))
+    places = {float(x) for s in series for x in s.x}
+    axes.xaxis.set_major_locator(FixedLocator([*places]) if len(places) == 1 else MaxNLocator(5))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: _number(value)))
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: show(value)))
+    _bare(axes)
     summary = "; ".join(f"{s.name} {_span(s, show)}" for s in series)
-    label = escape(f"{title}. {x_label} across, {y_label} up. {summary}.")
-    svg = Markup(
-        f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{label}">{"".join(parts)}</svg>'
-    )
+    label = f"{title}. {x_label} across, {y_label} up. {summary}."
     legend = [(f"s{i % STYLES}", s.name) for i, s in enumerate(series)]
+    svg = inline_svg(figure, label)
     return Chart(title, svg, legend, [x_label, *(s.name for s in series)], _table(series, show))
 
 
-def ticks(low: float, high: float, count: int = 5) -> list[float]:
-    """Round numbers from at or below low to at or above high, about count of them."""
-    if not (math.isfinite(low) and math.isfinite(high)):
-        return [0.0, 1.0]
-    if high - low < 1e-10:  # ticks have 12 decimals
-        high = low + (abs(low) if abs(low) > 1e-6 else 1.0)
-    raw = (high - low) / max(1, count - 1)
-    power = 10.0 ** math.floor(math.log10(raw))
-    step = next(m * power for m in (1, 2, 2.5, 5, 10) if m * power >= raw * 0.999)
-    first, last = math.floor(low / step + 1e-9), math.ceil(high / step - 1e-9)
-    return [round(i * step, 12) for i in range(first, last + 1)]
+def inline_svg(figure: Figure, label: str) -> Markup:
+    """The figure as an SVG element whose look is left to the page's style sheet, named `label` for readers.
+
+    The page forbids style in the document, and has a light and a dark look: colours, fonts and ids of
+    matplotlib go; artists with a gid keep it as their class.
+    """
+    file = io.StringIO()
+    with rc_context({"svg.fonttype": "none"}):  # text stays text
+        figure.savefig(file, format="svg", metadata={"Date": None})
+    root = ElementTree.fromstring(file.getvalue())
+    parts = []
+    for group in root.iter(f"{SVG}g"):
+        name = group.get("id", "")
+        for child in group:
+            if child.tag == f"{SVG}path" and name.startswith(("grid", "line")) and child.get("d"):
+                parts.append(f'<path class="{escape(name)}" d="{_short(child.get("d"))}"/>')
+            elif child.tag == f"{SVG}text":
+                parts.append(_text(child))
+    body = "".join(parts)
+    view = f"0 0 {WIDTH} {HEIGHT}"
+    return Markup(f'<svg viewBox="{view}" role="img" aria-label="{escape(label)}">{body}</svg>')
+
+
+def _text(element: ElementTree.Element) -> str:
+    """A text of matplotlib, with its place and its alignment alone."""
+    style = dict(d.strip().split(": ", 1) for d in element.get("style", "").split(";") if ": " in d)
+    anchor = style.get("text-anchor", "start")
+    place = f'x="{_short(element.get("x"))}" y="{_short(element.get("y"))}" text-anchor="{anchor}"'
+    return f"<text {place}>{escape(element.text or '')}</text>"
+
+
+def _short(numbers: str) -> str:
+    """Coordinates with one decimal, one space between them."""
+    return " ".join(re.sub(r"\d+\.\d+", lambda number: f"{float(number[0]):.1f}", numbers).split())
+
+
+def _draw(axes: Axes, series: Series, number: int) -> None:
+    """One line; a single value is drawn as a dot."""
+    x, y = np.asarray(series.x, float), np.asarray(series.y, float)
+    if series.step:
+        y = np.append(y, y[-1:])
+    single = np.isfinite(y).sum() == 1
+    if single:
+        x, y = (np.repeat(values[np.isfinite(y)], 2) for values in (x, y))
+    name = f"line {'dot ' if single else ''}s{number % STYLES}"
+    axes.plot(x, y, drawstyle="steps-post" if series.step else None, gid=name, clip_on=False)
+
+
+def _bare(axes: Axes) -> None:
+    """Horizontal grid lines and numbers; no frame, no tick marks, no background."""
+    for part in (axes.patch, axes.figure.patch, *axes.spines.values()):
+        part.set_visible(False)
+    axes.tick_params(left=False, bottom=False, labelsize=FONT)
+    axes.xaxis.label.set_size(FONT)
+    axes.margins(x=0)
+    axes.grid(axis="y", gid="grid")
 
 
 def thinned(x: Sequence[float], y: Sequence[float], most: int = 400) -> tuple[list[float], list[float]]:
@@ -104,36 +149,6 @@ def thinned(x: Sequence[float], y: Sequence[float], most: int = 400) -> tuple[li
         [float(np.mean(x[i : i + step])) for i in groups],
         [float(np.mean(y[i : i + step])) for i in groups],
     )
-
-
-def _axis_text(x_label: str, y_label: str) -> str:
-    across = (LEFT + WIDTH - RIGHT) / 2
-    return (
-        f'<text x="{across}" y="{HEIGHT - 6}" text-anchor="middle">{escape(x_label)}</text>'
-        f'<text x="4" y="12">{escape(y_label)}</text>'
-    )
-
-
-def _steps(series: Series) -> Iterable[tuple[float, float]]:
-    if not series.step:
-        yield from zip(series.x, series.y, strict=True)
-        return
-    for i, y in enumerate(series.y):
-        yield series.x[i], y
-        yield series.x[i + 1], y
-
-
-def _path(points: Iterable[tuple[float, float]]) -> str:
-    words, drawing = [], False
-    for x, y in points:
-        if not math.isfinite(y):
-            drawing = False
-            continue
-        words.append(f"{'L' if drawing else 'M'}{x:.1f} {y:.1f}")
-        drawing = True
-    if len(words) == 1:  # a single step: a dot instead of a line
-        words.append("h0.1")
-    return "".join(words)
 
 
 def _table(series: Sequence[Series], show) -> list[list[str]]:

@@ -24,6 +24,7 @@ CURVES = (
     ("learning_rate", "Learning rate", "rate", False),
     ("attention_frames", "Entropy of temporal attention", "nats", False),
 )
+FALLING = ("center_loss", "attention_loss")  # by orders of magnitude: on a logarithmic axis
 VALIDATION = (("mean_ap", "mAP on held-out identities"), ("rank_1", "Rank-1 on held-out identities"))
 
 
@@ -69,7 +70,8 @@ def training_charts(contents: Contents) -> list[Chart]:
         if records:
             x, y = thinned([r["step"] for r in records], [r[key] for r in records])
             whole = (0.0, 1.0) if share else None
-            charts.append(line_chart(title, [Series(title, x, y)], "step", axis, whole, share))
+            log = key in FALLING and min(y) * 10 < max(y)
+            charts.append(line_chart(title, [Series(title, x, y)], "step", axis, whole, share, log))
     held = [r for r in contents.steps if r.get("kind") == "validation"]
     for ending, title in VALIDATION:
         keys = sorted({k for r in held for k in r if k == ending or k.endswith((f"/{ending}", f"_{ending}"))})

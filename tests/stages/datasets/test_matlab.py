@@ -1,6 +1,8 @@
 """The MATLAB reader gives what scipy gives, and survives what scipy does not."""
 
 import random
+import time
+import zlib
 
 import numpy as np
 import pytest
@@ -53,6 +55,25 @@ def test_big_endian_files_are_read(tmp_path):
     )
     (tmp_path / "a.mat").write_bytes(bytes(124) + b"\x01\x00MI" + element(14, matrix))
     assert read_numbers(tmp_path / "a.mat", "x").tolist() == [[7, -300]]
+
+
+def test_millions_of_dimensions_are_refused_at_once(tmp_path):
+    def element(kind, content):
+        return np.array([kind, len(content)], "<u4").tobytes() + content + bytes(-len(content) % 8)
+
+    matrix = (
+        element(6, np.array([10, 0], "<u4").tobytes())
+        + element(5, np.full(4_000_000, 2**31 - 1, "<i4").tobytes())
+        + element(1, b"x")
+        + element(3, b"")
+    )
+    packed = element(15, zlib.compress(element(14, matrix)))
+    assert len(packed) < 20_000
+    (tmp_path / "a.mat").write_bytes(bytes(124) + b"\x00\x01IM" + packed)
+    started = time.process_time()
+    with pytest.raises(KeyReIDError, match=r"a\.mat"):
+        read_numbers(tmp_path / "a.mat", "x")
+    assert time.process_time() - started < 1
 
 
 @pytest.mark.parametrize("compressed", [False, True])
