@@ -37,6 +37,9 @@ class Recipe(StrictModel):
     """All stages of one data set. Sections are documented where they are used."""
 
     name: str = Field("default", pattern=r"^[A-Za-z0-9._-]+$", description="goes into the run folder's name")
+    start_weights: str | None = Field(
+        None, description="weights file that the recipe is meant to start from; training without one warns"
+    )
     dataset: DatasetConfig
     cache: Path | None = Field(None, description="folder of the pose cache; default poses/<dataset>")
     pose: PoseConfig = Field(default_factory=PoseConfig, description="stage one")

@@ -1,19 +1,26 @@
-"""`keyreid model-info`: parameters and operations per clip, by part of the network."""
+"""`keyreid model-info`: what a network costs by part, and what a file of start weights is and gives it."""
 
 import json
 
 import click
 
+from pipeline.config import Recipe
 from pipeline.options import Inputs, recipe_options
+from pipeline.settings import setting
 
 
 @click.command("model-info")
 @recipe_options
+@setting(Recipe, "model.vit_path", help="Also say what this weights file is, and what would be loaded.")
 @click.option("--persons", default=625, show_default=True, help="Training identities.")
 @click.option("--cameras", default=6, show_default=True, help="Cameras known by number.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
 def command(inputs: Inputs, persons: int, cameras: int, as_json: bool) -> None:
-    """Print what the recipe's network costs: parameters, and operations for a clip."""
+    """Print what the recipe's network costs: parameters, and operations for a clip.
+
+    With --vit-path also: which ViT a weights file is of, which backbone goes with it, and what of it would be
+    loaded into the recipe's, or why it cannot be.
+    """
     from rich.console import Console
     from rich.table import Table
 
@@ -40,3 +47,9 @@ def command(inputs: Inputs, persons: int, cameras: int, as_json: bool) -> None:
         table.add_row(name, f"{cost.parameters / 1e6:.2f}", f"{cost.operations / 1e9:.3f}")
     Console().print(table)
     click.echo("Forward pass of one clip; a multiply-add counts as two operations.")
+    if model.vit_path is not None:
+        from stages.reid.model.backbone import build_vit
+        from stages.reid.model.vit_weights import describe_file
+
+        click.echo(f"\n{describe_file(model.vit_path)}")
+        click.echo(f"into {model.backbone}: {build_vit(model)[1]}")

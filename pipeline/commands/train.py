@@ -38,6 +38,8 @@ def command(inputs: Inputs, resume: bool, run: Path | None, allow_config_change:
     old = run or folders.unfinished_run(inputs.recipe.dataset.name, runs) if resume else None
     if old is not None:
         inputs = folders.inputs_of(old, inputs)
+    else:
+        warn_of_random_start(inputs.recipe)
     dataset = load_inputs(inputs)
     cache = PoseCache.open(inputs.cache)
 
@@ -54,3 +56,19 @@ def command(inputs: Inputs, resume: bool, run: Path | None, allow_config_change:
     if folders.is_main_process():
         click.echo(f"trained: {folder / 'model.safetensors'}")
         click.echo(f"score it: keyreid eval --run {folder}")
+
+
+def warn_of_random_start(recipe: Recipe) -> None:
+    """Say so where a recipe for trained weights is about to train from random ones, in the main process."""
+    from pipeline.runs import is_main_process
+
+    given = recipe.model.vit_path is not None or recipe.model.pretrained
+    if recipe.start_weights is None or given or not is_main_process():
+        return
+    lines = (
+        f"WARNING: this recipe is meant to start from {recipe.start_weights}, and no weights are given.",
+        f"{recipe.model.backbone} starts from random weights: it trains far longer and scores far lower.",
+        "Give the file with --vit-path FILE, or --set start_weights=null if random weights are meant.",
+    )
+    for line in lines:
+        click.secho(line, fg="yellow", bold=True, err=True)

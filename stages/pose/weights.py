@@ -9,14 +9,14 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from cache.errors import KeyReIDError
 from cache.files import sha256_of
 from stages.pose.config import EstimatorSpec
 
 if TYPE_CHECKING:
     import torch
+
+OLD_HEAD = "keypoint_head."
 
 
 def weights_folder() -> Path:
@@ -64,39 +64,22 @@ def _fetch(spec: EstimatorSpec, target: Path) -> Path:
 
 
 def read_state_dict(path: Path) -> dict[str, torch.Tensor]:
-    """Tensors by name, from .safetensors or a checkpoint of torch.save.
+    """Tensors by name, from .safetensors or a checkpoint of torch.save, in mmpose's present names.
 
-    Checkpoints are read with weights_only. mmpose's hold numpy arrays in their `meta`, so numpy's array
-    and dtype constructors are allowed, and nothing more. Raises KeyReIDError.
+    Taken out of the usual wrappings (DataParallel and the like); mmpose 0.x called the head `keypoint_head`.
+    Raises KeyReIDError.
     """
     import torch
-    from safetensors.torch import load_file
 
-    try:
-        if path.suffix == ".safetensors":
-            return load_file(path)
-        with torch.serialization.safe_globals(_numpy_constructors()):
-            content = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # pickle, zip, safetensors and torch each raise their own
-        reason = str(error).strip().splitlines() or [type(error).__name__]
-        raise KeyReIDError(f"weights {path} cannot be read as plain tensors: {reason[0]}") from error
-    state = content.get("state_dict", content) if isinstance(content, dict) else None
-    if not isinstance(state, dict) or not all(isinstance(value, torch.Tensor) for value in state.values()):
+    from stages.weights_file import read_tensors, unwrapped
+
+    state, _ = unwrapped(read_tensors(path), f"weights {path}")
+    if not state or not all(isinstance(value, torch.Tensor) for value in state.values()):
         raise KeyReIDError(f"weights {path} hold no state_dict of tensors; expected a checkpoint of mmpose")
-    return state
-
-
-def _numpy_constructors() -> list:
-    """What it takes to unpickle a plain numpy array, under the names that numpy 1 and numpy 2 write."""
-    rebuild = np.core.multiarray._reconstruct
-    scalar = np.core.multiarray.scalar
-    dtypes = [kind for kind in vars(np.dtypes).values() if isinstance(kind, type)]
-    old_and_new = [
-        (function, f"numpy.{core}.multiarray.{function.__name__}")
-        for function in (rebuild, scalar)
-        for core in ("core", "_core")
-    ]
-    return [np.ndarray, np.dtype, *dtypes, *old_and_new]
+    return {
+        f"head.{name.removeprefix(OLD_HEAD)}" if name.startswith(OLD_HEAD) else name: value
+        for name, value in state.items()
+    }
 
 
 def load_into(network: torch.nn.Module, path: Path) -> None:

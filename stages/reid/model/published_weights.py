@@ -11,7 +11,7 @@ from cache.errors import KeyReIDError
 from stages.reid.model.config import ModelConfig
 from stages.reid.model.keyreid import KeyReID
 from stages.reid.model.weights import listed
-from stages.reid.model.weights_file import read_tensors, unfit, unwrapped
+from stages.weights_file import read_tensors, unfit, unwrapped
 
 # Our name -> the released one. Part necks and classifiers count from 1 there.
 RENAMED = {

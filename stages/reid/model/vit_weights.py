@@ -1,4 +1,4 @@
-"""Start weights of the ViT from a local file: timm's own and the original ones."""
+"""Start weights of the ViT from a local file: timm's own, the original ones, and those of person networks."""
 
 import stages.compat  # noqa: F401  isort: skip  (before timm)
 from collections import Counter, defaultdict
@@ -7,15 +7,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from cache.errors import KeyReIDError
+from stages.reid.model.patch_grid import as_text, likely_grid, resample
 from stages.reid.model.vit_families import checkpoint_filter
-from stages.reid.model.weights_file import first_line, read_tensors, unfit, unwrapped
+from stages.reid.model.vit_file import POSITIONS, VitFile, describe, prefix_tokens
+from stages.weights_file import VIT_PREFIXES, first_line, read_tensors, unfit, unwrapped
 
-# Entries for the tokens before the patches, in the names of timm and of the original files.
-CLASS_TOKENS = ("cls_token", "dist_token")
-REGISTERS = ("reg_token", "register_tokens", "storage_tokens")
+OTHER_BACKBONE = "choose the backbone that the file was made for"
 
 
 @dataclass(frozen=True)
@@ -27,7 +28,7 @@ class LoadReport:
     missing: list[str]  # of the network, kept as initialised
     unused: list[str]  # of the file
     wrapping: str  # where in the file the entries were, "" for a plain state dict
-    resampled: list[str]  # of the loaded ones, with both shapes
+    resampled: list[str]  # of the loaded ones, with both shapes, or both grids
 
     def __str__(self) -> str:
         where = f" ({self.wrapping})" if self.wrapping else ""
@@ -42,17 +43,44 @@ class LoadReport:
         return "; ".join(lines)
 
 
+def read_vit(path: Path) -> tuple[dict[str, Any], str]:
+    """The entries of a ViT file out of their wrappings, CLIP's under `visual.`; and where they were."""
+    file, wrapping = unwrapped(read_tensors(path), f"weights {path}", VIT_PREFIXES)
+    if (
+        "class_embedding" in file and "conv1.weight" in file
+    ):  # CLIP's image encoder alone, as CLIP-ReID has it
+        file = {f"visual.{name}": value for name, value in file.items()}
+    return file, wrapping
+
+
+def describe_file(path: Path) -> str:
+    """In words: what a weights file is, and the backbone that goes with it. Errors as `read_tensors`."""
+    file, wrapping = read_vit(path)
+    about = describe(file)
+    name = about.backbone()
+    return (
+        f"{path}: {about}"
+        + (f"; {wrapping}" if wrapping else "")
+        + (f"; goes with model.backbone={name}" if name else "")
+    )
+
+
 def load_vit(vit: nn.Module, path: Path, guidance: str = "prior") -> LoadReport:
     """Load a ViT file into a whole ViT, position and patch embedding resampled to its grid.
 
-    Accepts the layouts that timm converts (its own, the original jx_vit, DeiT and DINOv2 ones),
+    Accepts the layouts that timm converts (its own, the original jx_vit, DeiT, DINOv2 and CLIP ones),
     whatever the classifier, and in the usual wrappings. With guidance published, positions are resampled
-    bilinearly as released. Raises KeyReIDError when not one entry fits, for other numbers of class and
-    register tokens, and for values that no network can use; other entries that do not fit are listed.
+    bilinearly as released. Raises KeyReIDError when not one entry fits, for another patch embedding, other
+    numbers of class and register tokens, and values that no network can use; other entries that do not
+    fit are listed.
     """
-    file, wrapping = unwrapped(read_tensors(path), f"weights {path}")
+    file, wrapping = read_vit(path)
     own = vit.state_dict()
-    state = converted(vit, own, file, path, guidance)
+    about = describe(file)
+    tensors = _usable(file, own, path)
+    _refuse_other_tokens(about, own, path)
+    tensors, moved = _positioned(vit, tensors, path, bilinear=guidance == "published")
+    state = _converted(vit, tensors, path)
     loaded, unused = [], [f"{name} (no tensor)" for name, v in file.items() if not isinstance(v, Tensor)]
     for name, value in state.items():
         if name not in own:
@@ -65,43 +93,102 @@ def load_vit(vit: nn.Module, path: Path, guidance: str = "prior") -> LoadReport:
             loaded.append(name)
     if not loaded:
         first = "; ".join(unused[:4]) or "it is empty"
-        raise KeyReIDError(f"weights {path}: not one entry fits the backbone ({first}); is it the right ViT?")
+        raise KeyReIDError(
+            f"weights {path}: not one entry fits the backbone ({first}); is it the right ViT? "
+            f"{_advice(about)}"
+        )
+    missing = sorted(own.keys() - set(loaded))
+    _refuse_other_patches(missing, unused, about, path)
     vit.load_state_dict({name: state[name] for name in loaded}, strict=False)
-    resampled = [
+    resampled = moved + [
         f"{name} {list(file[name].shape)} -> {list(own[name].shape)}"
         for name in loaded
-        if name in file and file[name].shape != own[name].shape
+        if name in file and file[name].shape != own[name].shape and name not in POSITIONS
     ]
-    return LoadReport(path, loaded, sorted(own.keys() - set(loaded)), unused, wrapping, resampled)
+    return LoadReport(path, loaded, missing, unused, wrapping, resampled)
 
 
-def converted(
-    vit: nn.Module, own: Mapping[str, Tensor], file: Mapping[str, Any], path: Path, guidance: str
-) -> dict[str, Tensor]:
-    """The tensors of a file under timm's names, resampled to the grid of `vit`, whose state dict is `own`."""
+def _usable(file: Mapping[str, Any], own: Mapping[str, Tensor], path: Path) -> dict[str, Tensor]:
+    """The tensors of a file. Raises KeyReIDError for other values under the network's names."""
     for name, value in file.items():
         if name in own and not isinstance(value, Tensor):
             raise KeyReIDError(f"weights {path}: {name} {unfit(value, own[name])}; take another file")
-    tensors = {name: value for name, value in file.items() if isinstance(value, Tensor)}
-    theirs, ours = prefix_tokens(tensors), prefix_tokens(own)
-    if theirs[0] and theirs != ours:
+    return {name: value for name, value in file.items() if isinstance(value, Tensor)}
+
+
+def _refuse_other_tokens(about: VitFile, own: Mapping[str, Tensor], path: Path) -> None:
+    ours = prefix_tokens(own)
+    if about.class_tokens and (about.class_tokens, about.registers) != ours:
         raise KeyReIDError(
-            f"weights {path}: has {theirs[0]} class and {theirs[1]} register tokens, the backbone {ours[0]} "
-            f"and {ours[1]}; choose the backbone that the file was made for"
+            f"weights {path}: has {about.class_tokens} class and {about.registers} register tokens, the "
+            f"backbone {ours[0]} and {ours[1]}; {OTHER_BACKBONE}. {_advice(about)}"
         )
-    resampled = guidance == "published" and getattr(vit, "pos_embed", None) is not None
-    bilinear = {"interpolation": "bilinear", "antialias": False} if resampled else {}
+
+
+def _refuse_other_patches(missing: list[str], unused: list[str], about: VitFile, path: Path) -> None:
+    """A network whose first layer is random would train, and never be told from a started one."""
+    if about.stem:
+        raise KeyReIDError(
+            f"weights {path}: its patch embedding is a stem of convolutions (TransReID-SSL with ICS), which "
+            "no backbone here has; take the weights of the same training without ICS"
+        )
+    if about.clip and any(name.startswith("norm_pre.") for name in unused):
+        raise KeyReIDError(
+            f"weights {path}: are CLIP's, whose tokens are normalised before the blocks, the backbone's are "
+            f"not; {OTHER_BACKBONE}. {_advice(about)}"
+        )
+    lacking = [name for name in missing if name.startswith("patch_embed.")]
+    if lacking:
+        other = next((name for name in unused if name.startswith("patch_embed.")), "it has none")
+        raise KeyReIDError(
+            f"weights {path}: the patch embedding does not fit the backbone ({lacking[0]} is not filled: "
+            f"{other}); {OTHER_BACKBONE}. {_advice(about)}"
+        )
+
+
+def _advice(about: VitFile) -> str:
+    """What the file is and which backbone would do, as the end of a message."""
+    name = about.backbone()
+    return f"The file is {about}" + (f": model.backbone={name}" if name else "")
+
+
+def _positioned(
+    vit: nn.Module, file: dict[str, Tensor], path: Path, bilinear: bool
+) -> tuple[dict[str, Tensor], list[str]]:
+    """A file's tensors with its positions on the grid of `vit`, and from which grid to which they went."""
+    own, name = getattr(vit, "pos_embed", None), next((name for name in POSITIONS if name in file), None)
+    if own is None or name is None:
+        return file, []
+    value, new = file[name], tuple(vit.patch_embed.grid_size)
+    if reason := unfit(value, own):
+        raise KeyReIDError(f"weights {path}: {name} {reason}; take another file")
+    rows = value.reshape(-1, value.shape[-1])
+    before = own.shape[1] - new[0] * new[1]  # positions of class and register tokens, in ours
+    if "register_tokens" in file:
+        before = 1  # of DINOv2's own files, which timm converts
+    old = likely_grid(rows[before:], new)
+    if old is None:
+        raise KeyReIDError(
+            f"weights {path}: {name} has {len(rows) - before} positions of patches, which make no upright "
+            "grid; take another file"
+        )
+    if old == new:
+        return file, []
+    moved = resample(rows[before:], old, new, bilinear)
+    shape = (*value.shape[:-2], before + len(moved), value.shape[-1])
+    return (
+        {**file, name: torch.cat([rows[:before], moved]).reshape(shape)},
+        [f"{name} {as_text(old)} -> {as_text(new)}"],
+    )
+
+
+def _converted(vit: nn.Module, tensors: dict[str, Tensor], path: Path) -> dict[str, Tensor]:
+    """The tensors of a file under timm's names, patches in the size of `vit`."""
     try:
-        return checkpoint_filter(vit)(tensors, vit, **bilinear)
+        return checkpoint_filter(vit)(tensors, vit)
     except Exception as error:  # timm takes the names and shapes of a ViT for granted
         reason = first_line(error)
         raise KeyReIDError(f"weights {path}: cannot be read as a ViT's state dict ({reason})") from error
-
-
-def prefix_tokens(state: Mapping[str, Tensor]) -> tuple[int, int]:
-    """Numbers of class and of register tokens in a ViT's state dict."""
-    registers = [state[name].shape[-2] for name in REGISTERS if name in state and state[name].dim() > 1]
-    return sum(name in state for name in CLASS_TOKENS), sum(registers)
 
 
 def grouped(names: Iterable[str]) -> str:

@@ -15,7 +15,7 @@ from cache.errors import KeyReIDError
 from cache.files import write_whole, writing
 from stages.reid.model.config import ModelConfig
 from stages.reid.model.keyreid import KeyReID
-from stages.reid.model.weights_file import finite
+from stages.weights_file import finite
 
 FORMAT = 2  # 1: the network whose parts read rows of T tokens
 SHOWN = 20  # differences named in an error; the rest is counted

@@ -188,6 +188,13 @@ def test_a_checkpoint_with_numpy_in_its_meta_is_read(tmp_path):
     assert torch.equal(read_state_dict(tmp_path / "official.pth")["w"], torch.ones(2))
 
 
+@pytest.mark.parametrize("prefix", ["", "module."])
+def test_names_of_older_mmpose_and_of_dataparallel_are_read(tmp_path, prefix):
+    state = {"backbone.conv1.weight": torch.ones(2), "keypoint_head.final_layer.bias": torch.zeros(3)}
+    torch.save({"state_dict": {prefix + name: v for name, v in state.items()}}, tmp_path / "old.pth")
+    assert list(read_state_dict(tmp_path / "old.pth")) == ["backbone.conv1.weight", "head.final_layer.bias"]
+
+
 class Bomb:
     def __reduce__(self):
         return (print, ("this must never run",))
@@ -197,7 +204,9 @@ def test_a_checkpoint_that_would_run_code_is_refused(tmp_path, capsys):
     torch.save({"meta": Bomb(), "state_dict": {"w": torch.ones(2)}}, tmp_path / "bad.pth")
     (tmp_path / "plain.pth").write_bytes(pickle.dumps(Bomb()))
     for name in ("bad.pth", "plain.pth"):
-        with pytest.raises(KeyReIDError, match="cannot be read as plain tensors"):
+        with pytest.raises(
+            KeyReIDError, match=r"holds \w+ beside its tensors|no safetensors or plain torch file"
+        ):
             read_state_dict(tmp_path / name)
     assert "never run" not in capsys.readouterr().out
 

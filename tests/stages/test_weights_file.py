@@ -1,12 +1,14 @@
 """Weights files of others: any wrapping is opened, and what no network can use is refused by name."""
 
+import argparse
+
 import pytest
 import torch
 
 from cache.errors import KeyReIDError
 from stages.reid.model import load_published
 from stages.reid.model.vit_weights import grouped, load_vit
-from stages.reid.model.weights_file import read_tensors, unwrapped
+from stages.weights_file import PREFIXES, VIT_PREFIXES, read_tensors, unwrapped
 from tests.stages.reid.model.test_published import hollow_state
 from tests.stages.reid.model.test_vit_weights import vit
 
@@ -29,6 +31,8 @@ WRAPPINGS = {
     },
     "backbone": lambda s: prefixed(s, "backbone."),
     "encoder": lambda s: prefixed(s, "encoder."),
+    "TransReID": lambda s: prefixed(s, "base.") | {"classifier.weight": torch.zeros(3, 32)},
+    "TransReID in DataParallel": lambda s: prefixed(s, "module.base."),
     "module and backbone": lambda s: {"state_dict": prefixed(s, "module.backbone.")},
 }
 
@@ -45,11 +49,39 @@ def test_any_usual_wrapping_is_opened(tmp_path, wrap):
 
 def test_what_was_opened_and_stripped_is_said():
     state = {"teacher": {"backbone.a": 1, "backbone.b.c": 2, "head": 3}, "epoch": 4}
-    assert unwrapped(state, "x") == (
+    assert unwrapped(state, "x", VIT_PREFIXES) == (
         {"a": 1, "b.c": 2, "head": 3},
         "entries of 'teacher', without 'backbone.'",
     )
-    assert unwrapped({"a": 1, "encoder.b": 2}, "x") == ({"a": 1, "encoder.b": 2}, "")
+    assert unwrapped({"a": 1, "encoder.b": 2}, "x", VIT_PREFIXES) == ({"a": 1, "encoder.b": 2}, "")
+    assert unwrapped(state["teacher"], "x", PREFIXES) == (state["teacher"], "")  # a pose network's own name
+
+
+def test_a_vit_within_a_larger_network_is_found_though_it_is_the_smaller_part():
+    state = {"image_encoder.cls_token": 1, "image_encoder.a": 2} | {f"text_encoder.{i}": i for i in range(9)}
+    found, where = unwrapped(state, "x", VIT_PREFIXES)
+    assert found["cls_token"] == 1 and found["text_encoder.0"] == 0 and where == "without 'image_encoder.'"
+
+
+def namespace():
+    return argparse.Namespace(lr=0.1, arch="vit_small", seeds=[1, 2])
+
+
+@pytest.mark.parametrize("container", ["model", "teacher"])
+def test_arguments_beside_the_tensors_are_no_obstacle(tmp_path, container):
+    torch.save({container: {"a": torch.ones(2)}, "args": namespace()}, tmp_path / "dino.pth")
+    assert torch.equal(read_tensors(tmp_path / "dino.pth")[container]["a"], torch.ones(2))
+
+
+class History:
+    """Stands for what mmengine keeps of its losses."""
+
+
+def test_other_objects_are_named_with_a_way_out(tmp_path):
+    torch.save({"state_dict": {"a": torch.ones(2)}, "message_hub": History()}, tmp_path / "epoch_210.pth")
+    with pytest.raises(KeyReIDError, match=r"holds [\w.]*History beside .*weights_only=False") as error:
+        read_tensors(tmp_path / "epoch_210.pth")
+    assert "\x1b" not in str(error.value) and "\n" not in str(error.value)
 
 
 def test_wrappings_that_cannot_be_taken_off_are_named(tmp_path):
@@ -59,7 +91,7 @@ def test_wrappings_that_cannot_be_taken_off_are_named(tmp_path):
     with pytest.raises(KeyReIDError, match="its entry 'model' holds itself"):
         unwrapped(read_tensors(tmp_path / "endless.pth"), "x")
     with pytest.raises(KeyReIDError, match=r"with and without 'backbone\.' of the same name"):
-        unwrapped({"backbone.a": 1, "backbone.b": 2, "a": 3}, "x")
+        unwrapped({"backbone.a": 1, "backbone.b": 2, "a": 3}, "x", VIT_PREFIXES)
 
 
 def test_what_was_loaded_is_listed_in_short(tmp_path):
@@ -68,7 +100,7 @@ def test_what_was_loaded_is_listed_in_short(tmp_path):
     assert "30 entries loaded: blocks.0-1 (24), cls_token, norm (2), patch_embed (2), pos_embed" in str(
         report
     )
-    assert "1 resampled: pos_embed [1, 17, 32] -> [1, 9, 32]" in str(report)
+    assert "1 resampled: pos_embed 4x4 -> 4x2" in str(report)
     assert grouped(["blocks.0.a", "blocks.2.a", "blocks.3.a", "x"]) == "blocks.0,2-3 (3), x"
 
 
