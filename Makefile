@@ -22,7 +22,7 @@ REQUIREMENTS := $(wildcard requirements/*.txt)
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help setup demo synthesize doctor extract-poses train eval report ablation docs test lint bench clean
+.PHONY: help setup demo synthesize doctor extract-poses train eval report track ablation docs test lint bench clean
 
 help:  ## list the targets
 	@echo "usage: make TARGET [DATASET=walkers] [DATA=data/DATASET] [RUN=folder] [WORKERS=n] [NPROC=1] [ARGS='...']"
@@ -77,8 +77,16 @@ $(VENV)/.docs: $(VENV)/.installed
 	@$(BIN)/python -m pip install -q --disable-pip-version-check -r requirements/docs.txt
 	@touch $@
 
-# Tests try the optional parts too: documentation, search in large galleries, ONNX export, Dask.
-$(VENV)/.extras: $(VENV)/.docs
+track: $(VENV)/.track  ## detect and track persons in videos (ARGS: see keyreid track --help)
+	@$(KEYREID) track $(ARGS)
+
+# Without their declared dependencies: requirements/track.txt says why.
+$(VENV)/.track: $(VENV)/.installed
+	@$(BIN)/python -m pip install -q --disable-pip-version-check --no-deps -r requirements/track.txt
+	@touch $@
+
+# Tests try the optional parts too: documentation, search in large galleries, ONNX export, Dask, tracking.
+$(VENV)/.extras: $(VENV)/.docs $(VENV)/.track
 	@$(BIN)/python -m pip install -q --disable-pip-version-check -r requirements/search.txt -r requirements/export.txt -r requirements/cluster.txt
 	@touch $@
 

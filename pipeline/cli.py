@@ -28,6 +28,7 @@ GROUPS = {
         "ablation": "Train and score variants of the network on walkers.",
     },
     "Own footage": {
+        "track": "Detect and track persons in videos, and cut tracklets.",
         "import-mot": "Cut tracklets from your own video with the tracks of any tracker.",
         "embed": "Embed tracklets into a gallery file, stage one included.",
         "search": "Rank a gallery by distance to a query; draw it.",

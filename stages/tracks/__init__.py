@@ -1,6 +1,8 @@
-"""One's own video: tracks of any tracker (MOTChallenge format) cut into tracklets in the `folder` layout.
+"""One's own video: persons tracked in it, or the tracks of any tracker, cut into tracklets (`folder` layout).
 
 >>> run(CutConfig(camera="door"), Path("tracks.txt"), Path("door.mp4"), Path("data/door"))
+
+>>> track.run(TrackConfig(), [CameraConfig(name="door", files=["door.mp4"])], Path("data/door"))
 
 No torch here.
 """

@@ -13,12 +13,12 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
-import cv2
 import numpy as np
 
 from cache.errors import KeyReIDError
 from cache.files import explain
 from stages.tracks.config import CutConfig
+from stages.tracks.crops import write_crop
 from stages.tracks.frames import FolderFrames
 from stages.tracks.motfile import Boxes, read_boxes
 from stages.tracks.segments import Segments, make_segments
@@ -106,7 +106,6 @@ def _write(
     wanted, starts = np.unique(segments.frame, return_index=True)
     stops = np.append(starts[1:], len(segments.frame))
     digits = max(6, len(str(int(wanted[-1]))))
-    options = (cv2.IMWRITE_JPEG_QUALITY, config.quality)
     with (folder / BOXES).open("w", newline="") as file:
         table = csv.writer(file, delimiter="\t", lineterminator="\n")
         table.writerow(("frame", "number", "track", "left", "top", "width", "height"))
@@ -115,20 +114,10 @@ def _write(
                 left, top, right, bottom = segments.box[row].tolist()
                 segment = segments.segment[row]
                 name = f"{names[segment]}/{number:0{digits}d}.jpg"
-                crop = resize(image[top:bottom, left:right], config.size)
-                data = cv2.imencode(".jpg", crop, options)[1]
-                (folder / name).write_bytes(data.tobytes())
+                write_crop(folder / name, image, segments.box[row], config)
                 table.writerow((name, number, segments.track[segment], left, top, right - left, bottom - top))
             if progress is not None:
                 progress(stop, len(segments.frame))
-
-
-def resize(crop: np.ndarray, size: tuple[int, int] | None) -> np.ndarray:
-    """Area averaging where the crop shrinks, bilinear where it grows."""
-    if size is None or crop.shape[1::-1] == size:
-        return crop
-    shrinks = crop.shape[1] >= size[0] and crop.shape[0] >= size[1]
-    return cv2.resize(crop, size, interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
 
 
 def _write_about(

@@ -33,6 +33,7 @@ SMALL = {
     "released_cameras": ("", "skipped: needs --data-root of MARS"),
     "scoring": ("--rounds 1 --queries 40 --gallery 300", "by all three"),
     "scoring_scale": ("--queries 100 --gallery 1000 --width 16 --check 5", "AP of 5 queries against a sort"),
+    "track": ("--persons 2", "IDF1"),
     "synthesize": ("--rounds 1 --tracklets 1", "frames/s median of 1 rounds"),
     "visible_parts": ("--embeddings EMBEDDINGS --data-root data/walkers", "95 % interval"),
 }

@@ -23,6 +23,7 @@ import yaml
 from pipeline.cli import keyreid
 from pipeline.config import CONFIGS, Recipe
 from pipeline.recipe_file import check
+from stages.tracks.cameras import Cameras
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 KINDS = ("bash", "python", "yaml", "text", "")
@@ -267,6 +268,9 @@ class Runner:
 
 
 def check_recipe(block: Block) -> None:
-    """A yaml block is a recipe, or sections of one: valid over the recipe of walkers."""
+    """A yaml block is a cameras.yaml, or a recipe or sections of one: valid over the recipe of walkers."""
+    if "cameras" in (content := yaml.safe_load(block.text)):
+        Cameras(**content)
+        return
     base = yaml.safe_load((CONFIGS / "walkers.yaml").read_text(encoding="utf-8"))
-    check(Recipe, base | yaml.safe_load(block.text), source=block.place)
+    check(Recipe, base | content, source=block.place)

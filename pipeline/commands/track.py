@@ -1,0 +1,118 @@
+"""`keyreid track`: from videos to tracklets."""
+
+from pathlib import Path
+
+import click
+from rich.console import Console
+from rich.table import Table
+
+from cache.errors import KeyReIDError
+from pipeline.options import PATH, output_option
+from pipeline.settings import config_options, setting
+from stages.tracks.config import CameraConfig, TrackConfig
+
+
+@click.command()
+@click.argument("videos", nargs=-1, type=PATH)
+@output_option("Folder for the tracklets.", required=True)
+@click.option("--camera", metavar="NAME", help="Camera of VIDEOS: letters, digits, _ - .")
+@click.option("--start", metavar="TIME", help="Clock time of the first frame, as 2026-11-26T08:00:00+01:00.")
+@click.option("--fps", type=float, help="Frames/s, where the file's own times are wrong.")
+@click.option("--cameras", type=PATH, help="Instead of VIDEOS: a YAML file of cameras and their videos.")
+@config_options(TrackConfig)
+@setting(TrackConfig, "detector", help="Name in configs/detect/, or YAML file.")
+@setting(TrackConfig, "tracker", help="Of the library trackers.")
+@setting(TrackConfig, "lost", help="Seconds that a person may be out of sight and keep a track.")
+@setting(TrackConfig, "min_width", help="Least width of a box in the video, px.")
+@setting(TrackConfig, "min_height", help="Least height of a box in the video, px.")
+@setting(TrackConfig, "min_length", help="Least number of frames of a tracklet.")
+@setting(TrackConfig, "max_length", help="Split longer tracklets; frames.")
+@setting(TrackConfig, "max_gap", help="Split a track where more frames are missing.")
+@setting(TrackConfig, "pad_width", help="Margin left and right, share of the box.")
+@setting(TrackConfig, "pad_height", help="Margin above and below, likewise.")
+@setting(TrackConfig, "size", metavar="WxH", help="Size of a crop, or keep.  [default: 128x256]")
+@setting(TrackConfig, "quality", help="JPEG quality of a crop.")
+@click.option("--device", default="auto", show_default=True, help="Of the detector: cpu, cuda or auto.")
+@click.option("--truth", type=PATH, help="True tracks of the one video (MOTChallenge): score against them.")
+@click.option("--truth-sparse", is_flag=True, help="Judge only frames in which TRUTH has a row.")
+@click.option("--force", is_flag=True, help="Replace tracklets made with other settings.")
+def command(
+    videos: tuple[Path, ...],
+    output: Path,
+    camera: str | None,
+    start: str | None,
+    fps: float | None,
+    cameras: Path | None,
+    config: TrackConfig,
+    device: str,
+    truth: Path | None,
+    truth_sparse: bool,
+    force: bool,
+) -> None:
+    """Detect and track the persons in VIDEOS and cut them out: OUTPUT/person/camera/tracklet/frame.jpg.
+
+    VIDEOS of one camera follow one another. Run it again to go on where it was stopped. Then:
+    keyreid embed OUTPUT --run RUN -o gallery.h5
+    """
+    from pipeline.progress import progress_bar
+    from stages.tracks.cameras import load_cameras
+    from stages.tracks.track import records, run
+
+    if bool(videos) == (cameras is not None):
+        raise KeyReIDError("give either VIDEOS with --camera NAME, or --cameras FILE")
+    if cameras is not None:
+        if camera or start or fps:
+            raise KeyReIDError(
+                "--camera, --start and --fps go with VIDEOS; with --cameras, its file says them"
+            )
+        chosen = load_cameras(cameras)
+    else:
+        chosen = (_camera(camera, videos, start, fps),)
+    if truth is not None and sum(len(c.files) for c in chosen) != 1:
+        raise KeyReIDError("--truth is of one video; track that one alone")
+    with progress_bar("tracking", "frames") as progress:
+        run(config, chosen, output, device=device, force=force, progress=progress)
+    done = records(output)
+    _summary(output, done)
+    for record in done:
+        if record["damaged_frames"]:
+            click.echo(
+                f"keyreid: warning: {record['source']}: the decoder reports damage "
+                f"{record['damaged_frames']} times ({record['damage']}): look at the crops, or copy "
+                "the video again from its source",
+                err=True,
+            )
+    if truth is not None:
+        _scores(output, chosen[0], truth, truth_sparse)
+
+
+def _camera(name: str | None, videos: tuple[Path, ...], start: str | None, fps: float | None) -> CameraConfig:
+    from pydantic import ValidationError
+
+    if name is None:
+        raise KeyReIDError("--camera NAME is missing: the camera that filmed VIDEOS")
+    try:
+        return CameraConfig(name=name, files=list(videos), start=start, fps=fps)
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = "camera" if first["loc"][0] == "name" else first["loc"][0]
+        raise KeyReIDError(f"--{key} {first['input']!r}: {first['msg']}") from None
+
+
+def _summary(folder: Path, records: list[dict]) -> None:
+    table = Table("video", "camera", "frames", "tracks", "tracklets", "crops", title=f"track: {folder}")
+    for record in records:
+        counts = (record["frames"], record["tracks"], len(record["tracklets"]), record["crops"])
+        table.add_row(record["tag"], record["camera"], *(f"{count:,}" for count in counts))
+    Console().print(table)
+
+
+def _scores(folder: Path, camera: CameraConfig, truth: Path, sparse: bool) -> None:
+    from stages.tracks.cameras import tags
+    from stages.tracks.truth import score_tracks
+
+    scores = score_tracks(truth, folder / f"{tags(camera)[0]}.txt", sparse)
+    table = Table(*scores, title=f"against {truth}")
+    switches = scores.pop("switches")
+    table.add_row(*(f"{value:.3f}" for value in scores.values()), str(switches))
+    Console().print(table)

@@ -1,0 +1,97 @@
+"""Which detector: a YAML file in configs/detect/ beside, or naming, an ONNX file."""
+
+from pathlib import Path
+from typing import Literal
+
+import yaml
+from pydantic import Field, ValidationError, model_validator
+
+import configs
+from cache.errors import KeyReIDError
+from cache.files import sha256_of
+from stages.config import StrictModel
+from stages.pose.weights import weights_folder
+
+SPECS = Path(configs.__file__).resolve().parent / "detect"
+
+
+class Scores(StrictModel):
+    """Scores mean something else in every network, so its thresholds belong to it."""
+
+    lowest: float = Field(ge=0, le=1, description="boxes from here on continue a track")
+    sure: float = Field(ge=0, le=1, description="boxes from here on are matched first")
+    start: float = Field(ge=0, le=1, description="boxes from here on begin a track")
+
+    @model_validator(mode="after")
+    def _ordered(self) -> "Scores":
+        if not self.lowest <= self.sure <= self.start:
+            raise ValueError("expected lowest <= sure <= start")
+        return self
+
+
+class DetectorSpec(StrictModel):
+    """A network in an ONNX file, and how its input is made and its output read."""
+
+    name: str = Field(description="name of the YAML file, without suffix")
+    folder: Path = Field(description="folder of the YAML file")
+    file: str = Field(
+        pattern=r"^[\w.-]+\.onnx$", description="ONNX file, beside the YAML file or in the weights folder"
+    )
+    url: str | None = Field(None, description="where to get it")
+    sha256: str = Field(
+        "", pattern="^[0-9a-f]{0,64}$", description="of the file, or its first digits; empty: any file"
+    )
+    licence: str = Field(description="of the weights")
+    source: str = Field(description="who made it, on what data")
+    output: Literal["centernet", "yolox", "boxes", "dfine", "detr"] = Field(
+        description="how its output is read: see stages/tracks/detect/output.py"
+    )
+    size: tuple[int, int] = Field(description="(width, height) of the input, px")
+    fit: Literal["stretch", "pad", "shrink"] = Field(
+        "pad",
+        description="stretch to `size`, keep the shape and pad to `size`, or pad to multiples of 32 (shrink)",
+    )
+    channels: Literal["rgb", "bgr"] = Field("rgb", description="order of the input's channels")
+    mean: tuple[float, float, float] = Field((0, 0, 0), description="subtracted, in the order of `channels`")
+    deviation: tuple[float, float, float] = Field((1, 1, 1), description="then divided by, likewise")
+    person: int = Field(0, ge=0, description="class index of persons")
+    overlap: float = Field(
+        0.6, gt=0, le=1, description="IoU from which on one of two boxes is dropped; 1: none"
+    )
+    scores: Scores = Field(description="thresholds of tracking")
+
+
+def load_detector_spec(name: str) -> DetectorSpec:
+    """The detector of that name in configs/detect/, or of that YAML file. Raises KeyReIDError."""
+    path = Path(name) if name.endswith((".yaml", ".yml")) else SPECS / f"{name}.yaml"
+    if not path.is_file():
+        known = ", ".join(sorted(p.stem for p in SPECS.glob("*.yaml")))
+        raise KeyReIDError(f"detector {name}: no file {path}; known: {known}; or give a YAML file")
+    try:
+        content = yaml.safe_load(path.read_text())
+        return DetectorSpec(name=path.stem, folder=path.parent.resolve(), **(content or {}))
+    except ValidationError as error:
+        problem = error.errors()[0]
+        key = ".".join(str(part) for part in problem["loc"]) or "(whole file)"
+        allowed = ", ".join(sorted({*DetectorSpec.model_fields} - {"name", "folder"}))
+        raise KeyReIDError(f"{path}: {key}: {problem['msg']}; allowed keys: {allowed}") from error
+    except (OSError, TypeError, yaml.YAMLError, UnicodeDecodeError) as error:
+        raise KeyReIDError(f"{path}: cannot be read: {' '.join(str(error).split())}") from error
+
+
+def detector_file(spec: DetectorSpec) -> tuple[Path, str]:
+    """Path and SHA-256 of the ONNX file. Raises KeyReIDError where it is missing or another file."""
+    places = [spec.folder / spec.file, weights_folder() / spec.file]
+    path = next((place for place in places if place.is_file()), None)
+    if path is None:
+        way = f"get it ({spec.url})" if spec.url else "get it"
+        raise KeyReIDError(
+            f"detector {spec.name}: {spec.file} is not there; {way} and put it at {places[-1]}"
+        )
+    digest = sha256_of(path)
+    if not digest.startswith(spec.sha256):
+        raise KeyReIDError(
+            f"{path}: is not the file that detector {spec.name} names: SHA-256 {digest[:12]}..., expected "
+            f"{spec.sha256[:12]}...; get it again ({spec.url or 'no URL known'})"
+        )
+    return path, digest

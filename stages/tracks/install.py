@@ -1,0 +1,50 @@
+"""The results of one video put into a folder of many, whole, however often the process is killed.
+
+They are made in `.TAG.tmp`, renamed to `.TAG.ready` when all is on disk, and moved out of there, the record
+last. What a killed process left as `.tmp` is thrown away; what it left as `.ready` is moved.
+"""
+
+import json
+import os
+import shutil
+from pathlib import Path
+
+from cache.files import sync_folder
+
+RECORD = ".track.json"  # after the tag
+_REPLACED = "replaced.json"  # names of the folders that give way, in a .ready folder that is not yet moved
+
+
+def begin(out: Path, tag: str) -> Path:
+    """An empty folder for the results of a video."""
+    folder = out / f".{tag}.tmp"
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir()
+    return folder
+
+
+def install(out: Path, tag: str, replaced: list[str]) -> None:
+    """Move the results out of the folder of `begin`. replaced: folders of `out` that give way to them."""
+    made, ready = out / f".{tag}.tmp", out / f".{tag}.ready"
+    (made / _REPLACED).write_text(json.dumps(replaced))
+    os.sync()
+    made.rename(ready)
+    sync_folder(out)
+    _move(out, ready)
+
+
+def resume(out: Path) -> None:
+    """Finish what a killed process had made whole."""
+    for ready in sorted(out.glob(".*.ready")):
+        _move(out, ready)
+
+
+def _move(out: Path, ready: Path) -> None:
+    if (ready / _REPLACED).is_file():  # nothing is moved yet, so that nothing new can be hit
+        for name in json.loads((ready / _REPLACED).read_text()):
+            shutil.rmtree(out / name, ignore_errors=True)
+        (ready / _REPLACED).unlink()
+    for entry in sorted(ready.iterdir(), key=lambda path: path.name.endswith(RECORD)):
+        entry.replace(out / entry.name)
+    sync_folder(out)
+    ready.rmdir()

@@ -1,0 +1,44 @@
+"""How good tracks are, against true ones: HOTA, IDF1 and CLEAR as the library `trackers` computes them."""
+
+import tempfile
+from pathlib import Path
+
+from cache.errors import KeyReIDError
+
+
+def score_tracks(truth: Path, tracks: Path, sparse: bool = False) -> dict[str, float]:
+    """HOTA, IDF1, MOTA, recall and precision at IoU 0.5, in [0, 1], and identity switches.
+
+    truth, tracks: MOTChallenge files; rows of the truth that are flagged 0 or of another class than 1 do not
+    count. sparse: judge only frames in which the truth has a row, as not every frame was labelled.
+    Raises KeyReIDError where the library is missing or a file is not of that format.
+    """
+    try:
+        from trackers.eval import evaluate_mot_sequence
+    except ImportError as error:
+        raise KeyReIDError(
+            f"scoring tracks needs {error.name}: pip install --no-deps -r requirements/track.txt"
+        ) from None
+    with tempfile.TemporaryDirectory() as folder:
+        judged = tracks
+        if sparse:
+            judged = Path(folder) / "tracks.txt"
+            frames = {_frame(line) for line in truth.read_text().splitlines() if line.strip()}
+            rows = [line for line in tracks.read_text().splitlines(True) if _frame(line) in frames]
+            judged.write_text("".join(rows))
+        try:
+            result = evaluate_mot_sequence(truth, judged, metrics=["CLEAR", "HOTA", "Identity"])
+        except (OSError, ValueError, IndexError) as error:
+            raise KeyReIDError(f"{truth}: cannot be compared with {tracks}: {error}") from error
+    return {
+        "HOTA": float(result.HOTA.HOTA),
+        "IDF1": float(result.Identity.IDF1),
+        "MOTA": float(result.CLEAR.MOTA),
+        "recall": float(result.CLEAR.CLR_Re),
+        "precision": float(result.CLEAR.CLR_Pr),
+        "switches": int(result.CLEAR.IDSW),
+    }
+
+
+def _frame(line: str) -> str:
+    return line.split(",")[0].split()[0]
