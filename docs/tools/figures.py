@@ -8,7 +8,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
 
@@ -16,13 +15,14 @@ from pipeline import ablation
 from stages.datasets.walkers.config import WalkersConfig
 from stages.datasets.walkers.film import film_by_number
 from stages.datasets.walkers.plan import make_plan
+from stages.figure_file import save_figure
 from stages.parts import PARTS, part_joints
 from stages.reid.data.part_maps import gaussian_maps
 from stages.reid.model import tcss
 from stages.reid.model.local_branch import EPSILON
 from stages.reid.model.part_weights import pool_to_grid
 from stages.reid.model.patches import kept_patches
-from stages.reid.scoring.pictures import part_map_picture
+from stages.reid.scoring.pictures import heat_bar, part_map_picture
 
 ABLATION = Path(__file__).resolve().parent.parent / "ablation.json"  # a table.json of keyreid ablation
 GRID = (16, 8)
@@ -75,7 +75,7 @@ def _kept(path: Path, frames: np.ndarray, heat: torch.Tensor) -> None:
     """The patches of every frame that the trunk sees; the others are darkened."""
     seen = torch.zeros(len(frames), GRID[0] * GRID[1])
     seen.scatter_(1, kept_patches(heat, 0.5, GRID), 1.0)
-    figure = Figure(figsize=(6.2, 3.2))
+    figure = Figure(figsize=(6.2, 3.2), layout="compressed")
     for number, axis in enumerate(figure.subplots(1, FRAMES)):
         axis.imshow(frames[number], extent=(0, 8, 16, 0))
         dark = np.zeros((*GRID, 4))
@@ -97,7 +97,7 @@ def _tcss(path: Path) -> None:
         )[0],
         "sequence: all tokens\nshifted and interleaved": tcss.sequence_order(FRAMES * patches, 5, device),
     }
-    figure = Figure(figsize=(6.4, 3.9))
+    figure = Figure(figsize=(6.4, 3.9), layout="constrained")
     colours = ListedColormap(["#0550ae", "#e3b341", "#a40e26", "#56d364"])
     for axis, (title, order) in zip(figure.subplots(1, 2), orders.items(), strict=True):
         shown = order.view(FRAMES, patches).T[:10].numpy()
@@ -128,7 +128,7 @@ def _prior(path: Path, frames: np.ndarray, heat: torch.Tensor) -> None:
     """Where each part reads, in each frame, by the prior alone: with all other logits equal."""
     rows = heat.transpose(0, 1).flatten(1)  # [K, T*n]
     attention = (rows + EPSILON).log().softmax(-1).view(len(NAMES), FRAMES, *GRID)
-    figure = Figure(figsize=(8.6, 7.6))
+    figure = Figure(figsize=(8.2, 9.4), layout="compressed")
     axes = figure.subplots(FRAMES, len(NAMES))
     for k, name in enumerate(NAMES):
         shades = {"cmap": "inferno", "alpha": 0.75, "extent": (0, 8, 16, 0), "vmin": 0}
@@ -139,12 +139,12 @@ def _prior(path: Path, frames: np.ndarray, heat: torch.Tensor) -> None:
             axes[t, k].set_yticks([])
             share = f"{attention[k, t].sum():.0%}"
             axes[t, k].set_title(share if t else f"{name}\n{share}", fontsize=8)
+    heat_bar(figure, axes, "weight of the patch, as a share of the part's largest")
     _save(figure, path)
 
 
 def _save(figure: Figure, path: Path) -> None:
-    figure.tight_layout()
-    FigureCanvasAgg(figure).print_png(str(path))
+    save_figure(figure, path)
 
 
 if __name__ == "__main__":

@@ -28,7 +28,7 @@ def draw(cache: PoseCache, root: Path, frame: str, parts: int, output: Path) -> 
     names = list(grouping(parts))
     heat = [poses.heatmaps[0, joints].max(axis=0) for joints in part_joints(parts)]
     columns = len(names) + 1
-    figure = Figure(figsize=(1.6 * columns, 1.6 * height / width + 0.5), layout="constrained")
+    figure = Figure(figsize=(1.6 * columns, 1.6 * height / width + 0.3), layout="compressed")
     axes = figure.subplots(1, columns)
     for axis, name in zip(axes, [frame.rpartition("/")[2], *names], strict=True):
         axis.imshow(image, extent=(-0.5, width - 0.5, height - 0.5, -0.5))
@@ -37,9 +37,10 @@ def draw(cache: PoseCache, root: Path, frame: str, parts: int, output: Path) -> 
     _skeleton(axes[0], poses.keypoints[0])
     for axis, part in zip(axes[1:], heat, strict=True):
         # The grid covers the whole frame, so its picture does too.
-        axis.imshow(
+        shown = axis.imshow(
             part, extent=(-0.5, width - 0.5, height - 0.5, -0.5), cmap="inferno", alpha=0.65, vmin=0, vmax=1
         )
+    figure.colorbar(shown, ax=list(axes), label="heat", fraction=0.03, pad=0.01)
     save_figure(figure, output, dpi=150)
     return output
 

@@ -7,13 +7,19 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator
 
 from cache.errors import KeyReIDError
 from stages.figure_file import save_figure
 from stages.frame_file import read_picture
 
-RIGHT, WRONG, NEUTRAL = "#1a9641", "#d7191c", "#555555"  # also told apart by the mark in the title
+RIGHT, WRONG, NEUTRAL = "#1a9641", "#d7191c", "#555555"  # the mark in the title says it too
+WINDOW = 25  # steps that a curve is averaged over
+LOSSES = {"loss": "all, weighted", "identity_loss": "identity", "triplet_loss": "triplet"}
+UNWEIGHTED = {"center_loss": "center", "attention_loss": "attention"}
 
 
 @dataclass(frozen=True)
@@ -40,7 +46,7 @@ def read_rgb(path: Path, size: tuple[int, int] | None = None) -> np.ndarray:
 def ranking_picture(path: Path, lists: Sequence[tuple[Match, Sequence[Match]]], title: str) -> None:
     """One row per query: the query, then its ranking list, right matches framed green, wrong ones red."""
     columns = 1 + max(len(matches) for _, matches in lists)
-    figure = Figure(figsize=(1.15 * columns + 0.4, 2.75 * len(lists) + 0.6))
+    figure = Figure(figsize=(1.15 * columns, 2.5 * len(lists) + 0.3), layout="compressed")
     axes = figure.subplots(len(lists), columns, squeeze=False)
     for row, (query, matches) in zip(axes, lists, strict=True):
         for place, axis in enumerate(row):
@@ -68,7 +74,7 @@ def part_map_picture(
 
     frames: uint8 [H, W, 3] in RGB, each. part_maps: [N, K, h, w] in [0, 1], over the whole frame.
     """
-    figure = Figure(figsize=(1.3 * (len(parts) + 1), 2.5 * len(frames) + 0.6))
+    figure = Figure(figsize=(1.2 * (len(parts) + 1) + 0.6, 2.4 * len(frames) + 0.4), layout="compressed")
     axes = figure.subplots(len(frames), len(parts) + 1, squeeze=False)
     for index, (row, frame) in enumerate(zip(axes, frames, strict=True)):
         height, width = frame.shape[:2]
@@ -80,6 +86,7 @@ def part_map_picture(
                 axis.imshow(heat, cmap="inferno", vmin=0, vmax=1, alpha=0.25 + 0.6 * np.clip(heat, 0, 1))
             if index == 0:
                 axis.set_title("frame" if column == 0 else parts[column - 1], fontsize=8)
+    heat_bar(figure, axes)
     _save(figure, path, title)
 
 
@@ -88,31 +95,40 @@ def curve_picture(path: Path, metrics: Path, title: str) -> None:
     rows = [row for row in map(_record, metrics.read_text().splitlines()) if "loss" in row and "step" in row]
     if not rows:
         raise KeyReIDError(f"{metrics}: no training steps in it, so no curve to draw")
-    steps = [row["step"] for row in rows]
-    figure = Figure(figsize=(10, 4))
-    left, right = figure.subplots(1, 2)
-    losses = [key for key in rows[0] if key == "loss" or key.endswith("_loss") or key.startswith("loss/")]
-    for key in losses:
-        left.plot(
-            steps, [row.get(key, np.nan) for row in rows], label=key, linewidth=2 if key == "loss" else 1
-        )
-    left.set(xlabel="step", ylabel="loss, before its weight", yscale="log")
-    left.legend(fontsize=7)
-    accuracy = np.array([row.get("accuracy", np.nan) for row in rows])
-    window = min(25, len(accuracy))
-    mean = np.convolve(accuracy, np.ones(window) / window, mode="valid")
-    right.plot(steps, accuracy, color=RIGHT, alpha=0.2)
-    right.plot(steps[window - 1 :], mean, color=RIGHT)
-    right.set(xlabel="step", ylabel=f"accuracy on training clips, mean of {window}", ylim=(0, 1.02))
+    figure = Figure(figsize=(12, 3.6), layout="constrained")
+    losses, small, right = figure.subplots(1, 3)
+    for axis, keys in ((losses, LOSSES), (small, UNWEIGHTED)):
+        for key, name in keys.items():
+            if any(key in row for row in rows):
+                axis.plot(*_running_mean(rows, key), label=name)
+        axis.set(xlabel="step", yscale="log")
+        axis.yaxis.set_major_formatter("{x:g}")
+        axis.yaxis.set_minor_locator(LogLocator(subs=(2, 5)))
+        axis.yaxis.set_minor_formatter("{x:g}")
+        if axis.lines:
+            axis.legend(fontsize=8)
+    losses.set_ylabel("loss")
+    small.set_ylabel("loss, before its weight")
+    right.plot(*_running_mean(rows, "accuracy"), color=RIGHT)
+    right.set(xlabel="step", ylabel="accuracy on training clips", ylim=(0, 1.02))
     rate = right.twinx()
-    rate.plot(
-        steps,
-        [row.get("learning_rate", np.nan) for row in rows],
-        color="#999999",
-        linestyle="--",
-    )
-    rate.set_ylabel("learning rate (dashed)")
-    _save(figure, path, title)
+    rate.plot(*_running_mean(rows, "learning_rate", 1), color="#777777", linestyle="--")
+    rate.set(ylabel="learning rate (dashed)", ylim=(0, None))
+    _save(figure, path, f"{title} (means of {min(WINDOW, len(rows))} steps)")
+
+
+def heat_bar(figure: Figure, axes: np.ndarray, label: str = "heat") -> None:
+    """The colours of heat in [0, 1], beside the axes."""
+    shades = ScalarMappable(Normalize(0, 1), "inferno")
+    figure.colorbar(shades, ax=list(axes.flat), label=label, fraction=0.05, aspect=30, shrink=0.8, pad=0.01)
+
+
+def _running_mean(rows: Sequence[dict], key: str, window: int = WINDOW) -> tuple[np.ndarray, np.ndarray]:
+    """Steps and means over `window` steps up to each; NaN where a row lacks the key."""
+    values = np.array([row.get(key, np.nan) for row in rows], float)
+    window = min(window, len(values))
+    steps = np.array([row["step"] for row in rows[window - 1 :]])
+    return steps, np.convolve(values, np.ones(window) / window, mode="valid")
 
 
 def _record(line: str) -> dict:
@@ -125,7 +141,5 @@ def _record(line: str) -> dict:
 
 
 def _save(figure: Figure, path: Path, title: str) -> None:
-    height = figure.get_figheight()  # inches: the title keeps its distance however tall the picture is
-    figure.suptitle(title, fontsize=10, y=1 - 0.1 / height, va="top")
-    figure.tight_layout(rect=(0, 0, 1, 1 - 0.35 / height))
+    figure.suptitle(title, fontsize=10)
     save_figure(figure, path)
