@@ -1,0 +1,49 @@
+"""Files with bytes changed, cut or replaced, for the fuzz tests: short in `make test`, long with `-m slow`."""
+
+from collections.abc import Callable
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+EXAMPLES = [
+    pytest.param(40, id="short"),
+    pytest.param(10_000, id="long", marks=[pytest.mark.slow, pytest.mark.timeout(3600)]),
+]
+
+
+@st.composite
+def damaged(draw, data: bytes) -> bytes:
+    """`data` with a few bytes changed, and perhaps cut, repeated, filled up or replaced."""
+    content = bytearray(data)
+    for _ in range(draw(st.integers(0, 8))):
+        content[draw(st.integers(0, len(content) - 1))] = draw(st.integers(0, 255))
+    kind = draw(st.sampled_from(["as it is", "as it is", "cut", "repeated", "filled", "noise"]))
+    if kind == "cut":
+        return bytes(content[: draw(st.integers(0, len(content)))])
+    if kind == "repeated":
+        at = draw(st.integers(0, len(content)))
+        return bytes(content[:at] + content[at // 2 :])
+    if kind == "filled":
+        return bytes(content) + draw(st.binary(max_size=64))
+    return draw(st.binary(max_size=300)) if kind == "noise" else bytes(content)
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8) | st.just("../x"),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
+    max_leaves=8,
+)
+
+
+def fuzz(examples: int, strategy: st.SearchStrategy, check: Callable[[object], None]) -> None:
+    """Run `check` on that many examples. The short run is the same each time; a failure prints its seed."""
+    once = settings(
+        max_examples=examples,
+        deadline=None,
+        derandomize=examples < 1000,
+        database=None,
+        print_blob=True,
+        suppress_health_check=list(HealthCheck),
+    )
+    once(given(strategy)(lambda value: check(value)))()
