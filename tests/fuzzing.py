@@ -1,14 +1,16 @@
-"""Files with bytes changed, cut or replaced, for the fuzz tests: short in `make test`, long with `-m slow`."""
+"""Files with bytes changed, cut or replaced, for fuzz tests: short in `make test`, long with `-m slow`."""
 
+import os
 from collections.abc import Callable
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+SHORT, LONG = 40, int(os.environ.get("KEYREID_FUZZ_EXAMPLES", "10000"))
 EXAMPLES = [
-    pytest.param(40, id="short"),
-    pytest.param(10_000, id="long", marks=[pytest.mark.slow, pytest.mark.timeout(3600)]),
+    pytest.param(SHORT, id="short"),
+    pytest.param(LONG, id="long", marks=[pytest.mark.slow, pytest.mark.timeout(3600)]),
 ]
 
 
@@ -41,7 +43,7 @@ def fuzz(examples: int, strategy: st.SearchStrategy, check: Callable[[object], N
     once = settings(
         max_examples=examples,
         deadline=None,
-        derandomize=examples < 1000,
+        derandomize=examples == SHORT,
         database=None,
         print_blob=True,
         suppress_health_check=list(HealthCheck),

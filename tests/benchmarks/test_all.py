@@ -40,6 +40,7 @@ SMALL = {
 ELSEWHERE = {  # these have tests of their own
     "export": "tests/stages/export/test_export_benchmark.py",
     "loader": "tests/stages/reid/test_loader_benchmark.py",
+    "reliability": "tests/benchmarks/test_reliability.py",
     "search": "tests/stages/reid/test_search_benchmark.py",
 }
 
