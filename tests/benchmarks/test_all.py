@@ -38,10 +38,10 @@ SMALL = {
     "visible_parts": ("--embeddings EMBEDDINGS --data-root data/walkers", "95 % interval"),
 }
 ELSEWHERE = {  # these have tests of their own
-    "export": "tests/stages/export/test_export_benchmark.py",
-    "loader": "tests/stages/reid/test_loader_benchmark.py",
+    "export": "tests/benchmarks/test_export.py",
+    "loader": "tests/benchmarks/test_loader.py",
     "reliability": "tests/benchmarks/test_reliability.py",
-    "search": "tests/stages/reid/test_search_benchmark.py",
+    "search": "tests/benchmarks/test_search.py",
 }
 
 
