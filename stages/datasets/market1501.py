@@ -58,10 +58,10 @@ class Layout:
 MARKET = Layout(
     "market1501",
     ("", "Market-1501-v15.09.15", "Market-1501", "market1501"),
-    # Some files of the official archive end in .jpg.jpg.
+    # Some files of the official archive end in .jpg.jpg; made ones may be .png.
     re.compile(
         r"(?P<person>-1|\d{4})_c(?P<camera>[1-6])s(?P<sequence>\d)_(?P<frame>\d{6})_(?P<box>\d{2})"
-        r"(?:\.jpg){1,2}",
+        r"(?:(?:\.jpg){1,2}|\.png)",
         re.ASCII,
     ),
     "0002_c1s1_000451_03.jpg",
