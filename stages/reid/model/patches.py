@@ -4,7 +4,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-NEIGHBOUR = 0.5  # heat of a neighbouring patch counts half: keypoints are few, limbs have an extent
 TIE = 1e-4  # where heat says nothing, patches near the centre of the frame are kept
 
 
@@ -17,13 +16,22 @@ def kept_patches(heat: Tensor, keep: float, grid: tuple[int, int]) -> Tensor:
     """The patches with the most heat of any part, the same number in every frame.
 
     heat: [F, K, n] of K parts on the n patches of a grid (rows, columns), row by row. A patch counts with its
-    own heat or half of a neighbour's, whichever is more. Returns int64 [F, round(keep * n)], ascending.
+    own heat and with twice the mean of what is around it, so that the body between the joints is kept with
+    them. Returns int64 [F, round(keep * n)], ascending.
     """
     score = heat.amax(dim=1).unflatten(-1, grid)[:, None]  # [F, 1, rows, columns]
-    score = torch.maximum(score, NEIGHBOUR * F.max_pool2d(score, 3, stride=1, padding=1)).flatten(1)
-    score = score - TIE * distance_to_centre(grid, score.device)
+    reach = reach_of(grid)
+    around = score
+    for _ in range(2):
+        around = F.avg_pool2d(around, 2 * reach + 1, 1, reach, count_include_pad=False)
+    score = (score + 2 * around).flatten(1) - TIE * distance_to_centre(grid, score.device)
     count = kept_count(score.shape[1], keep)
     return score.topk(count, dim=1, sorted=False).indices.sort(dim=1).values
+
+
+def reach_of(grid: tuple[int, int]) -> int:
+    """Patches in an eighth of the frame's height, half of the way from shoulder to hip."""
+    return max(1, round(grid[0] / 8))
 
 
 def distance_to_centre(grid: tuple[int, int], device: torch.device) -> Tensor:

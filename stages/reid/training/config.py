@@ -20,7 +20,8 @@ class LossConfig(StrictModel):
     margin: float | None = Field(None, gt=0, description="margin of the triplet loss; null: soft margin")
     triplet_on: Literal["feature", "embedding"] = Field(
         "feature",
-        description="what the triplet loss compares: features before the neck, or unit embeddings after it",
+        description="what the triplet loss compares: each branch's feature before its neck, as released, or "
+        "the joined embedding, as the test does",
     )
     triplet_scale: float = Field(
         1.0, gt=0, description="length of the unit embeddings, with triplet_on embedding"

@@ -50,18 +50,14 @@ class Objective(nn.Module):
         """Total and details for the outputs of a network. persons: int64 [B]; erased: float [B, T]."""
         config = self.config
         everyone = gathered(persons)
-        total, details = 0.0, {}
-        for name, weight, loss in (
-            ("identity_loss", config.identity, lambda b: identity_loss(b.logits, persons, config.smoothing)),
-            (
-                "triplet_loss",
-                config.triplet,
-                lambda b: triplet_loss(gathered(self._compared(b)), everyone, config.margin),
-            ),
-        ):
-            value = self._shared(out, loss)
-            details[name] = value.detach()
-            total = total + weight * value
+        details = {}
+        value = self._shared(out, lambda b: identity_loss(b.logits, persons, config.smoothing))
+        details["identity_loss"], total = value.detach(), config.identity * value
+        if config.triplet_on == "feature":
+            value = self._shared(out, lambda b: triplet_loss(gathered(b.feature), everyone, config.margin))
+        else:
+            value = triplet_loss(gathered(self.compared(out)), everyone, config.margin)
+        details["triplet_loss"], total = value.detach(), total + config.triplet * value
         value, term = torch.zeros(()), 0.0
         for branch, share, count in self._branches(out):
             raw, weighted = branch.centers.weighted(branch.feature, persons, config.center)
@@ -98,12 +94,10 @@ class Objective(nn.Module):
             ]
         return found
 
-    def _compared(self, branch: "_Branch") -> Tensor:
-        """What the triplet loss compares."""
-        if self.config.triplet_on == "feature":
-            return branch.feature
-        scale = self.config.triplet_scale
-        return scale * functional.normalize(branch.embedding.float(), dim=1)
+    def compared(self, out: ClipOutput) -> Tensor:
+        """What the test compares: the branches' embeddings after the necks, of length 1 each, joined."""
+        blocks = [functional.normalize(b.embedding.float(), dim=1) for b, _, _ in self._branches(out)]
+        return self.config.triplet_scale * torch.cat(blocks, dim=1)
 
     def _shared(self, out: ClipOutput, loss) -> Tensor:
         return sum(share / count * loss(branch) for branch, share, count in self._branches(out))

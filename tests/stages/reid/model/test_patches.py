@@ -46,14 +46,23 @@ def test_no_two_patches_are_alike_where_heat_says_nothing():
     assert len(distance.unique()) == 128 and distance.min() >= 0 and distance.max() < 2
 
 
-def test_patches_with_heat_of_any_part_are_kept_and_then_their_neighbours():
+def test_patches_with_heat_of_any_part_are_kept_and_then_what_is_around_them():
     heat = torch.zeros(1, 6, *GRID)
-    heat[0, 0, 0, 0] = 0.2  # a corner, far from the middle
+    heat[0, 0, 0, 0] = 0.4  # a corner, far from the middle
     heat[0, 4, 15, 6] = 0.9
     first = grid_of(kept_patches(heat.flatten(2), 2 / 128, GRID))[0]
-    assert first[15, 6] and first[14:, 5:].sum() == 2  # half of 0.9 is more than 0.2
+    assert first[15, 6] and first[0, 0]
     kept = grid_of(kept_patches(heat.flatten(2), 10 / 128, GRID))[0]
-    assert kept[14:, 5:].all() and kept[:2, :2].all() and kept.sum() == 10
+    assert kept[15, 5:].all() and kept[0, 0] and kept[13:, 4:].sum() == 9
+
+
+def test_the_body_between_joints_is_kept_with_them():
+    heat = torch.zeros(1, 6, *GRID)
+    for row, column in ((3, 2), (3, 5), (5, 1), (5, 6), (7, 3), (7, 4)):  # shoulders, elbows, hips
+        heat[0, 1, row, column] = 1.0
+    kept = grid_of(kept_patches(heat.flatten(2), 0.25, GRID))[0]
+    assert kept[4:7, 3:5].all()  # the chest
+    assert not kept[10:].any()
 
 
 def test_kept_patches_are_gathered_behind_the_prefix_tokens():
