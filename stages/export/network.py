@@ -157,7 +157,7 @@ def embedding(
         return model.embed(images, torch.zeros(*clips, 0, *MAP_SIZE), cameras)
     levels = 255 * part_maps.flatten(0, 1).numpy()
     kept = np.arange(levels.shape[1])
-    heat, shown = augment.move_maps(levels, still, config.image_size, kept, map_grid(config))
+    heat, shown, _ = augment.move_maps(levels, still, config.image_size, kept, map_grid(config))
     if config.guidance == "published":
         heat = augment.published_range(heat, shown)
     return model.embed(images, torch.from_numpy(heat).unflatten(0, clips), cameras)

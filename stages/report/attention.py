@@ -22,8 +22,9 @@ class Look:
     frames: those of the clips, in order. weights: float [n], temporal attention, summing to 1 in each
     clip; None without a global branch. middle: position in frames of the one the maps are drawn on.
     heat: float [K, 64, 32] in [0, 1], the parts of that frame. attention: float [K, rows, columns], share
-    of each of its patches in a part's attention over the clip; None where there is no local branch or its
-    rows are not places of the body. kept: bool [rows, columns], patches that the trunk saw; None: all.
+    of each of its patches in a part's attention over the clip, and shares float [K, n], that of each frame,
+    summing to 1 in each clip; None where there is no local branch or its rows are not places of the body.
+    kept: bool [rows, columns], patches of the middle frame that the trunk saw; None: all.
     """
 
     frames: tuple[str, ...]
@@ -31,6 +32,7 @@ class Look:
     middle: int
     heat: np.ndarray
     attention: np.ndarray | None
+    shares: np.ndarray | None
     kept: np.ndarray | None
 
 
@@ -92,7 +94,8 @@ def look(
         middle = number // 2
         heat = joints_to_parts(cache.read_heatmaps([tracklet.frames[middle]]), groups.joints[: groups.count])
         seen = kept[at][middle // length][middle % length] if kept[at] else None
-        rows = attention[at][middle // length][:, middle % length] if placed else None  # [K, n]
+        parts = np.stack(attention[at]) if placed else None  # [C, K, T, n]
+        rows = None if parts is None else parts[middle // length, :, middle % length]
         looks.append(
             Look(
                 tracklet.frames,
@@ -101,10 +104,16 @@ def look(
                 middle,
                 heat[0] / np.float32(255),
                 None if rows is None else rows.reshape(len(rows), *model.grid),
+                None if parts is None else _shares(parts, number),
                 None if seen is None else np.isin(np.arange(np.prod(model.grid)), seen).reshape(model.grid),
             )
         )
     return looks
+
+
+def _shares(attention: np.ndarray, number: int) -> np.ndarray:
+    """Attention of parts over clips [C, K, T, n] as that over frames [K, number]."""
+    return np.stack([_of_frames(part.sum(axis=-1), number) for part in attention.swapaxes(0, 1)])
 
 
 def _of_frames(weights: np.ndarray, number: int) -> np.ndarray:

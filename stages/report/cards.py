@@ -136,21 +136,18 @@ def _looks(
 def _seen(seen: Look | None, pictures: Pictures | None, parts: list[str]) -> dict[str, Any]:
     """The frames of a query with their attention, and its part maps; empty lists without a look."""
     if seen is None or pictures is None:
-        return {"frames": [], "parts": [], "has_weights": False, "has_attention": False}
+        return {"frames": [], "parts": [], "has_weights": False, "has_attention": False, "kept": None}
     middle = seen.frames[seen.middle]
-    shown = []
+    shown: list[dict[str, Any]] = []
     for k, part in enumerate(parts):
-        attention = None if seen.attention is None else seen.attention[k]
-        peak = 0.0 if attention is None else float(attention.max())
-        shown.append(
-            {
-                "name": part,
-                "highest": float(seen.heat[k].max()),
-                "heat": pictures.heat(middle, seen.heat[k]),
-                "attention": None if attention is None else pictures.heat(middle, attention / (peak or 1.0)),
-                "share": None if attention is None else float(attention.sum()),
-            }
-        )
+        heat = seen.heat[k]
+        shown.append({"name": part, "highest": float(heat.max()), "heat": pictures.heat(middle, heat)})
+        if seen.attention is not None and seen.shares is not None:
+            attention = seen.attention[k]
+            peak = float(attention.max()) or 1.0
+            shown[-1]["attention"] = pictures.heat(middle, attention / peak, seen.kept)
+            shown[-1]["share"] = float(attention.sum())
+            shown[-1]["shares"] = seen.shares[k].tolist()
     weights = [None] * len(seen.frames) if seen.weights is None else np.asarray(seen.weights).tolist()
     return {
         "frames": [
@@ -160,4 +157,5 @@ def _seen(seen: Look | None, pictures: Pictures | None, parts: list[str]) -> dic
         "parts": shown,
         "has_weights": seen.weights is not None,
         "has_attention": seen.attention is not None,
+        "kept": None if seen.kept is None else float(seen.kept.mean()),
     }

@@ -24,10 +24,16 @@ class Pictures:
             self._encoded[name] = self._encode(self._small(name))
         return self._encoded[name]
 
-    def heat(self, name: str, heat: np.ndarray) -> str:
-        """Data URI of a frame with heat [h, w] in [0, 1] laid over it; the heat covers the whole frame."""
+    def heat(self, name: str, heat: np.ndarray, kept: np.ndarray | None = None) -> str:
+        """Data URI of a frame with heat [h, w] in [0, 1] laid over it; the heat covers the whole frame.
+
+        kept: bool, patches of a grid over the whole frame; those that are not are hatched. None: all are.
+        """
         frame = self._small(name)
         height, width = frame.shape[:2]
+        if kept is not None:
+            left_out = cv2.resize((~kept).astype(np.uint8), (width, height), interpolation=cv2.INTER_NEAREST)
+            frame = np.where(left_out[..., None] > 0, hatched(frame), frame)
         heat = np.clip(cv2.resize(heat.astype(np.float32), (width, height)), 0, 1)
         colours = cv2.applyColorMap((heat * 255).astype(np.uint8), cv2.COLORMAP_INFERNO)[:, :, ::-1]
         share = (0.25 + 0.6 * heat)[:, :, None]
@@ -45,3 +51,9 @@ class Pictures:
         if not good:
             raise KeyReIDError(f"OpenCV could not encode a frame of shape {frame.shape} as JPEG")
         return "data:image/jpeg;base64," + base64.b64encode(data.tobytes()).decode()
+
+
+def hatched(frame: np.ndarray) -> np.ndarray:
+    """A picture uint8 [H, W, 3], darkened, with light slanting lines."""
+    rows, columns = np.indices(frame.shape[:2])
+    return np.where(((rows + columns) % 6 == 0)[..., None], 150, frame // 4).astype(np.uint8)

@@ -23,6 +23,7 @@ from stages.pose.extract import run as extract
 from stages.reid import Embedder
 from stages.reid.model import KeyReID, ModelConfig, save_model
 from tests.stages.pose import tiny
+from tests.stages.reid.model.tiny import keeping
 from tests.stages.reid.own import write_run
 
 WHY = "ONNX is not installed: pip install -r requirements/export.txt"
@@ -76,13 +77,25 @@ def difference(model, path, sample) -> float:
     return float(np.abs(found - expected).max() / np.abs(expected).max())
 
 
-@pytest.mark.parametrize("cameras", [True, False], ids=["published, cameras given", "global, no cameras"])
-def test_other_kinds_of_network_give_what_torch_gives(tmp_path, cameras):
-    config = {"guidance": "published", "parts": 3} if cameras else {"global_only": True}
+KINDS = {
+    "published, cameras given": ({"guidance": "published", "parts": 3}, True),
+    "global, patches kept by heat": ({"global_only": True}, False),
+    "global, no heat": ({"global_only": True, "kps": False}, False),
+    "parts with blocks of their own": (
+        {"part_block": 1, "part_depth": 1, "part_share": 0.4, "part_width": 20, "frame_prior": True},
+        True,
+    ),
+    "local, all patches": ({"local_only": True, "keep": 1.0, "tcss": "sequence"}, False),
+}
+
+
+@pytest.mark.parametrize(("config", "cameras"), KINDS.values(), ids=KINDS)
+def test_other_kinds_of_network_give_what_torch_gives(tmp_path, config, cameras):
     model, checkpoint = made(tmp_path, **config)
     path = tmp_path / "model.onnx"
     assert network.export(model, checkpoint, path, cameras=cameras) < 1e-4
     for sample in network.samples(model, (1, 4), cameras=cameras, seed=3):
+        assert ("part_maps" in sample) == config.get("kps", True)
         assert difference(model, path, sample) < 1e-4
     if cameras:
         features = []
@@ -105,7 +118,7 @@ def test_other_kinds_of_network_give_what_torch_gives(tmp_path, cameras):
     ],
 )
 def test_every_family_of_backbones_is_exported(tmp_path, name):
-    model, checkpoint = made(tmp_path, backbone=name)
+    model, checkpoint = made(tmp_path, backbone=name, **keeping(name))
     with torch.no_grad():  # positions, their biases and rotations are to matter
         for parameter in model.parameters():
             parameter.add_(0.1 * torch.randn_like(parameter))
@@ -124,7 +137,7 @@ def test_published_heat_on_a_finer_grid_than_the_caches_is_the_loaders(tmp_path)
 
 def test_a_file_that_is_not_the_model_is_not_written(tmp_path, monkeypatch):
     model, checkpoint = made(tmp_path)
-    monkeypatch.setattr(network, "run_blocks", lambda vit, tokens, arguments: tokens)
+    monkeypatch.setattr(network, "before_blocks", lambda vit, tokens: 2 * tokens)
     with pytest.raises(KeyReIDError, match="backbone 'vit_tiny_patch16_224': onnxruntime differs from torch"):
         network.export(model, checkpoint, tmp_path / "model.onnx")
     assert not list(tmp_path.glob("model.onnx*"))
@@ -158,6 +171,8 @@ def test_the_file_says_what_it_needs_and_nothing_of_the_classes(exported):
     about = json.loads({p.key: p.value for p in model.metadata_props}["keyreid"])
     assert about["opset"] == onnx_file.OPSET == model.opset_import[0].version
     assert about["clip_length"] == 2 and about["frame_size"] == [64, 32] and len(about["parts"]) == 6
+    assert about["unit_blocks"] and about["blocks"] == [about["global_width"]] + 6 * [about["blocks"][1]]
+    assert about["feature_width"] == sum(about["blocks"])
     assert "num_persons" not in json.dumps(about) and "person" not in json.dumps(about)
     shapes = [tuple(value.dims) for value in model.graph.initializer]
     assert shapes and not any(4 in shape and len(shape) == 2 for shape in shapes)  # 4 training identities

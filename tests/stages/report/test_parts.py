@@ -1,10 +1,12 @@
 """The pieces of the report: histograms, camera pairs, groups, charts, attention."""
 
+import base64
 import math
 import re
 from dataclasses import replace
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 from hypothesis import example, given, settings
@@ -26,6 +28,7 @@ from stages.report.distances import BINS, Histogram, analyse
 from stages.report.failures import best_and_worst, by_title
 from stages.report.occlusion import by_cover, by_heat, of_tracklet, read_occluders
 from stages.report.page import flat
+from stages.report.pictures import Pictures
 
 numbers = st.floats(0, 1e6, allow_nan=False, width=32)
 
@@ -219,6 +222,22 @@ def test_shown_clips_are_clips_of_the_evaluation(length: int, frames: int, clips
     assert abs(first - (len(evaluated) - first - len(again))) <= 1  # in the middle
 
 
+def test_patches_that_are_not_kept_are_hatched_and_the_others_as_they_were(tmp_path):
+    cv2.imwrite(str(tmp_path / "grey.png"), np.full((64, 32, 3), 120, np.uint8))
+    pictures = Pictures(tmp_path, 64, 95)
+    kept = np.zeros((4, 2), bool)
+    kept[:2] = True
+
+    def shown(*mask):
+        data = base64.b64decode(pictures.heat("grey.png", np.zeros((4, 2)), *mask).split(",")[1])
+        return cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_GRAYSCALE).astype(float)
+
+    plain, some = shown(), shown(kept)
+    assert np.abs(some - plain)[:30].max() < 3
+    assert some[34:].mean() < 0.6 * plain[34:].mean() and some[34:].std() > 10 > plain.std()
+    assert np.abs(shown(np.ones((4, 2), bool)) - plain).max() == 0
+
+
 def test_attention_of_a_clip_sums_to_one(evaluated):
     model, extra = load_model(evaluated.run / "model.safetensors")
     tracklets = evaluated.dataset.query[:5]
@@ -233,6 +252,11 @@ def test_attention_of_a_clip_sums_to_one(evaluated):
         assert seen.attention.shape == (6, *model.grid)
         shares = seen.attention.sum((1, 2))  # of the clip's attention, in the frame that is shown
         assert (shares > 0).all() and (shares <= 1 + 1e-5).all()
+        assert seen.shares.shape == (6, len(seen.frames))
+        np.testing.assert_allclose(seen.shares.sum(1), clips, rtol=1e-5)
+        single = seen.middle < len(seen.frames) // model.config.clip_length * model.config.clip_length
+        if single:  # not a frame that the last clip repeats
+            np.testing.assert_allclose(seen.shares[:, seen.middle], shares, rtol=1e-5)
         patches = model.grid[0] * model.grid[1]
         assert seen.kept.shape == model.grid and seen.kept.sum() == round(model.config.keep * patches)
         assert (seen.attention[:, ~seen.kept] == 0).all() and (seen.attention[:, seen.kept] > 0).all()

@@ -111,7 +111,7 @@ def test_pictures_are_frames_and_say_what_they_show(evaluated: Evaluated, parsed
         decoded = cv2.imdecode(np.frombuffer(base64.b64decode(data), np.uint8), cv2.IMREAD_COLOR)
         assert decoded is not None and decoded.shape == (128, 64, 3)
     alts = " ".join(attrs["alt"] for attrs in pictures)
-    for words in ("attention", "Rank 1, ", "Heat of left arm", "Attention of head", "class row"):
+    for words in ("attention", "Rank 1, ", "Heat of left arm", "Attention of head", "percent of the clip's"):
         assert words in alts
     assert evaluated.report.stat().st_size < 200_000 * queries
 
