@@ -47,7 +47,8 @@ class Timed:
         return self.frames / self.wall
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
+def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
+    """The options of the command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--video", type=Path, help="instead of walkers; with --boxes")
     parser.add_argument("--boxes", type=Path, help="its true boxes")
@@ -59,6 +60,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = parser.parse_args(arguments)
     if (options.video is None) != (options.boxes is None):
         parser.error("--video goes with --boxes")
+    return options
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Measure and print."""
+    options = parse(arguments)
     detector = load_detector(options.detector, "cpu", options.threads)
     config = TrackConfig(detector=options.detector, tracker=options.tracker)
     table = Table(

@@ -42,6 +42,10 @@ from stages.tracks.config import CutConfig
 @setting(CutConfig, "size", metavar="WxH", help="Size of a crop, or keep.  [default: 128x256]")
 @setting(CutConfig, "quality", help="JPEG quality of a crop.")
 @setting(CutConfig, "count_frames", help="Number frames as they come, whatever their times.")
+@setting(
+    CutConfig, "start", metavar="TIME", help="Clock time of the first frame, as 2026-11-26T08:00:00+01:00."
+)
+@setting(CutConfig, "strict", help="Stop at a row without a usable box, rather than leave it out.")
 @click.option("--force", is_flag=True, help="Replace the folder, if import-mot made it.")
 @renamed("OUT", "-o/--output OUT")
 def command(

@@ -2,11 +2,13 @@
 
 A track is a person as far as the tracker knows, so the person's folder is camera and track id: tracks of
 different cameras never share a person by accident. The tracklet's folder is its first and last frame, a
-crop's name the number of its frame. Beside them: boxes.tsv (where each crop is from) and import-mot.json
+crop's name the number of its frame. Beside them: boxes.tsv (where each crop is from), times.tsv (when each
+tracklet was filmed) and import-mot.json
 (with the frames that the decoder reported as damaged).
 """
 
 import csv
+import glob
 import json
 import secrets
 import shutil
@@ -17,6 +19,7 @@ import numpy as np
 
 from cache.errors import KeyReIDError
 from cache.files import explain
+from stages.datasets.times import TIMES, write_times, written
 from stages.tracks.config import CutConfig
 from stages.tracks.crops import write_crop
 from stages.tracks.frames import FolderFrames
@@ -44,6 +47,7 @@ def run(
     at most a quarter of a kilobyte per box of the track file, read whole to know the length of each track.
     Raises KeyReIDError naming the file, and the line or frame, of the first thing that is wrong.
     """
+    _restore(out)
     _check_out(out, force)
     boxes = read_boxes(tracks, config)
     frames = (
@@ -60,6 +64,7 @@ def run(
         try:
             aside.mkdir(parents=True)
             _write(aside, segments, frames, where, config, progress)
+            _write_times(aside, segments, frames.rate, config)
             _write_about(aside, segments, boxes, frames, tracks, config)
             _put(aside, out, force)
         except OSError as error:
@@ -74,6 +79,20 @@ def run(
 def person_name(camera: str, track: int) -> str:
     """The person's folder: unique over cameras."""
     return f"{camera}-{track:04d}"
+
+
+def _restore(out: Path) -> None:
+    """Undo, or finish, what a process was killed in while it replaced `out`: see _put."""
+    for old in sorted(out.parent.glob(f".{glob.escape(out.name)}.*.old")):
+        if not (old / ABOUT).is_file():
+            continue
+        try:
+            if out.exists():
+                shutil.rmtree(old)
+            else:
+                old.rename(out)
+        except OSError as error:
+            raise KeyReIDError(explain(error, out, 0)) from error
 
 
 def _check_out(out: Path, force: bool) -> None:
@@ -95,12 +114,7 @@ def _write(
     config: CutConfig,
     progress: Progress | None,
 ) -> None:
-    names = [
-        f"{person_name(config.camera, track)}/{config.camera}/{first:06d}-{last:06d}"
-        for track, first, last in zip(
-            segments.track.tolist(), segments.first.tolist(), segments.last.tolist(), strict=True
-        )
-    ]
+    names = _names(segments, config)
     for name in names:
         (folder / name).mkdir(parents=True)
     wanted, starts = np.unique(segments.frame, return_index=True)
@@ -118,6 +132,29 @@ def _write(
                 table.writerow((name, number, segments.track[segment], left, top, right - left, bottom - top))
             if progress is not None:
                 progress(stop, len(segments.frame))
+
+
+def _names(segments: Segments, config: CutConfig) -> list[str]:
+    """The folder of each tracklet, relative to the root."""
+    return [
+        f"{person_name(config.camera, track)}/{config.camera}/{first:06d}-{last:06d}"
+        for track, first, last in zip(
+            segments.track.tolist(), segments.first.tolist(), segments.last.tolist(), strict=True
+        )
+    ]
+
+
+def _write_times(folder: Path, segments: Segments, rate: float, config: CutConfig) -> None:
+    """The times of each tracklet, where the rate of the frames is known."""
+    if not rate:
+        return
+    rows = []
+    for name, first, last in zip(
+        _names(segments, config), segments.first.tolist(), segments.last.tolist(), strict=True
+    ):
+        moments = (written(config.start, (number - config.first_frame) / rate) for number in (first, last))
+        rows.append((name, config.camera, first, last, *moments))
+    write_times(folder / TIMES, rows)
 
 
 def _write_about(
@@ -146,7 +183,7 @@ def _write_about(
 
 
 def _put(aside: Path, out: Path, force: bool) -> None:
-    """Rename the finished folder into place."""
+    """Rename the finished folder into place. Killed between the renames, the next run undoes the first."""
     old = None
     if out.is_dir():
         if any(out.iterdir()):

@@ -55,7 +55,10 @@ def read_boxes(path: Path, config: CutConfig) -> Boxes:
                 if not (raw := raw.strip()):
                     continue
                 values = _parse(path, number, raw)
-                reason = _unused(path, number, values, config)
+                reason = _no_box(values)
+                if reason and config.strict:
+                    raise _bad(path, number, f"is a row {reason}, and --strict stops there", raw)
+                reason = reason or _unused(path, number, values, config)
                 if reason:
                     left_out[reason] = left_out.get(reason, 0) + 1
                     continue
@@ -94,20 +97,27 @@ def _parse(path: Path, number: int, raw: bytes) -> list[float]:
         try:
             value = float(text)
         except ValueError:
-            value = math.nan
-        if b"_" in text or not math.isfinite(value):
+            value = None
+        if value is None or b"_" in text or (column in (0, 1) and not math.isfinite(value)):
             raise _bad(path, number, f"has the {name} {_shown(text.strip())}, no finite number")
         if column in (0, 1) and (value != int(value) or abs(value) > _LARGEST):
             raise _bad(path, number, f"has the {name} {_shown(text)}, no whole number up to 2^53")
         values.append(value)
-    left, top, width, height = values[2:6]
-    if width <= 0 or height <= 0:
-        raise _bad(path, number, f"has a box {width:g} wide and {height:g} high; both must be above 0")
-    if max(abs(left), abs(top), width, height) > _FAR:
-        raise _bad(path, number, f"has the box {left:g}, {top:g}, {width:g}, {height:g}, beyond any picture")
     if len(texts) == _GROUND_TRUTH:
         values.append(float(_GROUND_TRUTH))  # only its presence counts
     return values
+
+
+def _no_box(values: list[float]) -> str | None:
+    """Why a row's box, or what is said of it, cannot be used; None: it can."""
+    left, top, width, height = values[2:6]
+    if not all(map(math.isfinite, values)):
+        return "without a finite box, confidence or class"
+    if width <= 0 or height <= 0:
+        return "with a box of no width or height"
+    if max(abs(left), abs(top), width, height) > _FAR:
+        return "with a box beyond any picture"
+    return None
 
 
 def _unused(path: Path, number: int, values: list[float], config: CutConfig) -> str | None:

@@ -5,6 +5,7 @@ import json
 import re
 import struct
 import tracemalloc
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -12,6 +13,7 @@ import pytest
 
 from cache.errors import KeyReIDError
 from stages.datasets import load_dataset
+from stages.datasets.times import Span, read_times
 from stages.tracks import CutConfig, run
 from stages.tracks.cut import ABOUT
 
@@ -115,6 +117,39 @@ def test_gaps_split_a_track_and_short_pieces_are_left_out(tmp_path, video):
 def test_a_camera_name_cannot_leave_the_folder(name):
     with pytest.raises(ValueError, match="camera"):
         CutConfig(camera=name)
+
+
+def test_a_process_killed_between_the_renames_of_force_leaves_a_folder_that_the_next_run_restores(
+    tmp_path, video, monkeypatch
+):
+    file = tracks(tmp_path, [(n, 3, 10, 20, 30, 40) for n in range(5, 25)])
+    out = run(config(), file, video, tmp_path / "out")
+    real, calls = Path.rename, []
+
+    def killed(self, target):
+        calls.append(self)
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+        return real(self, target)
+
+    monkeypatch.setattr(Path, "rename", killed)
+    with pytest.raises(KeyboardInterrupt):
+        run(config(quality=50), file, video, out, force=True)
+    monkeypatch.setattr(Path, "rename", real)
+    assert not out.exists()
+    with pytest.raises(KeyReIDError, match="not empty"):
+        run(config(), file, video, out)
+    assert len(list(out.rglob("*.jpg"))) == 20
+    assert not [path for path in tmp_path.iterdir() if path.name.startswith(".")]
+
+
+def test_tracklets_have_the_times_of_their_frames(tmp_path, video):
+    file = tracks(tmp_path, [(n, 3, 10, 20, 30, 40) for n in range(26, 51)])
+    name = "door-0003/door/000026-000050"
+    assert read_times(run(config(), file, video, tmp_path / "a"))[name] == Span("1.000", "1.960")
+    start = "2026-11-26T08:00:00+01:00"
+    clock = read_times(run(config(start=start), file, video, tmp_path / "b"))[name]
+    assert clock == Span("2026-11-26T08:00:01.000+01:00", "2026-11-26T08:00:01.960+01:00")
 
 
 def test_tracks_beyond_the_video_are_refused_before_any_work(tmp_path, video):

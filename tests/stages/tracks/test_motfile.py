@@ -47,11 +47,8 @@ def test_detections_without_a_track_are_counted_and_alone_are_refused(tmp_path):
     [
         "1,2,3",
         "frame,id,left,top,width,height",
-        "1,2,nan,0,9,9",
-        "1,2,0,inf,9,9",
-        "1,2,0,0,-9,9",
-        "1,2,0,0,0,9",
-        "1,2,1e300,0,9,9",
+        "1,2,left,0,9,9",
+        "nan,2,0,0,9,9",
         "1.5,2,0,0,9,9",
         "0,2,0,0,9,9",
         "-3,2,0,0,9,9",
@@ -70,6 +67,26 @@ def test_a_bad_line_is_named_by_its_number(tmp_path, line):
     with pytest.raises(KeyReIDError, match=r"tracks\.txt, line 2\b") as caught:
         read(tmp_path, "1,1,0,0,9,9\n" + line + "\n")
     assert "\n" not in str(caught.value) and len(str(caught.value)) < 600
+
+
+@pytest.mark.parametrize(
+    "line, reason",
+    [
+        ("1,2,nan,0,9,9", "finite"),
+        ("1,2,0,inf,9,9", "finite"),
+        ("1,2,0,0,9,9,nan", "finite"),
+        ("1,2,0,0,-9,9", "no width or height"),
+        ("1,2,0,0,9,0", "no width or height"),
+        ("1,2,1e300,0,9,9", "beyond any picture"),
+    ],
+)
+def test_a_row_that_has_no_box_is_left_out_and_counted_or_stops_a_strict_import(tmp_path, line, reason):
+    rows = f"1,1,0,0,9,9\n{line}\n{line}\n3,1,0,0,9,9\n"
+    boxes = read(tmp_path, rows)
+    assert boxes.frame.tolist() == [1, 3]
+    assert [(reason in why, count) for why, count in boxes.left_out.items()] == [(True, 2)]
+    with pytest.raises(KeyReIDError, match=rf"tracks\.txt, line 2 .*{reason}.*--strict"):
+        read(tmp_path, rows, strict=True)
 
 
 def test_a_second_box_of_a_track_in_a_frame_names_both_lines(tmp_path):
