@@ -22,7 +22,7 @@ REQUIREMENTS := $(wildcard requirements/*.txt)
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help setup demo synthesize doctor extract-poses train eval report track ablation docs test lint bench clean
+.PHONY: help setup demo synthesize doctor extract-poses train eval report probe track ablation docs test lint bench clean
 
 help:  ## list the targets
 	@echo "usage: make TARGET [DATASET=walkers] [DATA=data/DATASET] [RUN=folder] [WORKERS=n] [NPROC=1] [ARGS='...']"
@@ -62,6 +62,9 @@ train: setup  ## stage two: train on frames and cached poses (RUN: resume that r
 
 eval: setup  ## score a run (RUN, or the newest of DATASET)
 	@$(KEYREID) eval $(COMMON) $(if $(WORKERS),--workers $(WORKERS)) $(if $(RUN),--run "$(RUN)") $(ARGS)
+
+probe: setup  ## replace heat, attention and patches of a trained network (RUN, or the newest of DATASET) and score it
+	@$(KEYREID) probe $(if $(RUN),--run "$(RUN)") $(COMMON) $(ARGS)
 
 ablation: setup  ## train and score variants of the network on walkers
 	@$(KEYREID) ablation $(if $(WORKERS),--workers $(WORKERS)) $(ARGS)

@@ -24,6 +24,7 @@ GROUPS = {
         "train": "Train the dual-branch transformer on frames and cached poses.",
         "eval": "Embed the test set, rank it, score it, draw it.",
         "report": "Write one HTML page about an evaluated run.",
+        "probe": "Replace heat, attention and patches of a trained network and score it.",
         "compare": "Test the difference between two evaluations, query by query.",
         "ablation": "Train and score variants of the network on walkers.",
     },

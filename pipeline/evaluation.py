@@ -78,7 +78,7 @@ def evaluate(
             cameras=cameras,
         )
         about = {"checkpoint": path and str(path), "poses": cache.info.fingerprint}
-        return stage.embed_dataset(network, _shown(batches, what), dataset, config, **about)
+        return stage.embed_dataset(network, shown(batches, what), dataset, config, **about)
 
     for name in WEIGHTS:  # nothing of an earlier evaluation beside this one
         for file in (stage.METRICS, QUERIES, "ranking.json", "embeddings.npz"):
@@ -209,7 +209,8 @@ def _histograms(dataset: Dataset) -> Embeddings:
     return stage.pack(dataset, stripe_histograms(dataset.root, dataset.test_tracklets()))
 
 
-def _shown(batches: Iterable, what: str) -> Iterator:
+def shown(batches: Iterable, what: str) -> Iterator:
+    """The batches, with a progress bar."""
     total = len(batches) if isinstance(batches, Sized) else 0
     with progress_bar(what, "batches") as report:
         for done, batch in enumerate(batches, start=1):

@@ -14,6 +14,7 @@ from stages.report.contents import Contents, read_contents
 from stages.report.distances import analyse
 from stages.report.failures import best_and_worst, by_title
 from stages.report.page import flat, render
+from stages.report.probe import probe_view
 
 NAME = "report.html"
 
@@ -68,6 +69,7 @@ def _view(contents: Contents, source: Source | None, config: ReportConfig) -> di
         "pictures": source is not None,
         "scores": views.score_rows(contents),
         "baselines": views.baseline_rows(contents),
+        "probe": probe_view(contents.run),
         "training": views.training_charts(contents),
         "cmc": views.cmc_chart(contents),
         "histogram": views.distance_chart(distances),

@@ -1,0 +1,169 @@
+"""Proof by cause: a trained network is evaluated again with its heat, attention and patches replaced.
+
+`run` embeds the test set under every condition and scores it with the queries alone changed and with both
+sides changed; a change that both sides share can cancel.
+"""
+
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from cache import PoseCache
+from cache.errors import KeyReIDError
+from cache.files import make_folder, write_whole
+from stages.datasets.tracklet import Dataset
+from stages.datasets.walkers.occlusion import Occlusion
+from stages.datasets.walkers.record import RECORD, read_frame_records
+from stages.reid import evaluate
+from stages.reid.data.loader import naming_killed_workers, test_loader
+from stages.reid.scoring.conditions import Batches, Condition, Several, conditions
+from stages.reid.scoring.config import EvalConfig
+from stages.reid.scoring.embed import embed_tracklets
+from stages.reid.scoring.embeddings import Embeddings
+from stages.reid.scoring.evidence import Recording, common_share, recording, side_cosines, weights_of_hidden
+from stages.reid.scoring.interventions import OtherClips
+from stages.reid.scoring.metrics import RankingScores
+from stages.reid.scoring.probe_config import ProbeConfig
+from stages.reid.scoring.probe_picture import probe_picture
+from stages.reid.scoring.protocols import PROTOCOLS, Protocol, protocols_for
+from stages.reid.scoring.sides import change, score_changed_queries, score_queries, values_of
+
+RESULT, PICTURE = "probe.json", "probe.png"
+PREFERRED = "queries-kept"  # of the protocols of MARS: rectangular AP, every query counts
+
+GROUP_BYTES = 2**30  # of features that are held at a time
+Progress = Callable[[Batches, str], Batches]
+
+
+def run(
+    model: Any,
+    dataset: Dataset,
+    cache: PoseCache,
+    settings: EvalConfig,
+    config: ProbeConfig,
+    folder: Path,
+    cameras: list[int],
+    progress: Progress = lambda batches, what: batches,
+    **about: Any,
+) -> Path:
+    """Probe a network; write probe.json and probe.png into `folder` and return it.
+
+    model: in place, on its device. settings: how the network is evaluated. cameras: numbers of those that it
+    knows, in its order. progress: wraps the batches of a pass, with its name. about: kept in the JSON.
+    Raises KeyReIDError where nothing in the network can be changed.
+    """
+    planned = conditions(config, model)
+    if not planned:
+        raise KeyReIDError("the network has neither heat nor temporal attention: nothing to replace")
+    make_folder(folder)
+    (folder / RESULT).unlink(missing_ok=True)  # written last: it stands for the whole
+    tracklets = dataset.test_tracklets()
+
+    def loader(poses: Any):
+        return test_loader(
+            dataset.root, tracklets, poses, model.config, model.pixel_mean, model.pixel_std,
+            settings.batch_size, settings.workers, clip_stride=settings.clip_stride,
+            clip_cap=settings.clip_cap, cameras=cameras,
+        )  # fmt: skip
+
+    batches = loader(cache)
+    with recording(model, len(batches.loader.dataset)) as recorded, naming_killed_workers():
+        plain = evaluate.embed_dataset(model, progress(batches, "as trained"), dataset, settings)
+    protocol = _protocol(config, settings, plain)
+    base = score_queries(plain, protocol, settings)
+    halves = _halves(dataset, plain, base)
+    report = {
+        **about,
+        "dataset": dataset.name,
+        "split": dataset.split,
+        "seed": config.seed,
+        "protocol": protocol.name,
+        "distance": settings.distance,
+        "queries": {half: int(mask.sum()) for half, mask in halves.items()},
+        "persons": len(np.unique(base.persons)),
+        "plain": {
+            half: {score: float(v[mask].mean()) for score, v in values_of(base).items()}
+            for half, mask in halves.items()
+        },
+        "conditions": [],
+        **_evidence(recorded, model, dataset, settings),
+    }
+    for group in _groups(planned, plain):
+        several = Several(model, group)
+        other = OtherClips(cache, tracklets, config.seed) if any(c.other_clips for c in group) else None
+        stream = several.maps_of(progress(loader(cache), "replaced"), other and loader(other))
+        with naming_killed_workers():
+            found = embed_tracklets(several, stream, len(tracklets), settings.camera)
+        for condition, changed in zip(group, _split(plain, found, len(group)), strict=True):
+            sides = {
+                "queries": score_changed_queries(plain, changed, protocol, settings),
+                "both": score_queries(changed, protocol, settings),
+            }
+            report["conditions"].append(
+                {
+                    "name": condition.name,
+                    "family": condition.family,
+                    "size": condition.size,
+                    **{s: change(base, v, halves, config.resamples, config.seed) for s, v in sides.items()},
+                }
+            )
+    probe_picture(folder / PICTURE, report)
+    write_whole(folder / RESULT, json.dumps(report, indent=1).encode())
+    return folder
+
+
+def _groups(planned: list[Condition], plain: Embeddings) -> Iterator[list[Condition]]:
+    """Conditions whose features fit in memory together."""
+    size = max(1, GROUP_BYTES // plain.features.nbytes)
+    for first in range(0, len(planned), size):
+        yield planned[first : first + size]
+
+
+def _split(plain: Embeddings, found: tuple[np.ndarray, np.ndarray], count: int) -> Iterator[Embeddings]:
+    """The embeddings of each of `count` conditions, from features and visibility side by side."""
+    for features, visibility in zip(*(np.split(values, count, axis=1) for values in found), strict=True):
+        seen = None if plain.visibility is None else visibility
+        yield replace(plain, features=np.ascontiguousarray(features), visibility=seen)
+
+
+def _protocol(config: ProbeConfig, settings: EvalConfig, plain: Embeddings) -> Protocol:
+    names = (config.protocol,) if config.protocol else settings.protocols
+    kept = bool(np.isin(plain.query, plain.gallery).any())
+    allowed = protocols_for(kept, names, plain.about.get("dataset"))
+    return PROTOCOLS[PREFERRED] if PROTOCOLS[PREFERRED] in allowed else allowed[0]
+
+
+def _halves(dataset: Dataset, plain: Embeddings, base: RankingScores) -> dict[str, np.ndarray]:
+    """Masks over the valid queries: all; where walkers.json says it, clean and occluded ones."""
+    halves = {"all": np.ones(base.num_valid, bool)}
+    if (dataset.root / RECORD).is_file():
+        occlusion = Occlusion(dataset.root)
+        hidden = np.array([str(plain.names[row]) in occlusion for row in plain.query[base.valid]], bool)
+        halves |= {"clean": ~hidden, "occluded": hidden}
+    return {half: mask for half, mask in halves.items() if mask.any()}
+
+
+def _evidence(recorded: Recording, model: Any, dataset: Dataset, settings: EvalConfig) -> dict[str, Any]:
+    """What the parts have in common, and the attention to hidden frames, as far as there are any."""
+    found: dict[str, Any] = {}
+    if recorded.parts:
+        parts = np.stack(recorded.parts)
+        found["parts"] = {
+            "common_share": common_share(parts),
+            "left_right_cosine": side_cosines(parts, model.config.parts),
+        }
+    if recorded.frame_weights and (dataset.root / RECORD).is_file():
+        try:
+            records = read_frame_records(dataset.root)
+        except KeyReIDError:  # made by a version that kept none
+            return found
+        weights = weights_of_hidden(
+            recorded.frame_weights, dataset.test_tracklets(), records, model.config.clip_length,
+            settings.clip_stride, settings.clip_cap,
+        )  # fmt: skip
+        found["attention_to"] = {kind: asdict(weight) for kind, weight in weights.items()}
+    return found

@@ -1,0 +1,43 @@
+"""The page's section about a probe of the run: `keyreid probe`."""
+
+import base64
+import json
+from pathlib import Path
+from typing import Any
+
+from cache.errors import KeyReIDError
+from cache.files import sha256_of
+
+FOLDER, RESULT, PICTURE = "probe", "probe.json", "probe.png"
+
+
+def probe_view(run: Path) -> dict[str, Any] | None:
+    """What the page shows of RUN/probe; None without one, or where it is of other weights than the run's.
+
+    Raises KeyReIDError for a probe.json that is none.
+    """
+    path, weights = run / FOLDER / RESULT, run / "model.safetensors"
+    if not path.is_file() or not weights.is_file():
+        return None
+    try:
+        report = json.loads(path.read_text())
+        if report["sha256"] != sha256_of(weights):
+            return None
+        picture = base64.b64encode((run / FOLDER / PICTURE).read_bytes()).decode()
+        return {
+            "protocol": report["protocol"],
+            "plain": report["plain"],
+            "queries": report["queries"],
+            "persons": report["persons"],
+            "picture": f"data:image/png;base64,{picture}",
+            "rows": [_row(condition, list(report["plain"])) for condition in report["conditions"]],
+            "parts": report.get("parts"),
+            "attention": report.get("attention_to", {}),
+        }
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise KeyReIDError(f"{path}: not the result of a probe ({error}); run keyreid probe again") from error
+
+
+def _row(condition: dict[str, Any], halves: list[str]) -> dict[str, Any]:
+    cells = [condition[side][half]["mAP"] for half in halves for side in ("queries", "both")]
+    return {"name": condition["name"], "cells": cells}
