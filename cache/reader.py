@@ -123,6 +123,12 @@ class PoseCache:
         order = np.lexsort((self._index["row"], self._index["shard"]))
         return [name.decode() for name in self._names[order]]
 
+    def places(self, frames: Sequence[str]) -> np.ndarray:
+        """Place of each frame in the order of `frames()`, int64 [N]. Raises KeyReIDError for one unknown."""
+        starts = np.cumsum([0, *(entry.rows for entry in self.info.shards)])
+        found = self._index[self._rows(frames)]
+        return starts[found["shard"]] + found["row"]
+
     def _find(self, frames: Sequence[str]) -> np.ndarray:
         """Place of each frame in the index, -1 where unknown; int64 [N]."""
         if not len(self._names) or not len(frames):

@@ -47,14 +47,19 @@ def info(folder: Path) -> None:
 @command.command("verify")
 @FOLDER
 @click.option("--workers", type=click.IntRange(1), help="Threads. Default: one per core.")
-def verify(folder: Path, workers: int | None) -> None:
+@click.option(
+    "--data-root", type=click.Path(path_type=Path), help="Also compare the frames there by their content."
+)
+def verify(folder: Path, workers: int | None, data_root: Path | None) -> None:
     """Read every byte of the cache in FOLDER and compare SHA-256 and checksums.
 
     Prints one line per problem; the exit code is 2 where there is any.
     """
+    from cache import PoseCache
     from cache.manifest import MANIFEST, load_manifest
     from cache.verify import settle
     from cache.verify import verify as find_problems
+    from stages.pose.sources import refuse_changed
     from stages.pose.workers import cores
 
     problems = find_problems(folder, workers or cores())
@@ -67,6 +72,9 @@ def verify(folder: Path, workers: int | None) -> None:
             f"run the {about.command if about else 'extract-poses'} command again to repair it"
         )
     about = load_manifest(folder / MANIFEST)
+    if data_root is not None:
+        poses = PoseCache.open(folder)
+        refuse_changed(poses, data_root, poses.frames(), thorough=True)
     click.echo(f"{folder}: sound, {about.frames:,} frames in {len(about.shards)} shards")
 
 

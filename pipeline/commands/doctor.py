@@ -28,7 +28,7 @@ def command(inputs: Inputs, workers: int, frames: bool, output: Path | None) -> 
 
     Prints a table that says what to do. Exit code 1 when something is wrong.
     """
-    from stages.datasets.checkup import counts, known_counts, write_problems
+    from stages.datasets.checkup import counts, known_counts, shared_persons, without_answer, write_problems
 
     dataset = load_inputs(inputs, check_files=False)
     found, known = counts(dataset), known_counts(dataset)
@@ -42,6 +42,22 @@ def command(inputs: Inputs, workers: int, frames: bool, output: Path | None) -> 
         advice = "" if good else "the info or split files differ from the official ones; fetch them again"
         expected = f"{known[name]:,}" if name in known else "-"
         _row(table, name.replace("_", " "), f"{value:,}", expected, good, advice)
+    lost, queries = without_answer(dataset), len(dataset.query)
+    if lost:
+        advice = "no query can be scored: the gallery needs each person from another camera"
+        good = lost < queries
+        _row(
+            table,
+            "queries without a right answer",
+            f"{lost:,} of {queries:,}",
+            "0",
+            good,
+            "" if good else advice,
+        )
+        healthy &= good
+    if shared := shared_persons(dataset):
+        note = f"{shared:,} are in train and test both; scores mean nothing if they are the same people"
+        table.add_row("persons", note, "", "[yellow]note[/]", "")
     problems = []
     if frames:
         names = dataset.frames()

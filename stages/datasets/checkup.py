@@ -139,6 +139,26 @@ def known_counts(dataset: Dataset) -> dict[str, int]:
     return STATISTICS.get("/".join(filter(None, (dataset.name, dataset.variant))), {})
 
 
+def without_answer(dataset: Dataset) -> int:
+    """How many queries have no right answer: no gallery tracklet of the person by another camera.
+
+    Tracklets of an unknown camera count as by another one.
+    """
+    cameras: dict[int, set[int | None]] = {}
+    for tracklet in dataset.gallery:
+        cameras.setdefault(tracklet.person, set()).add(tracklet.camera)
+    return sum(
+        not any(c is None or q.camera is None or c != q.camera for c in cameras.get(q.person, ()))
+        for q in dataset.query
+    )
+
+
+def shared_persons(dataset: Dataset) -> int:
+    """How many persons are in train and test."""
+    test = {t.person for t in dataset.test_tracklets() if t.person > DISTRACTOR}
+    return len({t.person for t in dataset.train} & test)
+
+
 @dataclass(frozen=True)
 class FrameProblem:
     """kind: missing, unreadable or size. detail: what is wrong with the frame."""

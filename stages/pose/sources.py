@@ -2,15 +2,19 @@
 
 import hashlib
 import io
+import os
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
 import joblib
 import numpy as np
 
+from cache import PoseCache
 from cache.errors import KeyReIDError
 from cache.files import read_regular, write_whole
+from cache.folder import SOURCES
 from cache.manifest import Manifest
 from cache.shard import frames_digest
 from stages.frame_file import FrameError, decode, load
@@ -141,6 +145,39 @@ def read_frame(path: Path, digest: int) -> np.ndarray:
         return decode(data)
     except ValueError as error:
         raise FrameError(path, str(error)) from None
+
+
+def changed_frames(cache: PoseCache, root: Path, frames: Sequence[str], thorough: bool = False) -> list[str]:
+    """Those of `frames` that are not what the cache was made of; none where it has no record of that.
+
+    Content is read where size or time differ, or of all frames where `thorough`.
+    """
+    threads = max(len(os.sched_getaffinity(0)), 2)
+    records = load_records(cache.folder / SOURCES, len(cache))
+    if records is None:
+        return []
+    records = records[cache.places(frames)]
+    rows = range(len(frames)) if thorough else stale_rows(root, frames, records, threads).tolist()
+
+    def differs(row: int) -> bool:
+        try:
+            digest = digest_of(load(root / frames[row]))
+        except FrameError:
+            digest = 0
+        return digest != records["digest"][row]
+
+    with ThreadPoolExecutor(threads) as pool:
+        return [frames[row] for row, other in zip(rows, pool.map(differs, rows), strict=True) if other]
+
+
+def refuse_changed(cache: PoseCache, root: Path, frames: Sequence[str], thorough: bool = False) -> None:
+    """Raise KeyReIDError where frames are not what the cache was made of. Arguments as `changed_frames`."""
+    changed = changed_frames(cache, root, frames, thorough)
+    if changed:
+        raise KeyReIDError(
+            f"{root / changed[0]}: {len(changed)} of {len(frames)} frames are not those that pose cache "
+            f"{cache.folder} was made of; give the data root that it was made of, or redo it with --force"
+        )
 
 
 def refuse_bad(root: Path, frames: Sequence[str], bad: dict[int, str], listing: Path) -> None:

@@ -23,6 +23,7 @@ from torch.utils.data import DataLoader
 from cache import PoseCache
 from cache.errors import KeyReIDError
 from stages.datasets.tracklet import Tracklet
+from stages.pose.sources import refuse_changed
 from stages.reid.data.clip_batches import Batch, Clips, TestClips, TrainingClips, camera_index, map_grid
 from stages.reid.data.config import LoaderConfig
 from stages.reid.data.part_maps import PartGroups
@@ -170,7 +171,7 @@ def test_loader(
     the data set's numbers. Raises KeyReIDError for frames that the cache lacks.
     """
     index = FrameIndex([t.frames for t in tracklets])
-    check_cache(cache, [f for t in tracklets for f in t.frames])
+    check_cache(cache, [f for t in tracklets for f in t.frames], Path(dataset_root))
     disk = disk_reader(dataset_root, index, cache, model_config)
     numbers = [t.camera for t in tracklets]
     known = sorted({c for c in numbers if c is not None}) if cameras is None else cameras
@@ -193,11 +194,13 @@ def test_loader(
 test_loader.__test__ = False  # not a test, whatever its name
 
 
-def check_cache(cache: PoseCache, frames: Sequence[str]) -> None:
-    """Raises KeyReIDError where the cache lacks some of the frames."""
+def check_cache(cache: PoseCache, frames: Sequence[str], root: Path | None = None) -> None:
+    """Raises KeyReIDError where the cache lacks some of the frames, or those under `root` are others."""
     missing = cache.missing(frames)
     if missing:
         raise KeyReIDError(
             f"pose cache {cache.folder}: {len(missing)} of {len(frames)} frames are missing, the first is "
             f"{missing[0]}; run keyreid extract-poses for this data set"
         )
+    if root is not None:
+        refuse_changed(cache, root, frames)

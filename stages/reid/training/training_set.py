@@ -48,7 +48,7 @@ class TrainingSet:
         cameras = [t.camera for t in tracklets]
         sampler = IdentitySampler([t.person for t in tracklets], cameras, config.sampler, config.seed)
         BatchStream(sampler, config.epochs, world=processes)
-        check_cache(cache, [f for t in (*tracklets, *held_out) for f in t.frames])
+        check_cache(cache, [f for t in (*tracklets, *held_out) for f in t.frames], dataset.root)
         persons = sorted({t.person for t in tracklets})
         known = sorted({c for c in cameras if c is not None})
         return cls(dataset.root, cache, config, tracklets, held_out, persons, known, sampler)

@@ -4,8 +4,16 @@ import cv2
 import numpy as np
 import pytest
 
-from stages.datasets import load_dataset
-from stages.datasets.checkup import STATISTICS, check_frame, check_frames_all, counts, known_counts
+from stages.datasets import Dataset, Tracklet, load_dataset
+from stages.datasets.checkup import (
+    STATISTICS,
+    check_frame,
+    check_frames_all,
+    counts,
+    known_counts,
+    shared_persons,
+    without_answer,
+)
 from tests.stages.datasets.layouts import write_mars
 
 PICTURE = np.random.default_rng(0).integers(0, 255, (256, 128, 3), np.uint8)
@@ -74,3 +82,19 @@ def test_walkers_have_the_counts_they_state(walkers_tiny):
     shared = known.keys() & found.keys()
     assert len(shared) >= 8
     assert {k: found[k] for k in shared} == {k: known[k] for k in shared}
+
+
+def test_queries_without_a_right_answer_and_shared_persons_are_counted(tmp_path):
+    def tracklets(*labels):
+        return tuple(Tracklet((f"{i}.jpg",), p, c, f"{p}-{c}-{i}") for i, (p, c) in enumerate(labels))
+
+    query = tracklets((1, 1), (2, 1), (3, 1), (4, None))
+    gallery = tracklets((1, 1), (1, 2), (2, 1), (3, None), (4, 1), (0, 2))
+    data = Dataset("folder", tmp_path, tracklets((4, 1), (7, 2)), query, gallery)
+    assert without_answer(data) == 1  # person 2, whom one camera saw
+    assert shared_persons(data) == 1
+
+
+def test_every_query_of_walkers_has_an_answer(walkers_tiny):
+    data = load_dataset("walkers", walkers_tiny)
+    assert without_answer(data) == 0 and shared_persons(data) == 0

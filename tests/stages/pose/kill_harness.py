@@ -31,6 +31,7 @@ from tests.stages.pose import tiny
 from tests.stages.pose.compare import assert_same_shards
 
 SERIES = 5  # kills before a cache is finished and compared
+ENVIRONMENT = os.environ | {"PYTHONPATH": str(Path(__file__).resolve().parents[3])}  # needs no installation
 EVENTS = ("open", "os.rename", "os.remove", "os.mkdir", "os.truncate")
 
 
@@ -118,7 +119,9 @@ class Harness:
         wanted = self.random.randint(1 if workers == 1 else 5, files - 2)  # 4 are there before a shard
         delay = self.random.uniform(0, self.seconds / 10)
         quiet, deadline = subprocess.DEVNULL, time.monotonic() + 100
-        process = subprocess.Popen(self._command(target, workers), cwd=self.empty, stdout=quiet, stderr=quiet)
+        process = subprocess.Popen(
+            self._command(target, workers), cwd=self.empty, env=ENVIRONMENT, stdout=quiet, stderr=quiet
+        )
         while len(list(target.glob("*"))) < wanted and process.poll() is None and time.monotonic() < deadline:
             time.sleep(0.005)
         time.sleep(delay)
@@ -129,7 +132,9 @@ class Harness:
 
     def finish_command(self, target: Path, workers: int) -> None:
         """The same command again, to its end."""
-        subprocess.run(self._command(target, workers), cwd=self.empty, check=True, timeout=100)
+        subprocess.run(
+            self._command(target, workers), cwd=self.empty, env=ENVIRONMENT, check=True, timeout=100
+        )
         assert not list(self.empty.iterdir()), "a command wrote to its working directory"
         self._compare(target)
 

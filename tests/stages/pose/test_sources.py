@@ -1,0 +1,60 @@
+"""Frames are what their bytes are, whatever their names say."""
+
+import os
+import shutil
+
+import pytest
+
+from cache import PoseCache
+from cache.errors import KeyReIDError
+from stages.pose.sources import changed_frames, refuse_changed
+
+
+@pytest.fixture
+def moved(frames, tmp_path):
+    """The data set at another place, with the times of its files."""
+    shutil.copytree(frames.root, tmp_path / "data")
+    return tmp_path / "data"
+
+
+def exchange(root, one, two):
+    (root / one).rename(root / "aside")
+    (root / two).rename(root / one)
+    (root / "aside").rename(root / two)
+
+
+def test_frames_that_were_exchanged_under_the_same_names_are_found(finished, frames, moved):
+    cache, names = PoseCache.open(finished), list(frames.frames())
+    assert changed_frames(cache, moved, names) == []
+    exchange(moved, names[3], names[20])
+    assert changed_frames(cache, moved, names) == [names[3], names[20]]
+    assert changed_frames(cache, moved, names[4:10][::-1]) == []
+    with pytest.raises(KeyReIDError, match=r"F003.jpg: 2 of 30 frames are not those that pose cache"):
+        refuse_changed(cache, moved, names)
+
+
+def test_touched_frames_are_read_and_accepted(finished, frames, moved):
+    cache, names = PoseCache.open(finished), list(frames.frames())
+    for name in names:
+        os.utime(moved / name, (1, 1))
+    refuse_changed(cache, moved, names)
+    (moved / names[5]).unlink()
+    assert changed_frames(cache, moved, names) == [names[5]]
+
+
+def test_content_that_changed_under_the_same_size_and_time_is_found_when_asked_for(finished, frames, moved):
+    cache, names = PoseCache.open(finished), list(frames.frames())
+    path = moved / names[7]
+    before, data = path.stat(), bytearray(path.read_bytes())
+    data[-10] ^= 1
+    path.write_bytes(bytes(data))
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert changed_frames(cache, moved, names) == []
+    assert changed_frames(cache, moved, names, thorough=True) == [names[7]]
+
+
+def test_a_cache_without_a_record_is_not_compared(finished, frames, moved, tmp_path):
+    shutil.copytree(finished, tmp_path / "poses")
+    (tmp_path / "poses" / "sources.npy").unlink()
+    (moved / frames.frames()[0]).write_bytes(b"other")
+    assert changed_frames(PoseCache.open(tmp_path / "poses"), moved, frames.frames()) == []
