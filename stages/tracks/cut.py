@@ -3,8 +3,7 @@
 A track is a person as far as the tracker knows, so the person's folder is camera and track id: tracks of
 different cameras never share a person by accident. The tracklet's folder is its first and last frame, a
 crop's name the number of its frame. Beside them: boxes.tsv (where each crop is from), times.tsv (when each
-tracklet was filmed) and import-mot.json
-(with the frames that the decoder reported as damaged).
+tracklet was filmed) and import-mot.json (with the frames that the decoder reported as damaged).
 """
 
 import csv

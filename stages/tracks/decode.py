@@ -9,16 +9,13 @@ import av.logging
 import numpy as np
 from av.video.reformatter import VideoReformatter
 
-# How containers of video begin. FFmpeg would also open playlists and scripts, which can name other files and
-# hosts, and draw any text as a film.
-_BEGINNINGS = (
-    *((4, box) for box in (b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip", b"pnot")),  # MP4, MOV
-    *(
-        (0, mark) for mark in (b"RIFF", b"\x1aE\xdf\xa3", b"FLV", b"OggS", b"0&\xb2u")
-    ),  # AVI, MKV, FLV, OGG, WMV
-    *((0, mark) for mark in (b"\0\0\1", b"\0\0\0\1")),  # MPEG, bare H.264 and H.265
-)
-_PACKET = 188  # bytes of a transport stream's packet, each begins with "G"
+# Containers of video. FFmpeg would also open playlists and scripts, which can name other files and hosts, and
+# draw any text as a film.
+_CONTAINERS = (
+    "mov", "matroska", "avi", "flv", "ogg", "asf", "mpeg", "mpegts", "mpegvideo", "h264", "hevc", "av1",
+    "obu", "m4v", "mjpeg", "ivf", "yuv4mpegpipe", "mxf", "nut", "dv", "vc1",
+)  # fmt: skip
+_OPTIONS = {"protocol_whitelist": "file", "format_whitelist": ",".join(_CONTAINERS)}
 
 ERRORS = (av.FFmpegError, ValueError, ArithmeticError)  # what PyAV raises for bytes that are no video
 
@@ -44,11 +41,8 @@ class Decoder:
     """
 
     def __init__(self, path: Path):
-        if not _is_video(path):
-            raise ValueError(f"{path}: does not begin like a video")
         self._path, self._closed = path, False
-        options = {"protocol_whitelist": "file"}
-        self._container = av.open(str(path.absolute()), options=options, metadata_errors="replace")
+        self._container = _open(path)
         self._stream = stream = self._container.streams.best("video")
         if stream is None or stream.codec_context is None:
             self.close()
@@ -105,8 +99,12 @@ class Decoder:
         return None if stamp is None else float(stamp * packet.time_base)
 
 
-def _is_video(path: Path) -> bool:
-    with path.open("rb") as file:
-        data = file.read(3 * _PACKET)
-    stream = any(data[at::step][:2] == b"GG" for at, step in ((0, _PACKET), (4, _PACKET + 4)))
-    return stream or any(data.startswith(mark, at) for at, mark in _BEGINNINGS)
+def count_packets(path: Path) -> int:
+    """Pieces of the best video stream, at most one frame each, without decoding any. Raises ERRORS."""
+    with _open(path) as container:
+        stream = container.streams.best("video")
+        return sum(1 for packet in container.demux(stream) if packet.size)
+
+
+def _open(path: Path) -> "av.container.InputContainer":
+    return av.open(str(path.absolute()), options=dict(_OPTIONS), metadata_errors="replace")

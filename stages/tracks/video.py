@@ -1,5 +1,6 @@
 """Frames of a video file, one at a time, with exact numbers; damage is named."""
 
+import contextlib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -7,7 +8,7 @@ import av
 import numpy as np
 
 from cache.errors import KeyReIDError
-from stages.tracks.decode import ERRORS, Decoded, Decoder
+from stages.tracks.decode import ERRORS, Decoded, Decoder, count_packets
 
 _SLACK = 0.02  # a container's count of frames may be an estimate
 _REORDERED = 16  # frames that a decoder may hold back
@@ -50,9 +51,17 @@ class VideoFrames:
 
     def check_last(self, number: int, where: str) -> None:
         """Raises KeyReIDError, before any work, where the file cannot hold the frame `number`."""
-        last = self.first + self.count - 1
-        if self.count and number > last + max(10, _SLACK * self.count):
+        if not self.count or number <= self._reach(self.count):
+            return
+        with contextlib.suppress(*ERRORS):  # of damage: reading the frames will say where
+            self.count = max(self.count, count_packets(self.path))  # headers are wrong at times
+        if number > self._reach(self.count):
+            last = self.first + self.count - 1
             raise self._too_short(f"has about {self.count} frames", last, number, where)
+
+    def _reach(self, count: int) -> float:
+        """The last number that a video of about so many frames may have."""
+        return self.first + count - 1 + max(10, _SLACK * count)
 
     def read(self, wanted: np.ndarray, where: str) -> Iterator[tuple[int, np.ndarray]]:
         """(number, uint8 [H, W, 3] in BGR) of the `wanted` numbers, ascending.

@@ -21,6 +21,7 @@ def test_every_kind_of_benchmark_has_its_section():
         "Reading for training",
         "Scoring",
         "Search",
+        "Tracking",
         "Export",
     ]
 

@@ -1,0 +1,88 @@
+"""Which files are videos: every container that cameras and tools write, no playlist, script or text."""
+
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+
+from cache.errors import KeyReIDError
+from stages.tracks.decode import Decoder, count_packets
+from stages.tracks.video import VideoFrames
+
+CONTAINERS = [
+    ("mp4", "mp4", "libx264"),
+    ("mkv", "matroska", "libx264"),
+    ("avi", "avi", "mpeg4"),
+    ("wmv", "asf", "wmv2"),
+    ("h264", "h264", "libx264"),
+    ("ts", "mpegts", "mpeg2video"),
+    ("mpg", "mpeg", "mpeg1video"),
+    ("mjpeg", "mjpeg", "mjpeg"),
+    ("ivf", "ivf", "libvpx"),
+    ("y4m", "yuv4mpegpipe", "wrapped_avframe"),
+]
+FRAMES = 12
+
+
+def write(path: Path, container: str, codec: str) -> Path:
+    with av.open(str(path), "w", format=container) as file:
+        stream = file.add_stream(codec, rate=25)
+        stream.width, stream.height = 64, 48
+        stream.pix_fmt = "yuvj420p" if codec == "mjpeg" else "yuv420p"
+        for number in range(FRAMES):
+            image = np.full((48, 64, 3), 20 * number, np.uint8)
+            file.mux(stream.encode(av.VideoFrame.from_ndarray(image, format="bgr24")))
+        file.mux(stream.encode())
+    return path
+
+
+def levels(path: Path) -> list[float]:
+    """Mean grey level of every frame."""
+    decoder = Decoder(path)
+    found = [decoder.image(d.frame).mean() for d in decoder if d.frame is not None]
+    decoder.close()
+    return found
+
+
+@pytest.mark.parametrize("suffix, container, codec", CONTAINERS)
+def test_every_frame_of_every_container_is_read(tmp_path, suffix, container, codec):
+    found = levels(write(tmp_path / f"v.{suffix}", container, codec))
+    assert len(found) == FRAMES and np.allclose(found, 20 * np.arange(FRAMES), atol=8)
+
+
+@pytest.mark.parametrize(
+    "container, codec, before",
+    [("mpegts", "mpeg2video", b"\1\2\3" * 31), ("mpeg", "mpeg1video", b"IMKH" + bytes(36))],
+    ids=["stream off its packets", "recorder's private header"],
+)
+def test_bytes_of_a_recorder_before_the_first_packet_are_skipped(tmp_path, container, codec, before):
+    path = write(tmp_path / "v", container, codec)
+    path.write_bytes(before + path.read_bytes())
+    assert len(levels(path)) == FRAMES
+
+
+def test_packets_are_counted_without_decoding(tmp_path):
+    assert count_packets(write(tmp_path / "v.mp4", "mp4", "libx264")) == FRAMES
+
+
+def test_a_header_that_claims_too_few_frames_does_not_refuse_a_sound_file(tmp_path, monkeypatch):
+    frames = VideoFrames(write(tmp_path / "v.avi", "avi", "mpeg4"))
+    frames.count = 1
+    frames.check_last(12, "tracks.txt, line 3,")
+    assert frames.count == FRAMES
+    with pytest.raises(KeyReIDError, match=r"has about 12 frames, but tracks\.txt, line 3, names frame 23"):
+        frames.check_last(23, "tracks.txt, line 3,")
+    frames.close()
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"text\n" * 2000, b"#EXTM3U\n#EXTINF:9,\nv.avi\n", b"ffconcat version 1.0\nfile v.avi\n"],
+    ids=["nothing", "text", "playlist", "script"],
+)
+def test_what_is_no_video_is_refused(tmp_path, content):
+    write(tmp_path / "v.avi", "avi", "mpeg4")
+    (tmp_path / "list").write_bytes(content)
+    with pytest.raises(KeyReIDError, match="no frame can be read"):
+        VideoFrames(tmp_path / "list")
