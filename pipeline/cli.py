@@ -13,6 +13,7 @@ GROUPS = {
     "Data": {
         "demo": "All of it on walkers: synthesize, extract-poses, train, eval.",
         "synthesize": "Make the walkers data set: animated pedestrians with exact keypoints.",
+        "synthesize-videos": "Make videos of walkers who cross before cameras, with exact boxes.",
         "doctor": "Check a data set: layout, counts, every frame.",
     },
     "Stage one": {

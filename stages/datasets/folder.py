@@ -14,7 +14,8 @@ List: <data root>/frames.csv (or the only .csv there), see frame_list.py.
 Persons and cameras: where all are whole numbers these are kept (person 0 is a distractor, -1 or 00-1 junk),
 else they are numbered 1, 2, ... in sorted order, `distractor` and `junk` apart. A camera folder named
 `unknown` stands for an unknown camera. Frames: .jpg, .jpeg, .png in any case,
-sorted so that frame2 precedes frame10.
+sorted so that frame2 precedes frame10. Tables `*times.tsv` in the root say when tracklets were filmed, see
+times.py.
 
 `test` is divided as in MARS: the first tracklet of each person in each camera is a query, and all are the
 gallery; if a camera is unknown, the queries are not in the gallery.
@@ -33,6 +34,7 @@ from stages.datasets.files import (
     natural,
 )
 from stages.datasets.frame_list import SUBSETS, Draft, read_table
+from stages.datasets.times import read_times
 from stages.datasets.tracklet import DISTRACTOR, JUNK, Dataset, Tracklet
 
 _WHOLE = re.compile(r"-?[0-9]{1,9}")
@@ -52,6 +54,7 @@ def load_folder(root: Path | str, check_files: bool = True) -> Dataset:
         if named:
             notes[kind] = "numbered in sorted order: " + ", ".join(named[:5] + ["..."] * (len(named) > 5))
     subsets: dict[str, list[Tracklet]] = {s: [] for s in SUBSETS}
+    spans = read_times(root)
     for draft in drafts:
         person, camera = persons[draft.person], cameras[draft.camera] if draft.camera else None
         if person < JUNK:
@@ -63,7 +66,8 @@ def load_folder(root: Path | str, check_files: bool = True) -> Dataset:
                 f"{draft.where}: junk or a distractor (person {person}) in {draft.subset}; "
                 "expected it in test or gallery"
             )
-        subsets[draft.subset].append(Tracklet(tuple(draft.frames), person, camera, draft.name))
+        span = spans.get(draft.name)
+        subsets[draft.subset].append(Tracklet(tuple(draft.frames), person, camera, draft.name, span))
     query, gallery = _test(subsets, root)
     if check_files and table is not None:
         check_frames(root, (f for d in drafts for f in d.frames), "folder")

@@ -3,6 +3,8 @@
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from stages.datasets.times import Span
+
 JUNK = -1
 DISTRACTOR = 0
 
@@ -15,12 +17,14 @@ class Tracklet:
     person: identity as the data set numbers it; 0 a distractor, -1 junk.
     camera: as the data set numbers it, or None where it is not known.
     name:   unique within the data set, stable between runs.
+    span:   when it was filmed, None where that is not known.
     """
 
     frames: tuple[str, ...]
     person: int
     camera: int | None
     name: str
+    span: Span | None = None
 
 
 @dataclass(frozen=True)

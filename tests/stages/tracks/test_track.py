@@ -70,7 +70,8 @@ def test_tracklets_are_a_data_set_with_the_pixels_of_their_frames(tmp_path):
     assert all(cv2.imread(str(crop)).mean() > 150 for crop in crops)
     (record,) = records(out)
     assert (record["frames"], record["tracks"], record["crops"]) == (30, 2, 58)
-    span = read_times(out)["door-0001/door/000002-000030"]
+    (span,) = {t.span for t in dataset.tracklets()}
+    assert span == read_times(out)["door-0001/door/000002-000030"]
     assert (span.start, span.end) == ("2026-11-26T08:00:00.100+01:00", "2026-11-26T08:00:02.900+01:00")
 
 
