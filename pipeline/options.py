@@ -77,7 +77,8 @@ def recipe_options(function: Callable) -> Callable:
     @click.option(
         "--dataset",
         metavar="NAME",
-        help="Data set: walkers (default), mars, mini-mars, ilids-vid, prid2011, market1501, cuhk03, folder.",
+        help="Data set: walkers (default), mars, mini-mars, ilids-vid, prid2011, market1501, cuhk03, "
+        "ls-vid, mevid, ccvid, folder.",
     )
     @click.option("--data-root", type=PATH, help="Data root. Default: data/DATASET.")
     @click.option("--cache", type=PATH, help="Pose cache. Default: poses/DATASET.")

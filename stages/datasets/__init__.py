@@ -9,10 +9,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 from cache.errors import KeyReIDError
+from stages.datasets.ccvid import load_ccvid
 from stages.datasets.folder import load_folder
 from stages.datasets.ilids_vid import load_ilids_vid
+from stages.datasets.ls_vid import load_ls_vid
 from stages.datasets.market1501 import load_cuhk03, load_market1501
 from stages.datasets.mars import load_mars
+from stages.datasets.mevid import load_mevid
 from stages.datasets.prid2011 import load_prid2011
 from stages.datasets.tracklet import DISTRACTOR, JUNK, Dataset, Tracklet
 
@@ -22,6 +25,9 @@ _ONE: dict[str, Callable[[Path | str, bool], Dataset]] = {
     "mars": lambda root, check: load_mars(root, "mars", check),
     "mini-mars": lambda root, check: load_mars(root, "mini-mars", check),
     "walkers": lambda root, check: load_mars(root, "walkers", check),
+    "mevid": load_mevid,
+    "ls-vid": lambda root, _: load_ls_vid(root),
+    "ccvid": lambda root, _: load_ccvid(root),
     "folder": load_folder,
 }
 _SEVERAL: dict[str, Callable[[Path | str, int | None], Dataset]] = {
@@ -49,8 +55,8 @@ def load_dataset(
 
     split: 0-based number of a split for a data set that has several (None: the first); `Dataset.splits` of
     them. check_files: also check that every listed frame exists. Where frames are found by listing folders
-    (iLIDS-VID, PRID2011, Market-1501, trees) they exist anyway. tracklets (market1501, cuhk03): image or
-    sequence. boxes (cuhk03): labeled or detected.
+    (iLIDS-VID, PRID2011, Market-1501, LS-VID, CCVID, trees) they exist anyway. tracklets (market1501,
+    cuhk03): image or sequence. boxes (cuhk03): labeled or detected.
     Raises KeyReIDError naming file and row of the first thing that is wrong.
     """
     if name not in DATASETS:

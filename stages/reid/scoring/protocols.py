@@ -37,6 +37,7 @@ MARS_PROTOCOLS = (
     Protocol("queries-dropped", "rectangular", junk=False, queries=False),
 )
 STANDARD = Protocol("standard", "rectangular", junk=True, queries=True)
+RECTANGULAR = ("ls-vid", "mevid")  # with queries in the gallery, but no AP by the trapezoid rule
 MARKET_PROTOCOLS = (MARS_PROTOCOLS[0], STANDARD)
 PROTOCOLS = {p.name: p for p in (*MARS_PROTOCOLS, STANDARD)}
 
@@ -50,7 +51,7 @@ def protocols_for(
     """
     if not names:
         if queries_in_gallery:
-            return MARS_PROTOCOLS
+            return MARS_PROTOCOLS[1:] if dataset in RECTANGULAR else MARS_PROTOCOLS
         return MARKET_PROTOCOLS if dataset == "market1501" else (STANDARD,)
     for name in names:
         if name not in PROTOCOLS:

@@ -100,6 +100,7 @@ def test_first_answers_leave_out_junk_and_the_same_camera_and_break_ties_by_inde
 def test_default_protocols_follow_from_whether_queries_are_in_the_gallery():
     assert [p.name for p in protocols_for(True)] == ["official", "queries-kept", "queries-dropped"]
     assert [p.name for p in protocols_for(False)] == ["standard"]
+    assert [p.name for p in protocols_for(True, dataset="mevid")] == ["queries-kept", "queries-dropped"]
     market = protocols_for(False, dataset="market1501")
     assert [(p.name, p.average_precision) for p in market] == [
         ("official", "trapezoid"),

@@ -1,5 +1,6 @@
 """A file of ViT weights says which network it is for."""
 
+import stages.compat  # noqa: F401  isort: skip  (before timm)
 import timm
 import torch
 
