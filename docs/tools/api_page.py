@@ -49,10 +49,10 @@ SHOWN: dict[str, dict[str, tuple[str, ...]]] = {
         "stages.reid.search.gallery.join": (),
     },
     "Search": {
-        "stages.reid.search.search": (),
-        "stages.reid.search.search.SearchConfig": (),
+        "stages.reid.search.search.search": (),
+        "stages.reid.search.config.SearchConfig": (),
         "stages.reid.search.search.Found": (),
-        "stages.reid.search.find_query": (),
+        "stages.reid.search.search.find_query": (),
         "stages.reid.search.calibration.calibrate": (),
         "stages.reid.search.calibration.save": (),
         "stages.reid.search.calibration.threshold": (),

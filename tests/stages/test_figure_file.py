@@ -21,11 +21,13 @@ def drawn() -> Figure:
     return figure
 
 
-def test_a_figure_becomes_a_png_of_its_size_whatever_the_name(tmp_path):
+def test_a_figure_becomes_a_png_without_empty_borders_whatever_the_name(tmp_path):
     save_figure(drawn(), tmp_path / "a.txt")
     save_figure(drawn(), tmp_path / "b.png", dpi=50)
-    assert cv2.imread(str(tmp_path / "a.txt")).shape == (100, 200, 3)
-    assert cv2.imread(str(tmp_path / "b.png")).shape == (50, 100, 3)
+    whole, half = (cv2.imread(str(tmp_path / name)) for name in ("a.txt", "b.png"))
+    assert np.allclose(whole.shape[:2], 2 * np.array(half.shape[:2]), atol=3)
+    inked = np.argwhere((whole < 250).any(axis=2))
+    assert inked.min() <= 16 and (whole.shape[:2] - inked.max(axis=0) <= 16).all()  # 0.1 inch, and ticks
 
 
 def test_a_full_disk_leaves_the_old_picture(tmp_path):
