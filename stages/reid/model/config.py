@@ -51,18 +51,20 @@ class ModelConfig(StrictModel):
     tcss: Literal["off", "time", "sequence"] | None = Field(
         None,
         description="temporal clip shift and shuffle: off, within each patch's row (time) or over all tokens "
-        "(sequence); left out: time with guidance prior, sequence with guidance published",
+        "(sequence); left out: off with guidance prior, sequence with guidance published",
     )
     tcss_shift: int = Field(5, ge=0, description="tcss sequence: tokens by which the sequence is shifted")
     kps: bool = Field(True, description="use the keypoint heat; false: every weight is one")
     global_only: bool = Field(False, description="drop the local branch")
     local_only: bool = Field(False, description="drop the global branch and its temporal attention")
     part_specific: bool = Field(False, description="blocks of its own for every part instead of shared ones")
-    part_block: int = Field(
-        0, ge=0, description="trunk blocks before parts read their patches; 0: nothing is mixed yet"
+    part_block: int | None = Field(
+        None,
+        ge=0,
+        description="trunk blocks before parts read their patches; 0: nothing is mixed yet; null: a third",
     )
     part_depth: int = Field(
-        0, ge=0, description="blocks in which the tokens of a part see each other before they are read"
+        1, ge=0, description="blocks in which the tokens of a part see each other before they are read"
     )
     part_share: float = Field(
         0.25,
@@ -158,7 +160,7 @@ class ModelConfig(StrictModel):
     @property
     def tcss_mode(self) -> str:
         """off, time or sequence, with the default of the guidance filled in."""
-        return self.tcss or ("time" if self.guidance == "prior" else "sequence")
+        return self.tcss or ("off" if self.guidance == "prior" else "sequence")
 
     @property
     def kept_share(self) -> float:

@@ -175,7 +175,9 @@ class KeyReID(nn.Module):
     def part_level(self) -> int:
         """Trunk blocks before the parts are read."""
         depth = len(self.backbone.vit.blocks)
-        return depth if self.config.guidance == "published" else min(self.config.part_block, depth)
+        if self.config.guidance == "published":
+            return depth
+        return round(depth / 3) if self.config.part_block is None else min(self.config.part_block, depth)
 
     def read_parts(
         self,

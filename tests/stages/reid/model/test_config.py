@@ -25,7 +25,7 @@ from tests.stages.reid.model.tiny import SIZES, tiny_clips, tiny_config, tiny_mo
         ({"colour": "red"}, "colour"),
         ({"published_maps": "empty"}, "published_maps .* guidance prior"),
         ({"guidance": "published", "kps": False, "published_maps": "empty"}, "published_maps .* kps"),
-        ({"tcss_shift": 3}, "tcss_shift is 3, but tcss time"),
+        ({"tcss_shift": 3}, "tcss_shift is 3, but tcss off"),
         ({"tcss": "off", "tcss_shift": 3}, "tcss_shift is 3, but tcss off"),
         ({"global_only": True, "tcss": "sequence"}, "tcss is 'sequence', but global_only"),
         ({"guidance": "published", "global_only": True, "kps": False}, "kps is False, but global_only"),
