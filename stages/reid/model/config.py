@@ -76,7 +76,7 @@ class ModelConfig(StrictModel):
         None, ge=1, description="numbers in a part's feature; null: the ViT's width"
     )
     frame_prior: bool = Field(
-        False, description="parts weigh frames by the temporal attention, beside their own heat"
+        True, description="parts weigh frames by the temporal attention, beside their own heat"
     )
     keep: float = Field(
         0.5,
