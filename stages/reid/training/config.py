@@ -18,10 +18,10 @@ class LossConfig(StrictModel):
     smoothing: float = Field(0.1, ge=0, lt=1, description="label smoothing of the identity loss")
     triplet: float = Field(1.0, ge=0, description="weight of the triplet loss")
     margin: float | None = Field(None, gt=0, description="margin of the triplet loss; null: soft margin")
-    triplet_on: Literal["feature", "embedding"] = Field(
+    triplet_on: Literal["feature", "embedding", "joined"] = Field(
         "feature",
-        description="what the triplet loss compares: each branch's feature before its neck, as released, or "
-        "the joined embedding, as the test does",
+        description="what the triplet loss compares: each branch's feature before its neck, as released; its "
+        "embedding after it, of length 1; or these joined, as the test does",
     )
     triplet_scale: float = Field(
         1.0, gt=0, description="length of the unit embeddings, with triplet_on embedding"

@@ -53,10 +53,12 @@ class Objective(nn.Module):
         details = {}
         value = self._shared(out, lambda b: identity_loss(b.logits, persons, config.smoothing))
         details["identity_loss"], total = value.detach(), config.identity * value
-        if config.triplet_on == "feature":
-            value = self._shared(out, lambda b: triplet_loss(gathered(b.feature), everyone, config.margin))
+        if config.triplet_on == "joined":
+            value = triplet_loss(gathered(self.joined(out)), everyone, config.margin)
         else:
-            value = triplet_loss(gathered(self.compared(out)), everyone, config.margin)
+            value = self._shared(
+                out, lambda b: triplet_loss(gathered(self.compared(b)), everyone, config.margin)
+            )
         details["triplet_loss"], total = value.detach(), total + config.triplet * value
         value, term = torch.zeros(()), 0.0
         for branch, share, count in self._branches(out):
@@ -94,10 +96,15 @@ class Objective(nn.Module):
             ]
         return found
 
-    def compared(self, out: ClipOutput) -> Tensor:
+    def compared(self, branch: "_Branch") -> Tensor:
+        """What the triplet loss compares of a branch."""
+        if self.config.triplet_on == "feature":
+            return branch.feature
+        return self.config.triplet_scale * functional.normalize(branch.embedding.float(), dim=1)
+
+    def joined(self, out: ClipOutput) -> Tensor:
         """What the test compares: the branches' embeddings after the necks, of length 1 each, joined."""
-        blocks = [functional.normalize(b.embedding.float(), dim=1) for b, _, _ in self._branches(out)]
-        return self.config.triplet_scale * torch.cat(blocks, dim=1)
+        return torch.cat([self.compared(branch) for branch, _, _ in self._branches(out)], dim=1)
 
     def _shared(self, out: ClipOutput, loss) -> Tensor:
         return sum(share / count * loss(branch) for branch, share, count in self._branches(out))

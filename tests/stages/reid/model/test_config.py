@@ -31,10 +31,10 @@ from tests.stages.reid.model.tiny import SIZES, tiny_clips, tiny_config, tiny_mo
         ({"guidance": "published", "global_only": True, "kps": False}, "kps is False, but global_only"),
         ({"guidance": "published", "keep": 0.7}, "keep is 0.7, but guidance published reads as released"),
         ({"guidance": "published", "part_block": 1}, "part_block is 1, but guidance published"),
-        ({"global_only": True, "part_depth": 1}, "part_depth is 1, but global_only"),
+        ({"global_only": True, "part_depth": 2}, "part_depth is 2, but global_only"),
         ({"kps": False, "keep": 0.7}, "keep is 0.7, but kps is false"),
-        ({"part_share": 0.5}, "part_share is 0.5, but part_depth is 0"),
-        ({"local_only": True, "frame_prior": True}, "frame_prior is True, but local_only"),
+        ({"part_share": 0.5, "part_depth": 0}, "part_share is 0.5, but part_depth is 0"),
+        ({"local_only": True, "frame_prior": False}, "frame_prior is False, but local_only"),
         ({"keep": 0}, "keep"),
         ({"keep": 1.5}, "keep"),
         ({"part_block": -1}, "part_block"),
@@ -117,7 +117,7 @@ def test_tcss_off_survives_yaml():
 
 
 def test_tcss_follows_the_guidance_when_left_out():
-    assert ModelConfig().tcss_mode == "time"
+    assert ModelConfig().tcss_mode == "off"
     assert ModelConfig(guidance="published").tcss_mode == "sequence"
 
 

@@ -71,7 +71,7 @@ def test_drop_path_keeps_the_mean():
 
 
 def test_training_does_not_depend_on_the_place_of_a_clip_in_the_batch():
-    model = tiny_model(drop_path=0.5).train()
+    model = tiny_model(drop_path=0.5, tcss="time").train()
     images, maps, cameras = tiny_clips(model, batch=4)
     keys = torch.tensor([5, 6, 7, 8])
     order = torch.tensor([2, 0, 3, 1])

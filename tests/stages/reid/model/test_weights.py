@@ -89,7 +89,7 @@ def test_missing_further_and_misshapen_entries_are_listed(saved):
 def test_another_config_is_refused_with_the_differences(saved):
     _, path = saved
     with pytest.raises(KeyReIDError) as error:
-        load_model(path, config=tiny_config(parts=6, tcss="off"))
+        load_model(path, config=tiny_config(parts=6, tcss="time"))
     assert "parts is 4, expected 6" in str(error.value) and "tcss" in str(error.value)
 
 
