@@ -124,7 +124,7 @@ def test_own_rows_are_those_with_the_most_heat_ascending(heat):
 
 
 def test_with_parts_read_before_the_blocks_a_part_does_not_see_other_pixels():
-    model = tiny_model(keep=1.0).eval()
+    model = tiny_model(keep=1.0, frame_prior=False).eval()
     images, _, cameras = tiny_clips(model)
     maps = torch.zeros(3, 4, 6, 4, 2)
     maps[:, :, 0, 0], maps[:, :, 1, 3] = 1.0, 1.0  # the top and the bottom row of patches
@@ -134,7 +134,7 @@ def test_with_parts_read_before_the_blocks_a_part_does_not_see_other_pixels():
         before, after = (model(x, maps, cameras) for x in (images, other))
     assert relative(after.part_features[:, 0], before.part_features[:, 0]) < 1e-3
     assert relative(after.part_features[:, 1], before.part_features[:, 1]) > 0.05
-    later = tiny_model(keep=1.0, part_block=1).eval()
+    later = tiny_model(keep=1.0, part_block=1, frame_prior=False).eval()
     with torch.no_grad():
         mixed = [later(x, maps, cameras).part_features[:, 0] for x in (images, other)]
     assert relative(*mixed) > 1e-3

@@ -251,6 +251,16 @@ def test_the_triplet_loss_compares_features_or_unit_embeddings():
         )
 
 
+def test_the_joined_triplet_loss_compares_what_the_test_compares():
+    model = KeyReID(ModelConfig(**SMALL), num_persons=3, num_cameras=0).eval()
+    images, maps = torch.randn(4, 4, 3, 64, 32), torch.rand(4, 4, 6, 4, 2)
+    persons, config = torch.tensor([0, 0, 1, 2]), LossConfig(triplet_on="joined", triplet_scale=2.0)
+    out = model(images, maps)
+    _, details = Objective(model, config).losses(out, persons, torch.zeros(4, 4))
+    expected = triplet_loss(2.0 * model.joined(out), persons)
+    assert details["triplet_loss"].item() == pytest.approx(expected.item(), rel=1e-5)
+
+
 @pytest.fixture(scope="module")
 def network():
     args = {"depth": 3, "embed_dim": 32, "num_heads": 2, "patch_size": 16}
