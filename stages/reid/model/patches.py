@@ -4,6 +4,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+NEAR = 0.5  # what heat near by counts
 TIE = 1e-4  # where heat says nothing, patches near the centre of the frame are kept
 
 
@@ -16,15 +17,14 @@ def kept_patches(heat: Tensor, keep: float, grid: tuple[int, int]) -> Tensor:
     """The patches with the most heat of any part, the same number in every frame.
 
     heat: [F, K, n] of K parts on the n patches of a grid (rows, columns), row by row. A patch counts with its
-    own heat and with twice the mean of what is around it, so that the body between the joints is kept with
+    own heat, or with half of that near by where it is more, so that the body between the joints is kept with
     them. Returns int64 [F, round(keep * n)], ascending.
     """
     score = heat.amax(dim=1).unflatten(-1, grid)[:, None]  # [F, 1, rows, columns]
     reach = reach_of(grid)
-    around = score
-    for _ in range(2):
-        around = F.avg_pool2d(around, 2 * reach + 1, 1, reach, count_include_pad=False)
-    score = (score + 2 * around).flatten(1) - TIE * distance_to_centre(grid, score.device)
+    near = F.max_pool2d(score, 2 * reach + 1, stride=1, padding=reach)
+    score = torch.maximum(score, NEAR * near).flatten(1)
+    score = score - TIE * distance_to_centre(grid, score.device)
     count = kept_count(score.shape[1], keep)
     return score.topk(count, dim=1, sorted=False).indices.sort(dim=1).values
 
