@@ -4,7 +4,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-NEAR = 0.5  # what heat near by counts
+NEAR = 0.5  # what the heat of a neighbour counts
 TIE = 1e-4  # where heat says nothing, patches near the centre of the frame are kept
 
 
@@ -17,12 +17,14 @@ def kept_patches(heat: Tensor, keep: float, grid: tuple[int, int]) -> Tensor:
     """The patches with the most heat of any part, the same number in every frame.
 
     heat: [F, K, n] of K parts on the n patches of a grid (rows, columns), row by row. A patch counts with its
-    own heat, or with half of that near by where it is more, so that the body between the joints is kept with
-    them. Returns int64 [F, round(keep * n)], ascending.
+    own heat or half of a neighbour's, whichever is more, on a grid of more than eight rows after blurring, so
+    that the body between the joints is kept with them. Returns int64 [F, round(keep * n)], ascending.
     """
     score = heat.amax(dim=1).unflatten(-1, grid)[:, None]  # [F, 1, rows, columns]
-    reach = reach_of(grid)
-    near = F.max_pool2d(score, 2 * reach + 1, stride=1, padding=reach)
+    blur = 2 * reach_of(grid) - 1
+    for _ in range(2):  # does nothing on eight rows
+        score = F.avg_pool2d(score, blur, 1, blur // 2, count_include_pad=False)
+    near = F.max_pool2d(score, 3, stride=1, padding=1)
     score = torch.maximum(score, NEAR * near).flatten(1)
     score = score - TIE * distance_to_centre(grid, score.device)
     count = kept_count(score.shape[1], keep)

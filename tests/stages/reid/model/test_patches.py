@@ -48,12 +48,18 @@ def test_no_two_patches_are_alike_where_heat_says_nothing():
 
 def test_patches_with_heat_of_any_part_are_kept_and_then_what_is_around_them():
     heat = torch.zeros(1, 6, *GRID)
-    heat[0, 0, 0, 0] = 0.4  # a corner, far from the middle
+    heat[0, 0, 0, 0] = 0.8  # a corner, far from the middle
     heat[0, 4, 15, 6] = 0.9
-    first = grid_of(kept_patches(heat.flatten(2), 2 / 128, GRID))[0]
-    assert first[15, 6] and first[0, 0]
     kept = grid_of(kept_patches(heat.flatten(2), 10 / 128, GRID))[0]
-    assert kept[15, 5:].all() and kept[0, 0] and kept[13:, 4:].sum() == 9
+    assert kept[15, 5:].all() and kept[0, 0] and kept[12:, 3:].sum() + kept[:4, :4].sum() == 10
+
+
+def test_on_eight_rows_half_of_a_neighbours_heat_counts_and_nothing_is_blurred():
+    heat = torch.zeros(1, 6, 8, 4)
+    heat[0, 0, 0, 0], heat[0, 4, 7, 2] = 0.2, 0.9
+    kept = torch.zeros(32, dtype=torch.bool)
+    kept[kept_patches(heat.flatten(2), 7 / 32, (8, 4))[0]] = True
+    assert kept.view(8, 4)[6:, 1:].all() and kept[0]  # six with 0.45 or more, then the corner's 0.2
 
 
 def test_the_body_between_joints_is_kept_with_them():
