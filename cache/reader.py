@@ -235,10 +235,10 @@ def _finished(folder: Path) -> Path:
         return manifest
     if not os.path.lexists(plan):
         raise KeyReIDError(f"there is no pose cache in {folder}; make it with keyreid extract-poses")
-    begun = load_manifest(plan)
-    shards = begun.shards
+    unfinished = load_manifest(plan)
+    shards = unfinished.shards
     done = sum((folder / entry.file).exists() for entry in shards)
     raise KeyReIDError(
         f"pose cache {folder} is not finished: {done} of {len(shards)} shards are written; "
-        f"run the {begun.command} command again to finish it"
+        f"run the {unfinished.command} command again to finish it"
     )

@@ -100,7 +100,7 @@ def _read_tree(root: Path, notes: dict[str, str]) -> list[Draft]:
     special = [p for p in others if p in _SPECIAL or (_WHOLE.fullmatch(p) and int(p) <= DISTRACTOR)]
     persons = [p for p in others if p not in special]
     half = len(persons) // 2
-    notes["division"] = f"no subsets named: the first {half} persons train, {len(persons) - half} test"
+    notes["split"] = f"no subsets named: the first {half} persons train, {len(persons) - half} test"
     return [
         *_read_persons(root, "", "train", persons[:half], notes),
         *_read_persons(root, "", "test", persons[half:] + special, notes),

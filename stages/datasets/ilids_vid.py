@@ -3,7 +3,7 @@
 Reference: Wang et al., "Person Re-identification by Video Ranking", ECCV 2014.
 
 Statistics: 300 persons, each filmed once by 2 cameras: 600 sequences of 23 to 192 frames of 64x128. Ten
-official divisions into 150 persons for training and 150 for testing; queries from camera 1, gallery from 2.
+official splits into 150 persons for training and 150 for testing; queries from camera 1, gallery from 2.
 
     <data root>/
       i-LIDS-VID/sequences/cam1/person001/cam1_person001_00317.png      (or sequences/ in the root)
@@ -46,7 +46,7 @@ SPLIT_FILES = ("splits.json", _MAT, f"{_PEOPLE}/{_MAT}", f"i-LIDS-VID/{_MAT}", f
 
 
 def load_ilids_vid(root: Path | str, split: int | None = None) -> Dataset:
-    """One of the ten divisions, the first by default. Raises KeyReIDError naming what is wrong."""
+    """One of the ten splits, the first by default. Raises KeyReIDError naming what is wrong."""
     root = check_root(root, LAYOUT.name)
     found = find(root, SPLIT_FILES)
     if found is None:
@@ -61,7 +61,7 @@ def load_ilids_vid(root: Path | str, split: int | None = None) -> Dataset:
 
 
 def read_mat_splits(path: Path, folders: list[str]) -> list[Split]:
-    """The divisions of the official .mat. folders: names of all persons' folders."""
+    """The splits of the official .mat. folders: names of all persons' folders."""
     folders = sorted(folders)
     table = read_matrix(path, "ls_set", columns=len(folders))
     splits = []

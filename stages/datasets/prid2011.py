@@ -4,7 +4,7 @@ Reference: Hirzer et al., "Person Re-Identification by Descriptive and Discrimin
 SCIA 2011.
 
 Statistics: camera a shows 385 persons, camera b 749, the first 200 are the same. Of these, the 178 with more
-than 21 frames in both cameras are used. Frames of 64x128. Ten divisions into 89 persons for training and 89
+than 21 frames in both cameras are used. Frames of 64x128. Ten splits into 89 persons for training and 89
 for testing (splits_prid2011.json); queries from camera a, gallery from camera b.
 
     <data root>/
@@ -31,7 +31,7 @@ SPLIT_FILES = ("splits_prid2011.json", "splits.json", "prid_2011/splits_prid2011
 
 
 def load_prid2011(root: Path | str, split: int | None = None) -> Dataset:
-    """One of the ten divisions, the first by default. Raises KeyReIDError naming what is wrong."""
+    """One of the ten splits, the first by default. Raises KeyReIDError naming what is wrong."""
     root = check_root(root, LAYOUT.name)
     found = find(root, SPLIT_FILES)
     if found is None:

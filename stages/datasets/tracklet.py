@@ -29,12 +29,12 @@ class Tracklet:
 
 @dataclass(frozen=True)
 class Dataset:
-    """A data set with its official division.
+    """A data set with its official split.
 
     gallery: every test tracklet that may be ranked, the queries among them where the data set's
              protocol keeps them (MARS: all 12,180). `stages.reid.scoring.protocols` forms each protocol.
-    split:   0-based number of the random division for data sets that have several, else None.
-    splits:  how many such divisions there are (1 where there is only one).
+    split:   0-based number of the random split for data sets that have several, else None.
+    splits:  how many such splits there are (1 where there is only one).
     frame_size: (width, height) that every frame should have, None where sizes differ.
     variant: which reading of its files this is, for data sets that have several, else "".
     notes:   things that are not errors but that a user should know; `keyreid doctor` prints them.

@@ -1,4 +1,4 @@
-"""What iLIDS-VID and PRID2011 share: one sequence per person and camera, several official divisions."""
+"""What iLIDS-VID and PRID2011 share: one sequence per person and camera, several official splits."""
 
 import re
 from collections.abc import Sequence
@@ -40,16 +40,16 @@ def read_json_splits(path: Path) -> list[Split]:
     """A list of {"train": [folder names], "test": [folder names]}."""
     content = read_json(path)
     if not isinstance(content, list) or not content:
-        raise KeyReIDError(f"{path}: expected a list of divisions, each with the names in train and test")
+        raise KeyReIDError(f"{path}: expected a list of splits, each with the names in train and test")
     splits = []
     for number, entry in enumerate(content):
         groups = []
         for part in ("train", "test"):
             names = entry.get(part) if isinstance(entry, dict) else None
             if not isinstance(names, list) or not names or not all(isinstance(n, str) for n in names):
-                raise KeyReIDError(f"{path}, division {number}: {part} is not a list of folder names")
+                raise KeyReIDError(f"{path}, split {number}: {part} is not a list of folder names")
             groups.append(tuple(names))
-        check_split(Split(*groups), f"{path}, division {number}")
+        check_split(Split(*groups), f"{path}, split {number}")
         splits.append(Split(*groups))
     return splits
 
@@ -77,13 +77,13 @@ def sequences_folder(root: Path, layout: Layout) -> str:
 def read_two_cameras(
     root: Path, layout: Layout, splits: list[Split], split: int | None, source: Path
 ) -> Dataset:
-    """The data set of one division: the first camera's test sequences are the queries.
+    """The data set of one split: the first camera's test sequences are the queries.
 
-    source: the file the divisions come from, for messages.
+    source: the file the splits come from, for messages.
     """
     number = split or 0
     if not 0 <= number < len(splits):
-        raise KeyReIDError(f"{source}: split {number} is none of its divisions 0..{len(splits) - 1}")
+        raise KeyReIDError(f"{source}: split {number} is none of 0..{len(splits) - 1}")
     folder = sequences_folder(root, layout)
     present = {camera: set(list_folders(root / folder / camera)) for camera in layout.cameras}
     chosen = splits[number]
@@ -91,11 +91,11 @@ def read_two_cameras(
     def tracklet(name: str, camera: str) -> Tracklet:
         match = _PERSON.fullmatch(name)
         if match is None or int(match[1]) < 1:
-            raise KeyReIDError(f"{source}, division {number}: {name!r} is no person's folder like person001")
+            raise KeyReIDError(f"{source}, split {number}: {name!r} is no person's folder like person001")
         place = f"{folder}/{camera}/{name}"
         if name not in present[camera]:
             raise KeyReIDError(
-                f"{root / place}: this folder is named in {source.name}, division {number}, but absent; "
+                f"{root / place}: this folder is named in {source.name}, split {number}, but absent; "
                 "unpack the data set again"
             )
         frames = tuple(f"{place}/{f}" for f in sorted(list_images(root / place), key=natural))
@@ -110,7 +110,7 @@ def read_two_cameras(
     notes = {}
     unused = set.union(*present.values()).difference(chosen.train, chosen.test)
     if unused:
-        notes["persons"] = f"{len(unused)} persons' folders belong to no part of division {number}"
+        notes["persons"] = f"{len(unused)} persons' folders belong to no part of split {number}"
     return Dataset(
         layout.name, root, train, query, gallery, number, len(splits), layout.frame_size, notes=notes
     )

@@ -33,7 +33,7 @@ def test_tree_without_subsets_halves_the_persons(tmp_path):
     assert {t.person for t in data.train} == {1, 2}
     assert {t.person for t in data.gallery} == {9, 10, 0, -1}
     assert len(data.query) == 4
-    assert "first 2 persons train" in data.notes["division"]
+    assert "first 2 persons train" in data.notes["split"]
 
 
 def test_tree_of_unknown_cameras_keeps_queries_out_of_the_gallery(tmp_path):

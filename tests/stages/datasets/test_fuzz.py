@@ -117,7 +117,7 @@ JSON = st.recursive(
 
 @given(st.one_of(JSON, st.binary(max_size=100)))
 @SETTINGS
-def test_lists_of_divisions(tmp_path, content):
+def test_lists_of_splits(tmp_path, content):
     import json
 
     root = tmp_path / "d"

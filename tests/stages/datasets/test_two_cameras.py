@@ -1,4 +1,4 @@
-"""iLIDS-VID and PRID2011: their divisions, sorted sequences, named mistakes."""
+"""iLIDS-VID and PRID2011: their splits, sorted sequences, named mistakes."""
 
 import json
 import shutil
@@ -89,13 +89,13 @@ def test_mistakes_are_named(ilids):
         "[" * 100000,
     ],
 )
-def test_a_damaged_list_of_divisions_is_an_error(ilids, content):
+def test_a_damaged_list_of_splits_is_an_error(ilids, content):
     (ilids / "splits.json").write_text(content)
     with pytest.raises(KeyReIDError, match=r"splits\.json"):
         load_dataset("ilids-vid", ilids)
 
 
-def test_prid_uses_the_persons_of_its_divisions_and_notes_the_others(tmp_path):
+def test_prid_uses_the_persons_of_its_splits_and_notes_the_others(tmp_path):
     names = ["person_0001", "person_0002", "person_0003"]
     write_two_cameras(tmp_path / "prid_2011" / "multi_shot", names, ("cam_a", "cam_b"))
     split = {"train": ["person_0003"], "test": ["person_0001"]}
@@ -106,11 +106,11 @@ def test_prid_uses_the_persons_of_its_divisions_and_notes_the_others(tmp_path):
     assert "1 persons" in data.notes["persons"]
 
 
-# ---- the official divisions (real data folder) ----
+# ---- the official splits (real data folder) ----
 
 
-def test_ilids_official_divisions_match_their_files_and_one_another(real_data, tmp_path):
-    """The .mat and the .json must lead to the same tracklets in all ten divisions."""
+def test_ilids_official_splits_match_their_files_and_one_another(real_data, tmp_path):
+    """The .mat and the .json must lead to the same tracklets in all ten splits."""
     source = real_data / "ilids-vid"
     splits = json.loads((source / "splits.json").read_text())
     names = sorted(splits[0]["train"] + splits[0]["test"])
@@ -128,7 +128,7 @@ def test_ilids_official_divisions_match_their_files_and_one_another(real_data, t
         assert {t.name.split("/")[1] for t in data.train} == set(split["train"])
 
 
-def test_prid_official_divisions_match_their_file(real_data, tmp_path):
+def test_prid_official_splits_match_their_file(real_data, tmp_path):
     path = real_data / "prid2011" / "splits_prid2011.json"
     splits = json.loads(path.read_text())
     names = sorted(splits[0]["train"] + splits[0]["test"])

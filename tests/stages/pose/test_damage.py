@@ -10,6 +10,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
+from safetensors.torch import load_file, save_file
 
 from cache import PoseCache
 from cache.errors import KeyReIDError
@@ -272,3 +273,56 @@ def test_a_manifest_is_readable_json_with_every_shards_digest(folder):
     record = json.loads((folder / "manifest.json").read_text())
     assert len(record["shards"]) == 3 and all(len(shard["sha256"]) == 64 for shard in record["shards"])
     assert record["fingerprint"] and record["created"] and record["packages"]["torch"]
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.iterdir() if path.name != "lock"}
+
+
+@pytest.mark.parametrize("damage", ["deleted", "truncated"])
+def test_a_cache_whose_records_cannot_be_read_is_kept_from_other_settings(damage, folder, frames, estimator):
+    for name in ("manifest.json", "plan.json"):
+        (folder / name).unlink() if damage == "deleted" else os.truncate(folder / name, 50)
+    before = contents(folder)
+    with pytest.raises(
+        KeyReIDError, match=r"shard-00000.h5 was made with different settings. Nothing was touch"
+    ):
+        run(frames, config(estimator, padding=1.2), folder)
+    assert contents(folder) == before
+    for path in folder.glob("shard-*.h5"):
+        path.write_bytes(b"damaged, too")
+    before = contents(folder)
+    with pytest.raises(KeyReIDError, match="its shards cannot be read either"):
+        run(frames, config(estimator), folder)
+    assert contents(folder) == before
+    run(frames, config(estimator, force=True), folder)
+    assert verify(folder) == []
+
+
+def test_a_cache_of_a_newer_version_is_kept(folder, frames, estimator):
+    record = json.loads((folder / "manifest.json").read_text())
+    (folder / "manifest.json").write_text(json.dumps(record | {"schema": 2}))
+    before = contents(folder)
+    with pytest.raises(KeyReIDError, match="has schema 2, this program reads 1"):
+        run(frames, config(estimator), folder)
+    assert contents(folder) == before
+
+
+@pytest.mark.parametrize("force", [False, True])
+def test_a_folder_of_somebody_else_is_not_touched(frames, estimator, tmp_path, force):
+    for name in ("thesis.tmp", "shard-00000.h5", "notes.txt"):
+        (tmp_path / name).write_text(name)
+    before = contents(tmp_path)
+    with pytest.raises(KeyReIDError, match="nothing in it was touched"):
+        run(frames, config(estimator, force=force), tmp_path)
+    assert contents(tmp_path) == before
+
+
+def test_a_network_whose_heat_is_not_finite_writes_nothing(frames, tmp_path):
+    path = write_estimator(tmp_path / "e")
+    state = load_file(path.with_suffix(".safetensors"))
+    state["head.final_layer.bias"][3] = float("nan")
+    save_file(state, path.with_suffix(".safetensors"))
+    with pytest.raises(KeyReIDError, match=r"F000.jpg: the heat of tiny is not finite"):
+        run(frames, config(path), tmp_path / "poses")
+    assert not list((tmp_path / "poses").glob("shard-*"))
