@@ -12,12 +12,12 @@ import time
 import numpy as np
 
 from stages.reid.scoring.config import EvalConfig
-from stages.reid.scoring.embeddings import Embeddings
+from stages.reid.scoring.embeddings import TestSet
 from stages.reid.scoring.protocols import STANDARD
 from stages.reid.scoring.ranking import rank_protocols
 
 
-def make(queries: int, gallery: int, width: int, seed: int = 0) -> Embeddings:
+def make(queries: int, gallery: int, width: int, seed: int = 0) -> TestSet:
     """Noisy copies of one centre per person, ten gallery items each; six cameras."""
     rng = np.random.default_rng(seed)
     count = queries + gallery
@@ -27,7 +27,7 @@ def make(queries: int, gallery: int, width: int, seed: int = 0) -> Embeddings:
     for first in range(0, count, 10_000):
         chosen = centres[persons[first : first + 10_000]]
         features[first : first + 10_000] = chosen + 3 * rng.standard_normal(chosen.shape, np.float32)
-    return Embeddings(
+    return TestSet(
         features=features,
         names=np.arange(count).astype(str),
         persons=persons,
@@ -39,7 +39,7 @@ def make(queries: int, gallery: int, width: int, seed: int = 0) -> Embeddings:
     )
 
 
-def by_sorting(data: Embeddings, query: int) -> float | None:
+def by_sorting(data: TestSet, query: int) -> float | None:
     """AP of one query from a sort of float64 distances, or None without a right answer."""
     difference = data.features[data.gallery] - data.features[query]
     order = np.argsort(np.einsum("nf,nf->n", difference, difference, dtype=np.float64), kind="stable")

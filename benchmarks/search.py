@@ -37,15 +37,14 @@ from stages.reid.scoring.distances import distance_rows
 from stages.reid.scoring.embeddings import Embeddings
 from stages.reid.scoring.topk import smallest
 from stages.reid.search.faiss_index import (
+    accept_few_rows,
     empty_index,
     import_faiss,
     ivf_cells,
     pca_rows,
-    quiet,
     search_index,
     training_rows,
 )
-from stages.reid.search.gallery import Gallery
 
 K = 10
 REDUCED = 256  # widest PCA of KINDS; its first directions are the narrower ones
@@ -94,7 +93,7 @@ def survey(made: Made, rounds: int) -> Survey:
     values = np.empty((QUERIES, 0), np.float32)
     for start, joined in made.blocks():
         columns = np.arange(QUERIES, len(joined))
-        distances = distance_rows(Embeddings(joined, *[np.empty(0)] * 5), columns, "euclidean")
+        distances = distance_rows(_bare(joined), columns, "euclidean")
 
         def search(first: int, stop: int, distances=distances) -> tuple[np.ndarray, np.ndarray]:
             block = distances(np.arange(first, stop))
@@ -199,8 +198,7 @@ def speed(count: int, width: int, rounds: int, seconds: float, skip: set[str], m
         if kind in skip or (kind.startswith("PCA") and seen.pca is None):
             continue
         name = kind.format(cells=ivf_cells(count))
-        with quiet():
-            built = build(made, name, seen, memory or 0.8 * available_gb())
+        built = build(made, name, seen, memory or 0.8 * available_gb())
         if isinstance(built, str):
             print(f"{name:28} {built}", flush=True)
             continue
@@ -231,12 +229,18 @@ def speed(count: int, width: int, rounds: int, seconds: float, skip: set[str], m
         )
 
 
-def size(train: Gallery, test: Gallery) -> None:
+def _bare(features: np.ndarray) -> Embeddings:
+    """Features without anything beside them."""
+    places = np.arange(len(features))
+    return Embeddings(features=features, names=places.astype(str), persons=places, cameras=places)
+
+
+def size(train: Embeddings, test: Embeddings) -> None:
     """Bytes per tracklet against mAP, compression fitted on `train`."""
     faiss = import_faiss()
-    learn, features = train.embeddings.features, test.embeddings.features
+    learn, features = train.features, test.features
     width = features.shape[1]
-    values = test.embeddings
+    values = test
     print(f"\n{len(features)} tracklets, {width} wide, codes fitted on {len(learn)} others: size against mAP")
     print(f"{'kind':28} {'bytes':>7} {'smaller':>8} {'mAP':>7} {'change':>7}")
     base = None
@@ -249,8 +253,8 @@ def size(train: Gallery, test: Gallery) -> None:
     kinds += [f"PCA128,PQ{m}x4np" for m in (64, 32, 16) if most >= 128]
     for kind in kinds:
         index = faiss.index_factory(width, kind)
-        with quiet():
-            index.train(learn)
+        accept_few_rows(index)
+        index.train(learn)
         code = index.sa_encode(features)
         plain = index.sa_decode(code)
         squares = (plain.astype(np.float64) ** 2).sum(1)
@@ -288,7 +292,7 @@ def main(arguments: list[str] | None = None) -> None:
     faiss.omp_set_num_threads(threads)
     print(f"{platform.processor() or platform.machine()}, {threads} threads, FAISS {faiss.__version__}")
     if given.size:
-        size(*(Gallery.load(path) for path in given.size))
+        size(*(Embeddings.load(path) for path in given.size))
         return
     for count in given.counts:
         speed(count, given.width, given.rounds, given.seconds, set(given.skip), given.memory)

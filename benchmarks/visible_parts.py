@@ -1,6 +1,6 @@
 """Does it help to count parts by how visible they are? On walkers, where occlusion is known.
 
-    python -m benchmarks.visible_parts --embeddings runs/walkers/RUN/eval/embeddings.npz
+    python -m benchmarks.visible_parts --embeddings runs/walkers/RUN/eval/embeddings.h5
 
 Queries are divided into occluded and clear ones; the two distances are compared query by query. The walkers
 are those of --data-root, data/walkers.
@@ -12,14 +12,14 @@ from pathlib import Path
 from stages.datasets.walkers.occlusion import Occlusion
 from stages.reid.scoring.compare import QueryScore, compare_queries
 from stages.reid.scoring.config import EvalConfig
-from stages.reid.scoring.embeddings import Embeddings
+from stages.reid.scoring.embeddings import TestSet
 from stages.reid.scoring.protocols import PROTOCOLS
 from stages.reid.scoring.ranking import rank_protocols
 
 Scores = dict[str, QueryScore]
 
 
-def per_query(embeddings: Embeddings, distance: str) -> Scores:
+def per_query(embeddings: TestSet, distance: str) -> Scores:
     """Query name to its scores under queries-dropped."""
     protocol = PROTOCOLS["queries-dropped"]
     [(scores, _, _)] = rank_protocols(embeddings, [protocol], EvalConfig(distance=distance))
@@ -31,7 +31,7 @@ def per_query(embeddings: Embeddings, distance: str) -> Scores:
 
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--embeddings", type=Path, help="embeddings.npz of an evaluation on walkers")
+    parser.add_argument("--embeddings", type=Path, help="embeddings.h5 of an evaluation on walkers")
     parser.add_argument("--data-root", type=Path, default=Path("data/walkers"))
     return parser.parse_args(arguments)
 
@@ -39,9 +39,9 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
 def main(arguments: list[str] | None = None) -> None:
     options = parse(arguments)
     if options.embeddings is None:
-        print("skipped: needs --embeddings RUN/eval/embeddings.npz and --data-root of walkers")
+        print("skipped: needs --embeddings RUN/eval/embeddings.h5 and --data-root of walkers")
         return
-    embeddings = Embeddings.load(options.embeddings)
+    embeddings = TestSet.load(options.embeddings)
     occlusion = Occlusion(options.data_root)
     euclidean, visible = (per_query(embeddings, d) for d in ("euclidean", "visible"))
     occluded = {q for q in euclidean if q in occlusion}

@@ -132,27 +132,13 @@ def score(job: Job, dataset: Dataset, cache: PoseCache) -> dict[str, Any]:
     query: its name, its person, whether it is occluded, and its scores.
     """
     from stages.reid import evaluate
-    from stages.reid.data.loader import test_loader
-    from stages.reid.model.weights import load_model
+    from stages.reid.scoring.embed_set import Checkpoint
     from stages.reid.scoring.protocols import PROTOCOLS
     from stages.reid.scoring.ranking import rank_protocols
 
-    settings = job.recipe.eval
-    model, extra = load_model(job.folder / "model.safetensors")
-    batches = test_loader(
-        dataset.root,
-        dataset.test_tracklets(),
-        cache,
-        model.config,
-        model.pixel_mean,
-        model.pixel_std,
-        settings.batch_size,
-        0,
-        clip_stride=settings.clip_stride,
-        clip_cap=settings.clip_cap,
-        cameras=extra["cameras"],
-    )
-    embeddings = evaluate.embed_dataset(model, batches, dataset, settings)
+    settings = job.recipe.eval.model_copy(update={"workers": 0, "device": "cpu"})
+    tested = Checkpoint.load(job.folder / "model.safetensors", "cpu")
+    embeddings = evaluate.embed_dataset(tested, settings, dataset, cache, tested.extra["cameras"])
     [(ranked, _, _)] = rank_protocols(embeddings, [PROTOCOLS[PROTOCOL]], settings)
     rows = embeddings.query[ranked.valid]
     halves = query_halves(dataset.root, embeddings.names, rows)

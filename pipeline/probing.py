@@ -11,8 +11,8 @@ from rich.table import Table
 
 from cache import PoseCache
 from cache.files import sha256_of
-from pipeline.evaluation import shown
 from pipeline.options import Inputs
+from pipeline.progress import shown
 from stages.datasets.tracklet import Dataset
 from stages.device import find_device
 from stages.reid import probe as stage
@@ -29,7 +29,7 @@ def probe(
     model, extra = load_model(weights)
     check_test(extra, dataset, cache, other_poses)
     model.to(find_device(inputs.recipe.eval.device))
-    cameras = known_cameras(extra, dataset, model.num_cameras)
+    cameras = known_cameras(extra, dataset, model.num_cameras, cache)
     about = {"checkpoint": str(weights), "sha256": sha256_of(weights)}
     stage.run(model, dataset, cache, inputs.recipe.eval, config, folder, cameras, shown, **about)
     return json.loads((folder / stage.RESULT).read_text())

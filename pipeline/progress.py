@@ -1,7 +1,7 @@
 """A progress bar for stages that report (done, all)."""
 
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sized
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -34,3 +34,27 @@ def progress_bar(what: str, unit: str) -> Iterator[Callable[[int, int], None]]:
         yield report
     finally:
         bar.stop()
+
+
+@contextlib.contextmanager
+def progress_bars(unit: str) -> Iterator[Callable[[str, int, int], None]]:
+    """Yields report(what, done, all) for work of several parts; a bar for each, one after the other."""
+    with contextlib.ExitStack() as stack:
+        bars: dict[str, Callable[[int, int], None]] = {}
+
+        def report(what: str, done: int, total: int) -> None:
+            if what not in bars:
+                stack.close()
+                bars[what] = stack.enter_context(progress_bar(what, unit))
+            bars[what](done, total)
+
+        yield report
+
+
+def shown(batches: Iterable, what: str) -> Iterator:
+    """The batches, with a progress bar."""
+    total = len(batches) if isinstance(batches, Sized) else 0
+    with progress_bar(what, "batches") as report:
+        for done, batch in enumerate(batches, start=1):
+            yield batch
+            report(done, total)

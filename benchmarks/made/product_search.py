@@ -1,12 +1,10 @@
 """The product's own search() beside FAISS alone: what everything around the index costs."""
 
 from collections.abc import Callable
-from pathlib import Path
 
 import numpy as np
 
 from stages.reid.scoring.embeddings import Embeddings
-from stages.reid.search.gallery import Gallery
 from stages.reid.search.search import SearchConfig, search
 
 KIND = "ivf"
@@ -24,9 +22,15 @@ def product_search(
     features = np.concatenate([queries, rows])
     places = np.arange(len(features))
     names = places.astype(str)
-    embeddings = Embeddings(features, names, places, places % 6, places[:first], places[first:], about=ABOUT)
-    frames = tuple((f"bbox_test/{name}/0001.jpg",) for name in names)
-    gallery = Gallery(embeddings, (places % 6).astype(str), frames, Path())
+    gallery = Embeddings(
+        features=features,
+        names=names,
+        persons=places,
+        cameras=places % 6,
+        camera_names=(places % 6).astype(str),
+        frames=tuple((f"bbox_test/{name}/0001.jpg",) for name in names),
+        about=ABOUT,
+    )
     print(f"search() of the product beside FAISS alone, {KIND} of {features.shape[1]} numbers each")
     for other_cameras in (False, True):
         config = SearchConfig(top=k, index=KIND, other_cameras=other_cameras)

@@ -44,14 +44,15 @@ SHOWN: dict[str, dict[str, tuple[str, ...]]] = {
     "One's own video and tracklets": {
         "stages.tracks.run": (),
         "stages.tracks.CutConfig": (),
-        "stages.reid.Embedder": ("embed", "features", "gallery", "query"),
-        "stages.reid.search.gallery.Gallery": ("load", "save"),
-        "stages.reid.search.gallery.join": (),
+        "stages.reid.Embedder": ("embed", "gallery", "query"),
+        "stages.reid.scoring.embeddings.Embeddings": ("load", "save"),
+        "stages.reid.scoring.embeddings.join": (),
     },
     "Search": {
         "stages.reid.search.search.search": (),
+        "stages.reid.answer.run": (),
         "stages.reid.search.config.SearchConfig": (),
-        "stages.reid.search.search.Found": (),
+        "stages.reid.scoring.ranking.Ranking": (),
         "stages.reid.search.search.find_query": (),
         "stages.reid.search.calibration.calibrate": (),
         "stages.reid.search.calibration.save": (),
@@ -66,7 +67,8 @@ SHOWN: dict[str, dict[str, tuple[str, ...]]] = {
     "Scores": {
         "stages.reid.metrics.score_ranking": (),
         "stages.reid.metrics.RankingScores": (),
-        "stages.reid.scoring.embeddings.Embeddings": ("load", "save"),
+        "stages.reid.evaluate.run": (),
+        "stages.reid.scoring.embeddings.TestSet": (),
         "stages.reid.scoring.rerank.reranked_rows": (),
     },
 }

@@ -3,11 +3,10 @@
 from pathlib import Path
 
 import click
-from rich.console import Console
-from rich.table import Table
 
 from pipeline.options import PATH, output_option
 from pipeline.settings import config_options, setting
+from pipeline.terminal import say, show, text_table
 from stages.reid.search.config import CalibrationConfig
 
 
@@ -31,9 +30,9 @@ def command(gallery: Path, config: CalibrationConfig, output: Path | None) -> No
     Every tracklet is searched with its person in the gallery and with its person taken out of it.
     """
     from stages.reid.search.calibration import FILE, calibrate, save
-    from stages.reid.search.gallery import Gallery
+    from stages.reid.search.gallery import load_gallery
 
-    loaded = Gallery.load(gallery)
+    loaded = load_gallery(gallery)
     entry = calibrate(loaded, config)
     path = output or Path(loaded.about["checkpoint"]["path"]).parent / FILE
     save(path, entry)
@@ -41,7 +40,7 @@ def command(gallery: Path, config: CalibrationConfig, output: Path | None) -> No
         f"{entry['dataset']}, {entry['distance']}, camera {entry['camera']}: {entry['queries']} searches in "
         f"{entry['gallery']} tracklets"
     )
-    table = Table(
+    table = text_table(
         "false positives asked", "measured", "threshold", "true positives", "identified", title=title
     )
     for row in entry["rates"]:
@@ -52,6 +51,6 @@ def command(gallery: Path, config: CalibrationConfig, output: Path | None) -> No
             f"{row['true_positive_rate']:.2%}",
             f"{row['identified']:.2%}",
         )
-    Console().print(table)
+    show(table)
     rate = entry["rates"][0]["false_positive_rate"]
-    click.echo(f"saved in {path}; use it with keyreid search --threshold fpr={rate:g}")
+    say(f"saved in {path}; use it with keyreid search --threshold fpr={rate:g}")

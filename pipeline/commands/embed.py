@@ -6,6 +6,7 @@ import click
 
 from cache.errors import KeyReIDError
 from pipeline.options import PATH, output_option, renamed, run_option
+from pipeline.progress import progress_bars
 from pipeline.recipe_file import Override, changed
 from pipeline.settings import overrides_options, setting
 from stages.pose.config import PoseConfig
@@ -63,42 +64,38 @@ def command(
     Poses are extracted first where there are none yet. Then: keyreid search --gallery FILE --query ...
     """
     from stages.datasets import load_dataset
+    from stages.reid import embed
     from stages.reid.embedder import Embedder
+    from stages.reid.scoring.embeddings import Embeddings
 
     if (tracklets is None) == (dataset is None):
         raise KeyReIDError("give either the folder TRACKLETS, or --dataset with --data-root")
-    if output.is_dir():
-        raise KeyReIDError(f"{output}: is a folder; expected the name of a file, such as gallery.h5")
-    name = dataset or "folder"
-    root = tracklets or data_root or Path("data") / name
     if tracklets is not None and data_root is not None:
         raise KeyReIDError("--data-root goes with --dataset; leave it out beside TRACKLETS")
+    name = dataset or "folder"
+    root = tracklets or data_root or Path("data") / name
     data = load_dataset(name, root, split=split)
-    chosen = _subset(data, subset or ("all" if tracklets else "test"))
     embedder = Embedder(run, pose_config(run, overrides), device)
-    folder = cache or Path("poses") / (dataset or root.resolve().name)
-    poses = _poses(embedder, data, folder, own=tracklets is not None, redo=redo_poses)
-    gallery = embedder.gallery(data, chosen, poses, camera_mode, workers)
-    gallery.save(output, half)
-    width = gallery.embeddings.features.shape[1]
+    with progress_bars("clips") as progress:
+        embed.run(
+            embedder,
+            data,
+            subset or ("all" if tracklets else "test"),
+            cache or Path("poses") / (dataset or root.resolve().name),
+            output,
+            own=tracklets is not None,
+            redo_poses=redo_poses,
+            camera=camera_mode,
+            half=half,
+            workers=workers,
+            progress=progress,
+        )
+    made = Embeddings.load(output)
     click.echo(
-        f"{output}: {len(gallery)} tracklets, {width} numbers each, camera {gallery.about['camera']}, "
-        f"checkpoint {embedder.sha256[:12]}, {output.stat().st_size / 1e6:.1f} MB"
+        f"{output}: {len(made)} tracklets, {made.features.shape[1]} numbers each, "
+        f"camera {made.about['camera']}, checkpoint {made.checkpoint[:12]}, "
+        f"{output.stat().st_size / 1e6:.1f} MB"
     )
-
-
-def _subset(data, subset: str) -> tuple:
-    groups = {
-        "all": data.tracklets,
-        "test": data.test_tracklets,
-        "train": lambda: data.train,
-        "query": lambda: data.query,
-        "gallery": lambda: data.gallery,
-    }
-    chosen = groups[subset]()
-    if not chosen:
-        raise KeyReIDError(f"--subset {subset}: {data.root} has no such tracklet; choose another subset")
-    return chosen
 
 
 def pose_config(run: Path, overrides: tuple[Override, ...]) -> PoseConfig | None:
@@ -107,44 +104,3 @@ def pose_config(run: Path, overrides: tuple[Override, ...]) -> PoseConfig | None
 
     pose, _ = run_config(checkpoint_file(run))
     return changed(pose or PoseConfig(), overrides) if overrides else pose
-
-
-def _poses(embedder, data, folder: Path, own: bool, redo: bool):
-    """The pose cache, made by stage one where there is none.
-
-    own: TRACKLETS, which a new import may have changed: stage one then compares the cache with the frames.
-    """
-    from cache import PoseCache
-    from cache.manifest import MANIFEST
-    from stages.pose.config import load_spec
-    from stages.pose.extract import run
-
-    config = embedder.pose
-    wanted = None if config is None else load_spec(config.estimator).name
-    ready = (folder / MANIFEST).is_file() and not redo
-    if not ready and config is None:
-        raise KeyReIDError(
-            f"{folder}: no pose cache, and no config.yaml beside the checkpoint names a pose network; "
-            "give --cache, or --estimator"
-        )
-    if not ready:
-        run(data, config.model_copy(update={"force": redo}), folder)
-    poses = PoseCache.open(folder)
-    missing = poses.missing(data.frames())
-    if missing:
-        raise KeyReIDError(
-            f"pose cache {folder}: {len(missing)} frames are missing, the first is {missing[0]}: it was made "
-            "for other tracklets; name another folder with --cache, or use --redo-poses"
-        )
-    if wanted is not None and poses.info.estimator != wanted:
-        raise KeyReIDError(
-            f"pose cache {folder}: made with {poses.info.estimator}, the run with {wanted}; name another "
-            f"folder with --cache, use --redo-poses, or say --estimator {poses.info.estimator}"
-        )
-    if ready and own and config is not None:
-        try:
-            run(data, config, folder)
-        except KeyReIDError as error:
-            raise KeyReIDError(f"{error}; keyreid embed does that with --redo-poses") from error
-        poses = PoseCache.open(folder)
-    return poses

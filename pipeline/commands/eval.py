@@ -9,7 +9,6 @@ from pipeline.options import (
     PATH,
     Inputs,
     check_network,
-    load_inputs,
     output_option,
     recipe_options,
     renamed,
@@ -62,35 +61,21 @@ def command(
 ) -> None:
     """Embed the test tracklets, rank them, score the ranking, draw pictures.
 
-    Writes metrics.json, queries.csv, ranking.json, embeddings.npz and pictures; prints the scores under
+    Writes metrics.json, queries.csv, ranking.json, embeddings.h5 and pictures; prints the scores under
     every protocol of the data set, and one line that says which network, split and protocol they are of.
     """
     from pipeline import evaluation
-    from pipeline import runs as folders
+    from pipeline.runs import newest_run
 
     if run and embeddings:
         raise click.UsageError("give one of --run and --embeddings")
-    extras = {"baselines": baselines, "other_poses": allow_other_poses}
-    reports = []
     if embeddings:
-        for number, path in enumerate(embeddings):
-            target = path.parent / "rescored"
-            if output:
-                target = output / f"{number:02d}" if len(embeddings) > 1 else output
-            reports.append(evaluation.score_file(path, inputs, target))
-        evaluation.tell(reports, output)
-        return
-    chosen = run or (folders.newest_run(inputs.recipe.dataset.name, runs),)
-    jobs = [evaluation.job_of(path, weights, inputs) for path in chosen]
-    for job in jobs:  # all of them before the first is embedded
-        check_network(job.inputs, job.weights)
-    for job in jobs:
-        target = job.output
-        if output:
-            target = output / job.name if len(jobs) > 1 else output
-        reports.append(
-            evaluation.evaluate(
-                job.weights, job.inputs, load_inputs(job.inputs), target, runs, beside=job.beside, **extras
-            )
-        )
-    evaluation.tell(reports, output or (run[-1] if run else None))
+        reports = evaluation.score_files(embeddings, inputs, output)
+    else:
+        chosen = run or (newest_run(inputs.recipe.dataset.name, runs),)
+        jobs = [evaluation.job_of(path, weights, inputs) for path in chosen]
+        for job in jobs:  # all of them before the first is embedded
+            check_network(job.inputs, job.weights)
+        extras = {"baselines": baselines, "other_poses": allow_other_poses}
+        reports = [evaluation.evaluate(job, job.target(output, len(jobs)), runs, **extras) for job in jobs]
+    evaluation.show_reports(reports, output or (run[-1] if run else None))

@@ -1,60 +1,117 @@
-"""Evaluation: embed the test set, rank it under every protocol, write scores and rankings.
+"""Evaluation: embed the test set, rank it under every protocol, write scores, rankings, pictures, a report.
 
 `run` does all of it. `score` starts from embeddings, so that scoring can be repeated alone.
 """
 
 import json
-import logging
-from collections.abc import Iterable
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
-import numpy as np
+import torch
 
+from cache import PoseCache
 from cache.errors import KeyReIDError
-from cache.files import make_folder, write_whole
-from stages.datasets.tracklet import Dataset, Tracklet
-from stages.reid.scoring.compare import QUERIES, write_queries
+from cache.files import make_folder
+from stages.datasets.tracklet import Dataset
+from stages.device import find_device
+from stages.reid.data.loader import check_cache
+from stages.reid.model import KeyReID
+from stages.reid.scoring.baselines import stripe_histograms
 from stages.reid.scoring.config import EvalConfig, RerankConfig
-from stages.reid.scoring.embeddings import Embeddings
-from stages.reid.scoring.metrics import RankingScores
-from stages.reid.scoring.protocols import Protocol, places_of, protocols_for
-from stages.reid.scoring.ranking import rank_protocols, write_ranking
-from stages.reid.scoring.tables import figures, headline
+from stages.reid.scoring.embed_set import Checkpoint, Progress, embed_set, pose_record, silent
+from stages.reid.scoring.embeddings import TestSet, of_tracklets
+from stages.reid.scoring.illustrate import illustrate
+from stages.reid.scoring.provenance import check_test, known_cameras
+from stages.reid.scoring.score import FILES, METRICS, score
+from stages.report import build
+from stages.report.contents import BASELINES, keep_baselines
 
-__all__ = ["EvalConfig", "RerankConfig", "embed_dataset", "pack", "run", "score"]
-METRICS = "metrics.json"
-log = logging.getLogger(__name__)
+__all__ = ["EvalConfig", "RerankConfig", "check_tests", "embed_dataset", "read_report", "run", "score"]
+EMBEDDINGS = "embeddings.h5"
+BESIDE = {"last": "its last weights", "ema": "its moving average"}  # weights of a run, and their names
+PICTURES = ("ranking.png", "part-maps.png", "loss-curve.png")
 
 
-def run(model, batches: Iterable, dataset: Dataset, config: EvalConfig, folder: Path, **about) -> Path:
-    """Embed, score, write. Returns the folder, which then holds embeddings.npz, queries.csv,
-    ranking.json and, last, metrics.json.
+def run(
+    config: EvalConfig,
+    checkpoint: Path,
+    dataset: Dataset,
+    cache: PoseCache,
+    folder: Path | Callable[[], Path],
+    *,
+    beside: Sequence[str] = (),
+    baselines: bool = False,
+    other_poses: bool = False,
+    seed: int = 1,
+    progress: Progress = silent,
+) -> Path:
+    """Evaluate a checkpoint on a data set; returns the folder, which then holds everything.
 
-    batches: the clips of `dataset.test_tracklets()`. about: checkpoint and whatever else names the run.
+    folder: or a function that makes it, called once all inputs are checked. beside: of BESIDE, other
+    weights of the same run, whose scores go to folder/NAME. baselines: score an untrained network, drawn
+    from `seed`, and colour histograms as well. other_poses: allow a pose cache other than that of the
+    training. Raises KeyReIDError, before the network runs, for inputs that do not fit together.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    # Never the scores of an earlier run beside new embeddings.
-    (folder / METRICS).unlink(missing_ok=True)
-    embeddings = embed_dataset(model, batches, dataset, config, **about)
-    embeddings.save(folder / "embeddings.npz")
+    check_tests(dataset)
+    check_cache(cache, [f for t in dataset.test_tracklets() for f in t.frames], dataset.root)
+    device = find_device(config.device)
+    tested = Checkpoint.load(checkpoint, device)
+    check_test(tested.extra, dataset, cache, other_poses)
+    cameras = known_cameras(tested.extra, dataset, tested.model.num_cameras, cache)
+    folder = folder() if callable(folder) else folder
+    _clear(folder)
+
+    embeddings = embed_dataset(tested, config, dataset, cache, cameras, progress, "embed")
+    embeddings.save(folder / EMBEDDINGS)
+    for name in beside:
+        other = Checkpoint.load(checkpoint.with_name(f"{name}.safetensors"), device)
+        found = embed_dataset(other, config, dataset, cache, cameras, progress, f"embed {name}")
+        found.save(folder / name / EMBEDDINGS)
+        score(found, config, folder / name)
+    if baselines:
+        torch.manual_seed(seed)
+        network = KeyReID(tested.model.config, tested.model.num_persons, tested.model.num_cameras).to(device)
+        untrained = Checkpoint(Path("untrained"), network, {}, "")
+        found = embed_dataset(untrained, config, dataset, cache, cameras, progress, "embed untrained")
+        plain = config.model_copy(update={"distance": "euclidean", "bootstrap": 0})
+        reports = {
+            "untrained network": score(found, config),
+            "colour histograms": score(_histograms(dataset), plain),
+        }
+        keep_baselines(folder, {name: headline_of(report) for name, report in reports.items()})
     score(embeddings, config, folder)
+    illustrate(folder, dataset, cache, tested.model, checkpoint.parent)
+    build.run(_run_of(checkpoint, folder), build.Source(dataset, cache), out=page_of(checkpoint, folder),
+              evaluation=folder)  # fmt: skip
     return folder
 
 
-def embed_dataset(model, batches: Iterable, dataset: Dataset, config: EvalConfig, **about) -> Embeddings:
-    """Embed `dataset.test_tracklets()`, whose clips `batches` yields (see `stages.reid.scoring.embed`)."""
-    from stages.reid.scoring.embed import embed_tracklets
+def embed_dataset(
+    tested: Checkpoint,
+    config: EvalConfig,
+    dataset: Dataset,
+    cache: PoseCache,
+    cameras: Sequence[int],
+    progress: Progress = silent,
+    what: str = "embed",
+) -> TestSet:
+    """Embeddings of `dataset.test_tracklets()`. cameras: those that the network knows, in its order."""
+    about = {
+        "split": dataset.split,
+        "labelled": True,
+        "checkpoint": tested.about(),
+        "poses": pose_record(cache),
+    }
+    tracklets = dataset.test_tracklets()
+    embeddings = embed_set(
+        tested.model, config, dataset.root, tracklets, cache, cameras, dataset.name, about, progress, what
+    )
+    return TestSet.of(dataset, embeddings)
 
-    _check_tests(dataset)
-    features, visibility = embed_tracklets(model, batches, len(dataset.test_tracklets()), config.camera)
-    settings = getattr(model, "config", None)
-    parts = visibility.shape[1] if settings is not None and not settings.global_only else 0
-    width = features.shape[1] - (parts * model.part_width if parts else 0)
-    about |= {name: getattr(config, name) for name in ("camera", "clip_stride", "clip_cap")}
-    return pack(dataset, features, visibility if parts else None, parts, width, **about)
 
-
-def _check_tests(dataset: Dataset) -> None:
+def check_tests(dataset: Dataset) -> None:
+    """Raises KeyReIDError where there is nothing to evaluate."""
     if not dataset.query or not dataset.gallery:
         raise KeyReIDError(
             f"{dataset.root}: {dataset.name} has {len(dataset.query)} queries and {len(dataset.gallery)} "
@@ -62,95 +119,49 @@ def _check_tests(dataset: Dataset) -> None:
         )
 
 
-def pack(
-    dataset: Dataset,
-    features: np.ndarray,
-    visibility: np.ndarray | None = None,
-    parts: int = 0,
-    global_width: int = 0,
-    **about,
-) -> Embeddings:
-    """Features of `dataset.test_tracklets()`, in that order, with everything that scoring needs."""
-    _check_tests(dataset)
-    tracklets = dataset.test_tracklets()
-    row = {t.name: i for i, t in enumerate(tracklets)}
-    if len(features) != len(tracklets):
-        raise KeyReIDError(f"{len(features)} embeddings for {len(tracklets)} tracklets; expected as many")
+def read_report(folder: Path, checkpoint: Path | None = None) -> dict[str, Any]:
+    """metrics.json of an evaluation, with what else was made beside it, as plain values.
 
-    def rows(group: tuple[Tracklet, ...]) -> np.ndarray:
-        return np.array([row[t.name] for t in group], np.int64)
-
-    embeddings = Embeddings(
-        features=np.ascontiguousarray(features, np.float32),
-        names=np.array([t.name for t in tracklets]),
-        persons=np.array([t.person for t in tracklets], np.int64),
-        cameras=np.array([-1 if t.camera is None else t.camera for t in tracklets], np.int64),
-        query=rows(dataset.query),
-        gallery=rows(dataset.gallery),
-        visibility=visibility,
-        parts=parts,
-        global_width=global_width,
-        about={"dataset": dataset.name, "split": dataset.split, **about},
-    )
-    embeddings.check()
-    return embeddings
-
-
-def score(embeddings: Embeddings, config: EvalConfig, folder: Path | None = None) -> dict:
-    """Score under every protocol. With a folder: write metrics.json, queries.csv and ranking.json there.
-
-    The first protocol is the headline: its ranking is written, its figures are in `line`.
-    Raises KeyReIDError when no query has a right answer.
+    checkpoint: the weights that were evaluated. `beside`: reports of other weights of the run, by name.
+    `baselines`: their figures. `pictures` and `report`: paths.
     """
-    if folder is not None:
-        make_folder(folder)
-        (folder / METRICS).unlink(missing_ok=True)  # written last: it stands for the whole
-    kept = bool(np.isin(embeddings.query, embeddings.gallery).any())
-    protocols = protocols_for(kept, config.protocols, embeddings.about.get("dataset"))
-    if not config.protocols:  # not asked for by name: those after the first are extra
-        protocols = protocols[:1] + tuple(p for p in protocols[1:] if _answerable(embeddings, p))
-    report = {
-        **embeddings.about,
-        "distance": config.distance,
-        "rerank": config.rerank.model_dump() if config.rerank.enabled else None,
-        "headline": protocols[0].name,
-        "protocols": {},
-    }
-    details, ranking = [], None
-    results = rank_protocols(embeddings, protocols, config)
-    for protocol, (scores, found, size) in zip(protocols, results, strict=True):
-        if not scores.num_valid:
-            raise KeyReIDError(
-                f"protocol {protocol.name}: none of {scores.num_queries} queries has a right answer from "
-                "another camera in the gallery; check the labels with keyreid doctor"
-            )
-        ranking = ranking or found
-        report["protocols"][protocol.name] = figures(scores, protocol, size, config.bootstrap, config.seed)
-        details += _per_query(protocol.name, embeddings, scores)
-    report["line"] = headline(report)
-    log.info(report["line"])
-    if folder is not None and ranking is not None:
-        write_queries(folder / QUERIES, details)
-        write_ranking(folder / "ranking.json", embeddings, ranking)
-        write_whole(folder / METRICS, json.dumps(report, indent=1).encode())
+    report = _json(folder / METRICS)
+    report["beside"] = {n: _json(folder / n / METRICS) for n in BESIDE if (folder / n / METRICS).is_file()}
+    report["baselines"] = _json(folder / BASELINES) if (folder / BASELINES).is_file() else {}
+    report["pictures"] = [folder / name for name in PICTURES if (folder / name).is_file()]
+    report["report"] = page_of(checkpoint, folder) if checkpoint else None
     return report
 
 
-def _answerable(embeddings: Embeddings, protocol: Protocol) -> bool:
-    """Whether any query has a right answer; with one tracklet a camera, queries-dropped leaves none."""
-    persons, cameras = embeddings.persons, embeddings.cameras
-    seen: dict[int, set[int]] = {}
-    for row in embeddings.gallery[places_of(protocol, embeddings.query, embeddings.gallery, persons)]:
-        seen.setdefault(int(persons[row]), set()).add(int(cameras[row]))
-    for row in embeddings.query:
-        others = seen.get(int(persons[row]), set())
-        if -1 in others or others - {int(cameras[row])}:
-            return True
-    log.warning("protocol %s is left out: no query has a right answer under it", protocol.name)
-    return False
+def headline_of(report: dict[str, Any]) -> dict[str, Any]:
+    """The figures under the first protocol."""
+    return report["protocols"][report["headline"]]
 
 
-def _per_query(protocol: str, embeddings: Embeddings, scores: RankingScores) -> list[tuple]:
-    names = embeddings.names[embeddings.query[scores.valid]]
-    columns = (names, scores.persons, scores.average_precision, scores.inverse_penalty, scores.first_rank)
-    return [(protocol, *row) for row in zip(*(c.tolist() for c in columns), strict=True)]
+def page_of(checkpoint: Path, folder: Path) -> Path:
+    """Where the report of an evaluation is: in the run, where `folder` is its eval/, else in `folder`."""
+    run_dir = _run_of(checkpoint, folder)
+    return (run_dir if folder == run_dir / "eval" else folder) / build.NAME
+
+
+def _run_of(checkpoint: Path, folder: Path) -> Path:
+    return checkpoint.parent if (checkpoint.parent / "config.yaml").is_file() else folder
+
+
+def _clear(folder: Path) -> None:
+    """Make the folder; nothing of an earlier evaluation stays beside this one."""
+    make_folder(folder)
+    for place in (folder, *(folder / name for name in BESIDE)):
+        for name in (METRICS, EMBEDDINGS, BASELINES, *FILES, *PICTURES):
+            (place / name).unlink(missing_ok=True)
+
+
+def _histograms(dataset: Dataset) -> TestSet:
+    features = stripe_histograms(dataset.root, dataset.test_tracklets())
+    about = {"dataset": dataset.name, "split": dataset.split}
+    made = of_tracklets(dataset.test_tracklets(), features, dataset.name, dataset.root, about=about)
+    return TestSet.of(dataset, made)
+
+
+def _json(path: Path) -> dict[str, Any]:
+    return json.loads(path.read_text(encoding="utf-8"))

@@ -18,12 +18,12 @@ from cache.files import make_folder, write_whole
 from stages.datasets.tracklet import Dataset
 from stages.datasets.walkers.occlusion import Occlusion
 from stages.datasets.walkers.record import RECORD, read_frame_records
-from stages.reid import evaluate
 from stages.reid.data.loader import naming_killed_workers, test_loader
 from stages.reid.scoring.conditions import Batches, Condition, Several, conditions
 from stages.reid.scoring.config import EvalConfig
 from stages.reid.scoring.embed import embed_tracklets
-from stages.reid.scoring.embeddings import Embeddings
+from stages.reid.scoring.embed_set import described
+from stages.reid.scoring.embeddings import TestSet
 from stages.reid.scoring.evidence import Recording, common_share, recording, side_cosines, weights_of_hidden
 from stages.reid.scoring.interventions import OtherClips
 from stages.reid.scoring.metrics import RankingScores
@@ -64,15 +64,14 @@ def run(
     tracklets = dataset.test_tracklets()
 
     def loader(poses: Any):
-        return test_loader(
-            dataset.root, tracklets, poses, model.config, model.pixel_mean, model.pixel_std,
-            settings.batch_size, settings.workers, clip_stride=settings.clip_stride,
-            clip_cap=settings.clip_cap, cameras=cameras,
-        )  # fmt: skip
+        return test_loader(model, settings, dataset.root, tracklets, poses, cameras)
 
     batches = loader(cache)
     with recording(model, len(batches.loader.dataset)) as recorded, naming_killed_workers():
-        plain = evaluate.embed_dataset(model, progress(batches, "as trained"), dataset, settings)
+        found = embed_tracklets(model, progress(batches, "as trained"), len(tracklets), settings.camera)
+    header = {"split": dataset.split}
+    made = described(model, settings, dataset.root, tracklets, found, dataset.name, header)
+    plain = TestSet.of(dataset, made)
     protocol = _protocol(config, settings, plain)
     base = score_queries(plain, protocol, settings)
     halves = _halves(dataset, plain, base)
@@ -116,28 +115,28 @@ def run(
     return folder
 
 
-def _groups(planned: list[Condition], plain: Embeddings) -> Iterator[list[Condition]]:
+def _groups(planned: list[Condition], plain: TestSet) -> Iterator[list[Condition]]:
     """Conditions whose features fit in memory together."""
     size = max(1, GROUP_BYTES // plain.features.nbytes)
     for first in range(0, len(planned), size):
         yield planned[first : first + size]
 
 
-def _split(plain: Embeddings, found: tuple[np.ndarray, np.ndarray], count: int) -> Iterator[Embeddings]:
+def _split(plain: TestSet, found: tuple[np.ndarray, np.ndarray], count: int) -> Iterator[TestSet]:
     """The embeddings of each of `count` conditions, from features and visibility side by side."""
     for features, visibility in zip(*(np.split(values, count, axis=1) for values in found), strict=True):
         seen = None if plain.visibility is None else visibility
         yield replace(plain, features=np.ascontiguousarray(features), visibility=seen)
 
 
-def _protocol(config: ProbeConfig, settings: EvalConfig, plain: Embeddings) -> Protocol:
+def _protocol(config: ProbeConfig, settings: EvalConfig, plain: TestSet) -> Protocol:
     names = (config.protocol,) if config.protocol else settings.protocols
     kept = bool(np.isin(plain.query, plain.gallery).any())
     allowed = protocols_for(kept, names, plain.about.get("dataset"))
     return PROTOCOLS[PREFERRED] if PROTOCOLS[PREFERRED] in allowed else allowed[0]
 
 
-def _halves(dataset: Dataset, plain: Embeddings, base: RankingScores) -> dict[str, np.ndarray]:
+def _halves(dataset: Dataset, plain: TestSet, base: RankingScores) -> dict[str, np.ndarray]:
     """Masks over the valid queries: all; where walkers.json says it, clean and occluded ones."""
     halves = {"all": np.ones(base.num_valid, bool)}
     if (dataset.root / RECORD).is_file():

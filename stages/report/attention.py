@@ -10,6 +10,7 @@ import torch
 from cache import PoseCache
 from stages.datasets.tracklet import Tracklet
 from stages.reid.data.clips import consecutive_clips
+from stages.reid.data.config import ClipConfig
 from stages.reid.data.loader import test_loader
 from stages.reid.data.part_maps import PartGroups, joints_to_parts
 from stages.reid.model import KeyReID
@@ -69,8 +70,7 @@ def look(
     """
     config, length = model.config, model.config.clip_length
     shown = [middle_clips(t, length, clips, stride, cap) for t in tracklets]
-    mean, std = model.pixel_mean, model.pixel_std
-    batches = test_loader(root, shown, cache, config, mean, std, batch_size, 0, cameras=cameras)
+    batches = test_loader(model, ClipConfig(batch_size=batch_size, workers=0), root, shown, cache, cameras)
     device = next(model.parameters()).device
     placed = not config.global_only and config.guidance == "prior" and config.tcss_mode != "sequence"
     weights: list[list[np.ndarray]] = [[] for _ in shown]

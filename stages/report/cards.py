@@ -117,7 +117,7 @@ def _looks(
     from stages.reid.model.weights import load_model
 
     model, extra = load_model(checkpoint_of(contents))
-    cameras = known_cameras(extra, source.dataset, model.num_cameras)
+    cameras = known_cameras(extra, source.dataset, model.num_cameras, source.cache)
     evaluated = contents.eval_config
     looks = look(
         model,

@@ -11,7 +11,7 @@ from cache.errors import KeyReIDError
 from cache.files import write_whole
 from stages.reid.scoring.compare import QUERIES, read_queries
 from stages.reid.scoring.config import EvalConfig, RerankConfig
-from stages.reid.scoring.embeddings import Embeddings
+from stages.reid.scoring.embeddings import TestSet
 from stages.reid.scoring.protocols import PROTOCOLS, Protocol
 
 BASELINES = "baselines.json"
@@ -39,7 +39,7 @@ class Contents:
 
     run: Path
     scores: dict[str, Any]
-    embeddings: Embeddings
+    embeddings: TestSet
     queries: list[Scored]
     ranking: dict[str, list[dict[str, Any]]]
     steps: list[dict[str, Any]]
@@ -99,7 +99,7 @@ def read_contents(run: Path, evaluation: Path | None = None) -> Contents:
     return Contents(
         run=run,
         scores=scores,
-        embeddings=Embeddings.load(folder / "embeddings.npz"),
+        embeddings=TestSet.load(folder / "embeddings.h5"),
         queries=[Scored(name, *values) for name, values in queries.items()],
         ranking=ranking,
         steps=_lines(run / "metrics.jsonl"),
@@ -121,13 +121,9 @@ def checkpoint_of(contents: Contents) -> Path:
     )
 
 
-def keep_baselines(folder: Path, baselines: dict[str, Any] | None) -> None:
-    """Write the figures of the baselines beside the scores; None removes those of an earlier evaluation."""
-    path = folder / BASELINES
-    if baselines is None:
-        path.unlink(missing_ok=True)
-        return
-    write_whole(path, json.dumps(baselines, indent=1).encode())
+def keep_baselines(folder: Path, baselines: dict[str, Any]) -> None:
+    """Write the figures of the baselines beside the scores."""
+    write_whole(folder / BASELINES, json.dumps(baselines, indent=1).encode())
 
 
 def _json(path: Path, kind: type) -> Any:

@@ -7,7 +7,7 @@ import numpy as np
 from stages.datasets.tracklet import JUNK
 from stages.reid.scoring.config import EvalConfig
 from stages.reid.scoring.distances import Rows, distance_blocks, distance_rows
-from stages.reid.scoring.embeddings import Embeddings
+from stages.reid.scoring.embeddings import Embeddings, TestSet
 from stages.reid.scoring.metrics import Labels, RankCounter
 from stages.reid.scoring.protocols import Protocol, gallery_of
 
@@ -68,7 +68,7 @@ class Distances:
     pairs: list[PairScores]
 
 
-def analyse(embeddings: Embeddings, protocol: Protocol, config: EvalConfig) -> Distances:
+def analyse(embeddings: TestSet, protocol: Protocol, config: EvalConfig) -> Distances:
     """Go through all distances once, `config.block` queries at a time."""
     persons, cameras, query = embeddings.persons, embeddings.cameras, embeddings.query
     gallery = gallery_of(protocol, query, embeddings.gallery, persons)

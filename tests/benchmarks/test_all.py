@@ -63,7 +63,7 @@ def quick(work: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str, str], N
     cores, threads, opencv = os.sched_getaffinity(0), torch.get_num_threads(), cv2.getNumThreads()
     monkeypatch.chdir(work)
     monkeypatch.delenv("KEYREID_REAL_DATA", raising=False)
-    (embeddings,) = list(work.glob("runs/walkers/*/eval/embeddings.npz"))[:1]
+    (embeddings,) = list(work.glob("runs/walkers/*/eval/embeddings.h5"))[:1]
 
     def run(name: str, options: str) -> None:
         words = shlex.split(options.replace("EMBEDDINGS", str(embeddings)))

@@ -42,7 +42,7 @@ def test_weights_asked_for_are_scored_alone_and_overwrite_nothing(run: Path, key
 
 def test_scores_beside_never_outlive_those_they_stand_beside(run: Path, keyreid):
     assert keyreid("eval", "--run", run).code == 0
-    again = keyreid("eval", "--embeddings", run / "eval/ema/embeddings.npz", "-o", run / "eval/ema")
+    again = keyreid("eval", "--embeddings", run / "eval/ema/embeddings.h5", "-o", run / "eval/ema")
     assert again.code == 0, again.err
     result = keyreid("eval", "--run", run, "--weights", "model", "--distance", "cosine")
     assert result.code == 0 and not (run / "eval/ema/metrics.json").exists(), result.err

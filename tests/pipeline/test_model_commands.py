@@ -88,7 +88,7 @@ def test_released_weights_are_converted_and_evaluated_with_either_maps(tmp_path,
             assert result.code == 0, result.err
             metrics = json.loads((tmp_path / maps / "metrics.json").read_text())
             assert all(0 <= scores["mAP"] <= 1 for scores in metrics["protocols"].values())
-            visible[maps] = Embeddings.load(tmp_path / maps / "embeddings.npz").visibility
+            visible[maps] = Embeddings.load(tmp_path / maps / "embeddings.h5").visibility
         assert visible["gaussian"].max() > 0.1 and not visible["empty"].any()
     finally:
         out.unlink(missing_ok=True)  # 0.9 GB

@@ -11,7 +11,7 @@ from click.testing import CliRunner
 from cache.errors import KeyReIDError
 from pipeline.cli import keyreid
 from stages.reid.scoring.config import RerankConfig
-from stages.reid.search.gallery import Gallery
+from stages.reid.scoring.embeddings import Embeddings
 from stages.reid.search.search import SearchConfig, search
 from tests.stages.pose import tiny
 from tests.stages.reid.own import made_gallery, write_run
@@ -74,7 +74,7 @@ def test_a_tracklet_of_one_of_several_galleries_is_a_query(own):
         "--other-cameras", "--threshold", "1e-9", "--no-picture",
     )  # fmt: skip
     assert "yard-0003/yard" in text and "door-0001" not in text
-    assert "Nobody here" in text or "yes" in text
+    assert "No match" in text or "yes" in text
 
 
 def test_reranked_search_gives_reranked_distances(tmp_path):
@@ -84,7 +84,7 @@ def test_reranked_search_gives_reranked_distances(tmp_path):
     plain, reranked = (json.loads(call(*words, "--json", *more))[0] for more in ((), ("--rerank",)))
     config = SearchConfig(top=5, rerank=RerankConfig(enabled=True))
     found = search(gallery, np.array([5]), np.arange(40), config)
-    assert [a["tracklet"] for a in reranked["answers"]] == gallery.embeddings.names[found.matches[0]].tolist()
+    assert [a["tracklet"] for a in reranked["answers"]] == gallery.names[found.matches[0]].tolist()
     assert [a["distance"] for a in reranked["answers"]] == pytest.approx(found.distances[0].tolist())
     assert [a["distance"] for a in plain["answers"]] != [a["distance"] for a in reranked["answers"]]
     assert [a["right"] for a in reranked["answers"]] == [True, True, True, False, False]
@@ -111,13 +111,13 @@ def test_poses_of_frames_that_have_changed_are_not_used(own, tmp_path):
     words += ["--cache", tmp_path / "poses"]
     shutil.copytree(own / "door", tmp_path / "door")
     call(*words)
-    before = Gallery.load(tmp_path / "g.h5").embeddings.features
+    before = Embeddings.load(tmp_path / "g.h5").features
     for frame in (tmp_path / "door/door-0001").rglob("*.jpg"):
         cv2.imwrite(str(frame), np.full((256, 128, 3), 90, np.uint8))
     with pytest.raises(KeyReIDError, match="--redo-poses"):
         call(*words)
     call(*words, "--redo-poses")
-    after = Gallery.load(tmp_path / "g.h5").embeddings.features
+    after = Embeddings.load(tmp_path / "g.h5").features
     assert np.array_equal(before[1:], after[1:]) and not np.allclose(before[0], after[0])
 
 

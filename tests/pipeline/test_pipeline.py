@@ -59,7 +59,7 @@ def test_scoring_again_from_embeddings_gives_the_same_scores(trained: Trained, k
     where = ("--run", trained.run, "-o", tmp_path)
     assert keyreid("eval", *where).code == 0
     before = json.loads((tmp_path / "metrics.json").read_text())
-    result = keyreid("eval", "--embeddings", tmp_path / "embeddings.npz", "-o", tmp_path / "again")
+    result = keyreid("eval", "--embeddings", tmp_path / "embeddings.h5", "-o", tmp_path / "again")
     assert result.code == 0, result.err
     after = json.loads((tmp_path / "again/metrics.json").read_text())
     assert after["protocols"] == before["protocols"]
@@ -116,7 +116,7 @@ def test_rescoring_uses_the_config_of_the_run_and_its_own_folder(trained: Traine
     config["eval"]["distance"] = "cosine"
     (run / "config.yaml").write_text(yaml.safe_dump(config))
     before = (run / "eval/metrics.json").read_text()
-    assert keyreid("eval", "--embeddings", run / "eval/embeddings.npz").code == 0
+    assert keyreid("eval", "--embeddings", run / "eval/embeddings.h5").code == 0
     again = json.loads((run / "eval/rescored/metrics.json").read_text())
     assert again["distance"] == "cosine" and again["protocols"] == json.loads(before)["protocols"]
     assert (run / "eval/metrics.json").read_text() == before
@@ -124,7 +124,7 @@ def test_rescoring_uses_the_config_of_the_run_and_its_own_folder(trained: Traine
 
 def test_several_embeddings_keep_their_results_apart_and_their_mean(trained: Trained, keyreid, tmp_path):
     assert keyreid("eval", "--run", trained.run, "-o", tmp_path / "a").code == 0
-    file = tmp_path / "a/embeddings.npz"
+    file = tmp_path / "a/embeddings.h5"
     result = keyreid("eval", "--embeddings", file, "--embeddings", file, "-o", tmp_path / "b")
     assert result.code == 0, result.err
     assert (tmp_path / "b/00/metrics.json").is_file() and (tmp_path / "b/01/metrics.json").is_file()

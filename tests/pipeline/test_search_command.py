@@ -61,10 +61,10 @@ def test_a_picture_that_cannot_be_written_is_refused_before_the_search(
     assert search("-o", target, "--no-picture").code == 0
 
 
-def test_a_folder_in_place_of_the_usual_picture_is_named_after_the_answers(search, tmp_path):
+def test_a_folder_in_place_of_the_usual_picture_is_named_before_the_search(search, tmp_path):
     (tmp_path / "g-search.png").mkdir()
     result = search()
-    assert "g-search.png: there is a folder of that name" in only_line(result) and "p002/c1" in result.out
+    assert "g-search.png: a folder" in only_line(result) and result.out == ""
     assert not list(tmp_path.glob("*.tmp"))
 
 

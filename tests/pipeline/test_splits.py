@@ -16,8 +16,10 @@ def test_eval_of_several_divisions_prints_mean_and_deviation(tmp_path):
         folder = tmp_path / str(split)
         folder.mkdir()
         data = embeddings(split)
-        data = replace(data, about={"dataset": "ilids-vid", "split": split, "checkpoint": f"run{split}"})
-        options += ["--embeddings", str(data.save(folder / "embeddings.npz"))]
+        data = replace(
+            data, about={"dataset": "ilids-vid", "split": split, "checkpoint": {"path": f"run{split}"}}
+        )
+        options += ["--embeddings", str(data.save(folder / "embeddings.h5"))]
     result = CliRunner().invoke(evaluate, options)
     assert result.exit_code == 0, result.output
     for split in range(3):

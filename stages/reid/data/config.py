@@ -73,3 +73,12 @@ class LoaderConfig(StrictModel):
         ge=0,
         description="keep decoded frames and part maps in memory where all fit in so many MB; 0: never",
     )
+
+
+class ClipConfig(StrictModel):
+    """Which clips of a tracklet are embedded, and how they are read."""
+
+    batch_size: int = Field(16, ge=1, description="clips per batch; does not change the result")
+    workers: int = Field(2, ge=0, description="reading processes; 0: read in the process itself")
+    clip_stride: int | None = Field(None, ge=1, description="frames from clip to clip; null: clip length")
+    clip_cap: int | None = Field(None, ge=1, description="at most so many clips per tracklet; null: all")

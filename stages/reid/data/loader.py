@@ -25,11 +25,12 @@ from cache.errors import KeyReIDError
 from stages.datasets.tracklet import Tracklet
 from stages.pose.sources import refuse_changed
 from stages.reid.data.clip_batches import Batch, Clips, TestClips, TrainingClips, camera_index, map_grid
-from stages.reid.data.config import LoaderConfig
+from stages.reid.data.config import ClipConfig, LoaderConfig
 from stages.reid.data.part_maps import PartGroups
 from stages.reid.data.reader import DiskReader, FrameIndex, FrameReader, MemoryReader
 from stages.reid.data.sampler import BatchStream
 from stages.reid.model.config import ModelConfig
+from stages.reid.model.keyreid import KeyReID
 
 __all__ = [
     "Batches", "check_cache", "disk_reader", "map_grid", "naming_killed_workers", "test_loader",
@@ -151,44 +152,36 @@ def training_reader(disk: DiskReader, config: LoaderConfig) -> FrameReader:
 
 
 def test_loader(
-    dataset_root: Path,
+    model: KeyReID,
+    clips: ClipConfig,
+    root: Path,
     tracklets: Sequence[Tracklet],
     cache: PoseCache,
-    model_config: ModelConfig,
-    pixel_mean: Sequence[float],
-    pixel_std: Sequence[float],
-    batch_size: int,
-    workers: int,
-    clip_stride: int | None = None,
-    clip_cap: int | None = None,
-    cameras: Sequence[int] | None = None,
+    cameras: Sequence[int] = (),
     device: torch.device | str = "cpu",
 ) -> Batches:
     """All clips of all tracklets, batched over tracklet borders; `tracklet` says whose each clip is.
 
     A last clip short of frames repeats its frames and their maps. cameras: the numbers of the cameras that
-    the network was trained with, in its order; default: the tracklets' own, sorted. `persons` are
-    the data set's numbers. Raises KeyReIDError for frames that the cache lacks.
+    the network was trained with, in its order; others are unknown. `persons` are the data set's numbers.
+    Raises KeyReIDError for frames that the cache lacks.
     """
     index = FrameIndex([t.frames for t in tracklets])
-    check_cache(cache, [f for t in tracklets for f in t.frames], Path(dataset_root))
-    disk = disk_reader(dataset_root, index, cache, model_config)
-    numbers = [t.camera for t in tracklets]
-    known = sorted({c for c in numbers if c is not None}) if cameras is None else cameras
-    persons = np.array([t.person for t in tracklets], dtype=np.int64)
-    clips = TestClips(
-        disk,
+    check_cache(cache, [f for t in tracklets for f in t.frames], Path(root))
+    data = TestClips(
+        disk_reader(root, index, cache, model.config),
         index,
-        persons,
-        camera_index(numbers, known),
-        model_config,
-        pixel_mean,
-        pixel_std,
-        clip_stride,
-        clip_cap,
+        np.array([t.person for t in tracklets], dtype=np.int64),
+        camera_index([t.camera for t in tracklets], cameras),
+        model.config,
+        model.pixel_mean,
+        model.pixel_std,
+        clips.clip_stride,
+        clips.clip_cap,
     )
-    ranges = [list(range(s, min(s + batch_size, len(clips)))) for s in range(0, len(clips), batch_size)]
-    return _batches(clips, ranges, LoaderConfig(workers=workers), device)
+    starts = range(0, len(data), clips.batch_size)
+    ranges = [list(range(s, min(s + clips.batch_size, len(data)))) for s in starts]
+    return _batches(data, ranges, LoaderConfig(workers=clips.workers), device)
 
 
 test_loader.__test__ = False  # not a test, whatever its name

@@ -5,6 +5,7 @@ from typing import Literal
 from pydantic import Field
 
 from stages.config import StrictModel
+from stages.reid.data.config import ClipConfig
 from stages.reid.scoring.distances import Distance
 
 
@@ -17,14 +18,10 @@ class RerankConfig(StrictModel):
     weight: float = Field(0.3, ge=0, le=1, description="weight of the original distance, lambda in the paper")
 
 
-class EvalConfig(StrictModel):
+class EvalConfig(ClipConfig):
     """How the test set is embedded, ranked and scored."""
 
-    batch_size: int = Field(16, ge=1, description="clips per batch; does not change the result")
-    workers: int = Field(2, ge=0, description="reading processes; 0: read in the process itself")
     device: str = Field("auto", description="cpu, cuda, cuda:1, ...; auto: cuda where there is one")
-    clip_stride: int | None = Field(None, ge=1, description="frames from clip to clip; null: clip length")
-    clip_cap: int | None = Field(None, ge=1, description="at most so many clips per tracklet; null: all")
     camera: Literal["given", "unknown"] = Field(
         "given", description="camera embedding: of the camera, or none"
     )

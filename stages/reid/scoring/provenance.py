@@ -1,5 +1,6 @@
 """What a checkpoint was trained on, and what that allows at test time."""
 
+import logging
 from collections.abc import Mapping
 from typing import Any
 
@@ -7,17 +8,34 @@ from cache import PoseCache
 from cache.errors import KeyReIDError
 from stages.datasets.tracklet import Dataset
 
+log = logging.getLogger(__name__)
 
-def known_cameras(extra: Mapping[str, Any], dataset: Dataset, num_cameras: int) -> list[int]:
+
+def same_data(extra: Mapping[str, Any], dataset: Dataset, cache: PoseCache) -> bool:
+    """Whether a checkpoint was trained on this data set.
+
+    Published sets are known by their name. Two trees of the layout `folder` are the same where their pose
+    caches are, whose fingerprint is of every frame's content.
+    """
+    if extra.get("dataset") != dataset.name:
+        return False
+    return dataset.name != "folder" or extra.get("pose_cache") == cache.info.fingerprint
+
+
+def known_cameras(
+    extra: Mapping[str, Any], dataset: Dataset, num_cameras: int, cache: PoseCache
+) -> list[int]:
     """Cameras of this data set that the network has an embedding for, in its order; [] for none.
 
     Camera numbers of another data set name other cameras, so all of those are unknown to it. Weights that
     do not say where they come from (converted ones) are believed where the number of cameras fits.
     """
-    if extra.get("dataset") is None:
+    cameras = list(extra.get("cameras") or ()) if same_data(extra, dataset, cache) else []
+    if extra.get("dataset") is None and len(dataset.cameras()) == num_cameras:
         cameras = list(dataset.cameras())
-        return cameras if len(cameras) == num_cameras else []
-    return list(extra.get("cameras") or ()) if extra["dataset"] == dataset.name else []
+    if not cameras:
+        log.warning("the network knows no camera of %s: all count as unknown", dataset.root)
+    return cameras
 
 
 def check_test(

@@ -11,7 +11,7 @@ from cache.errors import KeyReIDError
 from cache.files import write_whole
 from stages.reid.scoring.config import EvalConfig
 from stages.reid.scoring.distances import distance_blocks, distance_rows
-from stages.reid.scoring.embeddings import Embeddings
+from stages.reid.scoring.embeddings import TestSet
 from stages.reid.scoring.metrics import Labels, RankCounter, RankingScores
 from stages.reid.scoring.protocols import Protocol, places_of
 from stages.reid.scoring.topk import nearest
@@ -19,32 +19,35 @@ from stages.reid.scoring.topk import nearest
 
 @dataclass(frozen=True)
 class Ranking:
-    """The first answers to every query; junk and the same person from the same camera are left out.
+    """The first answers to every query, nearest first, as rows of the embeddings.
 
-    query: int64 [Q] rows of the embeddings. matches: int64 [Q, k] rows, -1 where there are no more.
-    distances: float32 [Q, k]. right: bool [Q, k], whether the person is the query's.
+    query: int64 [Q]. matches: int64 [Q, k], -1 where there are no more. distances: float32 [Q, k], infinity
+    there.
     """
 
     query: np.ndarray
     matches: np.ndarray
     distances: np.ndarray
-    right: np.ndarray
+
+    def right(self, persons: np.ndarray) -> np.ndarray:
+        """Whether an answer is the query's person: bool [Q, k]. persons: int64 [N], of the test."""
+        return (self.matches >= 0) & (persons[self.matches] == persons[self.query][:, None])
 
 
 class _Ranker:
     """One protocol, fed with blocks of distances to all gallery rows."""
 
-    def __init__(self, embeddings: Embeddings, protocol: Protocol, top_k: int):
-        persons, cameras, query = embeddings.persons, embeddings.cameras, embeddings.query
-        self.embeddings, self.protocol, self.top_k = embeddings, protocol, top_k
-        self.places = places_of(protocol, query, embeddings.gallery, persons)
+    def __init__(self, test: TestSet, protocol: Protocol, top_k: int):
+        persons, cameras, query = test.persons, test.cameras, test.query
+        self.test, self.protocol, self.top_k = test, protocol, top_k
+        self.places = places_of(protocol, query, test.gallery, persons)
         if not len(self.places):
             raise KeyReIDError(f"protocol {protocol.name}: no tracklet is left in the gallery; use another")
-        self.gallery = embeddings.gallery[self.places]
-        self.whole = len(self.places) == len(embeddings.gallery)
+        self.gallery = test.gallery[self.places]
+        self.whole = len(self.places) == len(test.gallery)
         itself = np.isin(query, self.gallery) & (cameras[query] < 0)
         if itself.any():
-            name = embeddings.names[query[int(np.argmax(itself))]]
+            name = test.names[query[int(np.argmax(itself))]]
             raise KeyReIDError(
                 f"protocol {protocol.name}: query {name} is in the gallery and its camera is unknown, so it "
                 "would find itself; use protocol queries-dropped"
@@ -55,7 +58,7 @@ class _Ranker:
         self.distances: list[np.ndarray] = []
 
     def add(self, first: int, block: np.ndarray) -> None:
-        """block: distances float32 [b, G] of the queries first..first+b-1 to `embeddings.gallery`."""
+        """block: distances float32 [b, G] of the queries first..first+b-1 to `test.gallery`."""
         block = block if self.whole else block[:, self.places]
         self.counter.add(first, block)
         for row, distances in enumerate(block, start=first):
@@ -65,15 +68,14 @@ class _Ranker:
 
     def result(self) -> tuple[RankingScores, Ranking, int]:
         matches = np.array(self.matches)
-        persons, query = self.embeddings.persons, self.embeddings.query
         rows = np.where(matches < 0, -1, self.gallery[matches])
-        right = (rows >= 0) & (persons[rows] == persons[query][:, None])
-        ranking = Ranking(query, rows, np.array(self.distances, np.float32), right)
+        distances = np.where(matches < 0, np.inf, np.array(self.distances, np.float32))
+        ranking = Ranking(self.test.query, rows, distances)
         return self.counter.scores(self.protocol.average_precision), ranking, len(self.gallery)
 
 
 def rank_protocols(
-    embeddings: Embeddings, protocols: Sequence[Protocol], config: EvalConfig
+    test: TestSet, protocols: Sequence[Protocol], config: EvalConfig
 ) -> list[tuple[RankingScores, Ranking, int]]:
     """Scores, first answers and gallery size under each protocol.
 
@@ -81,10 +83,10 @@ def rank_protocols(
     the gallery and are made for each. Raises KeyReIDError when a query of unknown camera is itself in the
     gallery, for nothing would keep it from finding itself.
     """
-    rankers = [_Ranker(embeddings, protocol, config.top_k) for protocol in protocols]
-    query = embeddings.query
+    rankers = [_Ranker(test, protocol, config.top_k) for protocol in protocols]
+    query = test.query
     if not config.rerank.enabled:
-        rows = distance_rows(embeddings, embeddings.gallery, config.distance)
+        rows = distance_rows(test, test.gallery, config.distance)
         for first, block in distance_blocks(rows, query, config.block):
             for ranker in rankers:
                 ranker.add(first, block)
@@ -93,21 +95,21 @@ def rank_protocols(
 
     k1, k2, weight = config.rerank.k1, config.rerank.k2, config.rerank.weight
     for ranker in rankers:
-        rows = reranked_rows(embeddings, query, ranker.gallery, config.distance, k1, k2, weight, config.block)
+        rows = reranked_rows(test, query, ranker.gallery, config.distance, k1, k2, weight, config.block)
         ranker.whole = True  # the rows below hold this protocol's gallery only
         for first, block in distance_blocks(rows, query, config.block):
             ranker.add(first, block)
     return [ranker.result() for ranker in rankers]
 
 
-def write_ranking(path: Path, embeddings: Embeddings, ranking: Ranking) -> None:
+def write_ranking(path: Path, test: TestSet, ranking: Ranking) -> None:
     """The first answers to every query, by name: [{query, matches: [{name, distance, right}]}]."""
-    columns = (ranking.query, ranking.matches, ranking.distances, ranking.right)
+    columns = (ranking.query, ranking.matches, ranking.distances, ranking.right(test.persons))
     lists = [
         {
-            "query": str(embeddings.names[query]),
+            "query": str(test.names[query]),
             "matches": [
-                {"name": str(embeddings.names[m]), "distance": float(d), "right": bool(r)}
+                {"name": str(test.names[m]), "distance": float(d), "right": bool(r)}
                 for m, d, r in zip(matches, distances, right, strict=True)
                 if m >= 0
             ],

@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 
 from stages.reid.scoring.config import EvalConfig
-from stages.reid.scoring.embeddings import Embeddings
+from stages.reid.scoring.embeddings import TestSet
 from stages.reid.scoring.metrics import RankingScores
 from stages.reid.scoring.protocols import Protocol, gallery_of
 from stages.reid.scoring.ranking import rank_protocols
@@ -15,7 +15,7 @@ from stages.reid.scoring.statistics import interval_by_person, permutation_by_pe
 SCORES = ("mAP", "rank1")
 
 
-def queries_changed(plain: Embeddings, changed: Embeddings, protocol: Protocol) -> Embeddings:
+def queries_changed(plain: TestSet, changed: TestSet, protocol: Protocol) -> TestSet:
     """Queries with their changed features, the gallery of the protocol with its plain ones."""
     count = len(plain.features)
 
@@ -28,14 +28,14 @@ def queries_changed(plain: Embeddings, changed: Embeddings, protocol: Protocol) 
     return replace(plain, **columns, query=plain.query + count, gallery=gallery)
 
 
-def score_queries(embeddings: Embeddings, protocol: Protocol, config: EvalConfig) -> RankingScores:
+def score_queries(embeddings: TestSet, protocol: Protocol, config: EvalConfig) -> RankingScores:
     """Scores of every query under one protocol."""
     [(scores, _, _)] = rank_protocols(embeddings, [protocol], config)
     return scores
 
 
 def score_changed_queries(
-    plain: Embeddings, changed: Embeddings, protocol: Protocol, config: EvalConfig
+    plain: TestSet, changed: TestSet, protocol: Protocol, config: EvalConfig
 ) -> RankingScores:
     """As `score_queries`, with the queries alone changed."""
     whole = replace(protocol, junk=True, queries=True)  # the gallery is already the protocol's

@@ -1,4 +1,4 @@
-"""From which distance on nobody in the gallery is the person: measured on a labelled set.
+"""Rejection thresholds, from which distance on a tracklet is no match: measured on a labelled set.
 
 Every tracklet of an identity is a query twice. Once with its person taken out of the gallery: if anybody
 is nearer than the threshold, that is a false positive. Once with its person there (from other cameras, where
@@ -7,7 +7,9 @@ A false-positive rate is of whole searches, so it belongs to the size of the gal
 """
 
 import json
+import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -16,25 +18,24 @@ from cache.errors import KeyReIDError
 from cache.files import write_whole
 from stages.datasets.tracklet import DISTRACTOR, JUNK
 from stages.reid.scoring.distances import Distance, distance_blocks, distance_rows
-from stages.reid.search.config import CalibrationConfig
-from stages.reid.search.gallery import Gallery
+from stages.reid.scoring.embeddings import Embeddings
+from stages.reid.search.config import CalibrationConfig, SearchConfig
 
 FILE = "calibration.json"
 SCHEMA = 1
 
 
 def nearest(
-    gallery: Gallery, distance: Distance, other_cameras: bool = False
+    gallery: Embeddings, distance: Distance, other_cameras: bool = False
 ) -> tuple[np.ndarray, np.ndarray]:
     """Distance of each query to its nearest right and its nearest wrong answer, float32 [Q] each.
 
     Infinity where there is none. Queries: every row of an identity (person above 0). Junk is ignored.
     other_cameras: wrong answers, too, are from other cameras than the query's.
     """
-    values = gallery.embeddings
-    persons, cameras = values.persons, values.cameras
+    persons, cameras = gallery.persons, gallery.cameras
     query = np.flatnonzero(persons > DISTRACTOR)
-    rows = distance_rows(values, np.arange(len(gallery)), distance)
+    rows = distance_rows(gallery, np.arange(len(gallery)), distance)
     right, wrong = np.empty((2, len(query)), np.float32)
     for first, part in distance_blocks(rows, query, max(1, min(256, 2**26 // len(gallery)))):
         for i, (row, line) in enumerate(zip(query[first:], part, strict=False), start=first):
@@ -74,7 +75,7 @@ def rates_at(right: np.ndarray, wrong: np.ndarray, rates: Sequence[float]) -> li
     return found
 
 
-def calibrate(gallery: Gallery, config: CalibrationConfig) -> dict:
+def calibrate(gallery: Embeddings, config: CalibrationConfig) -> dict:
     """An entry for the calibration file: how it was measured, and `rates`, the rows of `rates_at`.
 
     Raises KeyReIDError for a gallery that is not labelled, or has too few tracklets.
@@ -88,7 +89,7 @@ def calibrate(gallery: Gallery, config: CalibrationConfig) -> dict:
             f"{len(right)} tracklets of identities, {int(np.isfinite(right).sum())} with a right answer from "
             "another camera: too few to calibrate; give a labelled set with two persons or more, seen twice"
         )
-    persons = gallery.embeddings.persons
+    persons = gallery.persons
     return {
         "distance": distance,
         "camera": gallery.about["camera"],
@@ -110,6 +111,55 @@ def save(path: Path, entry: dict) -> Path:
     kept = [e for e in _read(path) if _key(e) != _key(entry)] if path.is_file() else []
     write_whole(path, json.dumps({"schema": SCHEMA, "entries": [*kept, entry]}, indent=1).encode())
     return path
+
+
+@dataclass(frozen=True)
+class Limit:
+    """A rejection threshold as the user gives it: a distance, a false-positive rate, or nothing."""
+
+    distance: float | None = None
+    rate: float | None = None
+
+    @classmethod
+    def parse(cls, text: str | None, config: SearchConfig) -> "Limit":
+        """text: such as 0.8, or fpr=0.01. Raises KeyReIDError for anything else, and with re-ranking."""
+        if text is None:
+            return cls()
+        if config.rerank.enabled:
+            raise KeyReIDError("--threshold with --rerank: their distances depend on the gallery; use one")
+        name, _, value = text.rpartition("=")
+        try:
+            number = float(value)
+        except ValueError:
+            number = math.nan
+        if name not in ("", "fpr") or not 0 <= number < math.inf:
+            raise KeyReIDError(f"--threshold {text}: expected a distance, such as 0.8, or fpr=0.01")
+        return cls(rate=number) if name else cls(distance=number)
+
+    def value(
+        self, gallery: Embeddings, config: SearchConfig, size: int, path: Path | None
+    ) -> tuple[float | None, list[str]]:
+        """The distance, or None; and notes for the user. size: rows that are searched. path: of a
+        calibration.
+
+        Raises KeyReIDError as `threshold`.
+        """
+        if self.rate is None:
+            return self.distance, []
+        found, entry = threshold(
+            path or Path(gallery.about["checkpoint"]["path"]).parent / FILE,
+            self.rate,
+            distance=config.distance or gallery.about["distance"],
+            camera=gallery.about["camera"],
+            other_cameras=config.other_cameras,
+            checkpoint_sha256=gallery.checkpoint,
+        )
+        if size <= 2 * entry["gallery"]:
+            return found, []
+        return found, [
+            f"calibrated in a gallery of {entry['gallery']} tracklets, this one has {size}: "
+            "expect more false positives than asked for"
+        ]
 
 
 def threshold(path: Path, rate: float, **wanted: str | bool) -> tuple[float, dict]:

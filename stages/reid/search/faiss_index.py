@@ -8,8 +8,6 @@ Malkov and Yashunin, "Efficient and robust approximate nearest neighbor search u
 import contextlib
 import hashlib
 import math
-import os
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -35,24 +33,6 @@ def import_faiss():
             "exactly with --index exact"
         ) from None
     return faiss
-
-
-@contextlib.contextmanager
-def quiet() -> Iterator[None]:
-    """Without what FAISS says on standard error, from C++: that few rows are left for each centroid."""
-    try:
-        kept = os.dup(2)
-    except OSError:  # closed: nothing is heard anyway
-        yield
-        return
-    null = os.open(os.devnull, os.O_WRONLY)
-    try:
-        os.dup2(null, 2)
-        yield
-    finally:
-        os.dup2(kept, 2)
-        os.close(kept)
-        os.close(null)
 
 
 def factory(kind: str, count: int) -> str:
@@ -95,6 +75,17 @@ def pca_rows(width: int) -> int:
     return _TRAINING * 256 if width <= _PCA_ROWS else _PCA_ROWS
 
 
+def accept_few_rows(index) -> None:
+    """Let the k-means of cells and codes train on as few rows as there are centroids, without a warning."""
+    faiss = import_faiss()
+    index = faiss.downcast_index(index)
+    if isinstance(index, faiss.IndexPreTransform):
+        index = faiss.downcast_index(index.index)
+    for settings in (getattr(index, "cp", None), getattr(getattr(index, "pq", None), "cp", None)):
+        if settings is not None:
+            settings.min_points_per_centroid = 1
+
+
 def build_index(features: np.ndarray, kind: str = "flat", seed: int = 0):
     """A FAISS index (squared Euclidean distance) of features float32 [N, F].
 
@@ -111,8 +102,8 @@ def build_index(features: np.ndarray, kind: str = "flat", seed: int = 0):
                 first = faiss.downcast_VectorTransform(index.chain.at(0))
                 if isinstance(first, faiss.PCAMatrix):
                     first.train(sample[: pca_rows(width)])
-            with quiet():
-                index.train(sample)
+            accept_few_rows(index)
+            index.train(sample)
         index.add(features)
     except RuntimeError as error:
         reason = str(error).splitlines()[0][-200:]

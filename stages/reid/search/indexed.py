@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 
 from stages.reid.scoring.distances import Distance
+from stages.reid.scoring.embeddings import Embeddings
 from stages.reid.search.faiss_index import drop, kept_index, search_index
-from stages.reid.search.gallery import Gallery
 
 _ANSWERS = 2**22  # held at a time, 50 MB
 
@@ -24,7 +24,7 @@ class IndexedRows:
 
     @classmethod
     def of(
-        cls, gallery: Gallery, rows: np.ndarray, kind: str, distance: Distance, folder: Path | None
+        cls, gallery: Embeddings, rows: np.ndarray, kind: str, distance: Distance, folder: Path | None
     ) -> "IndexedRows":
         """The index of some rows of a gallery. The gallery keeps the last one for the next search.
 
@@ -42,7 +42,7 @@ class IndexedRows:
         return kept
 
     def nearest(
-        self, gallery: Gallery, query: np.ndarray, k: int, other_cameras: bool
+        self, gallery: Embeddings, query: np.ndarray, k: int, other_cameras: bool
     ) -> tuple[np.ndarray, np.ndarray]:
         """Rows int64 [Q, k'] and distances float32 [Q, k'] of the nearest, k' at most k and at least 1.
 
@@ -64,17 +64,30 @@ class IndexedRows:
                 features = _features(gallery, query[part], self.distance)
                 squares, found = search_index(self.index, features, wanted, closed)
                 wrong = gallery.places[self.rows[found]] == own[part, None]
-                squares, found = drop(squares, found, wrong, matches.shape[1])
+                _, found = drop(squares, found, wrong, matches.shape[1])
                 matches[part] = np.where(found < 0, -1, self.rows[found])
-                # |a - b|^2 = 2 (1 - cos) for unit vectors
-                distances[part] = squares / 2 if self.distance == "cosine" else squares
+                exact = _exact(gallery, query[part], matches[part], self.distance)
+                order = np.argsort(exact, axis=1, kind="stable")
+                matches[part] = np.take_along_axis(matches[part], order, 1)
+                distances[part] = np.take_along_axis(exact, order, 1)
         width = max(1, int((matches >= 0).sum(1).max()))
         return matches[:, :width], distances[:, :width]
 
 
-def _features(gallery: Gallery, rows: np.ndarray | slice, distance: Distance) -> np.ndarray:
+def _exact(gallery: Embeddings, query: np.ndarray, matches: np.ndarray, distance: Distance) -> np.ndarray:
+    """Distances float32 [Q, k] of the answers; those of a compressing index are of its own space."""
+    result = np.full(matches.shape, np.inf, np.float32)
+    for row, found, line in zip(query, matches, result, strict=True):
+        kept = found[found >= 0]
+        difference = _features(gallery, kept, distance) - _features(gallery, np.array([row]), distance)
+        # |a - b|^2 = 2 (1 - cos) for unit vectors
+        line[found >= 0] = np.einsum("kf,kf->k", difference, difference) / (2 if distance == "cosine" else 1)
+    return result
+
+
+def _features(gallery: Embeddings, rows: np.ndarray | slice, distance: Distance) -> np.ndarray:
     """Features of some rows; of length 1 for cosine."""
-    features = gallery.embeddings.features[rows]
+    features = gallery.features[rows]
     if distance != "cosine":
         return features
     lengths = np.linalg.norm(features, axis=1, keepdims=True)

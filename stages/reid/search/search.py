@@ -1,33 +1,19 @@
 """Search a gallery: exact in blocks, re-ranked, or through FAISS."""
 
-from dataclasses import dataclass
-
 import numpy as np
 
 from cache.errors import KeyReIDError
 from stages.reid.scoring.distances import distance_blocks, distance_rows
+from stages.reid.scoring.embeddings import Embeddings
+from stages.reid.scoring.ranking import Ranking
 from stages.reid.scoring.topk import smallest
 from stages.reid.search.config import SearchConfig
-from stages.reid.search.gallery import Gallery
 from stages.reid.search.indexed import IndexedRows
 
 _FLOATS = 2**26  # distances held at a time, 256 MB
 
 
-@dataclass(frozen=True)
-class Found:
-    """Answers to all queries, nearest first, as rows of the gallery that was searched.
-
-    query: int64 [Q]. matches: int64 [Q, k], -1 where there are no more. distances: float32 [Q, k], infinity
-    there. k: the most answers that a query has, at most `top`.
-    """
-
-    query: np.ndarray
-    matches: np.ndarray
-    distances: np.ndarray
-
-
-def search(gallery: Gallery, query: np.ndarray, rows: np.ndarray, config: SearchConfig) -> Found:
+def search(gallery: Embeddings, query: np.ndarray, rows: np.ndarray, config: SearchConfig) -> Ranking:
     """The nearest `rows` (each once) of the gallery to each row in `query`. A query is never its own answer.
 
     query: int64 [Q] and rows: int64 [R], rows of `gallery`; they may overlap. Of equal distances, the lower
@@ -48,11 +34,10 @@ def search(gallery: Gallery, query: np.ndarray, rows: np.ndarray, config: Search
         return _indexed(gallery, query, rows, config)
     if config.rerank.enabled:
         return _reranked(gallery, query, rows, config)
-    values = gallery.embeddings
     # All rows and a mask, as a selection of rows would be a copy of the features.
     closed = np.ones(len(gallery), bool)
     closed[rows] = False
-    distances = distance_rows(values, np.arange(len(gallery)), config.distance)
+    distances = distance_rows(gallery, np.arange(len(gallery)), config.distance)
     block = max(1, min(256, _FLOATS // len(gallery)))
     found = []
     for first, part in distance_blocks(distances, query, block):
@@ -63,7 +48,7 @@ def search(gallery: Gallery, query: np.ndarray, rows: np.ndarray, config: Search
     return _collect(query, found)
 
 
-def excluded(gallery: Gallery, row: int, config: SearchConfig) -> np.ndarray:
+def excluded(gallery: Embeddings, row: int, config: SearchConfig) -> np.ndarray:
     """Rows that are no answer to the query `row`: the same tracklet, and its camera's if asked for. [N]"""
     same = gallery.places == gallery.places[row]
     cameras = gallery.camera_numbers
@@ -79,22 +64,22 @@ def _first(line: np.ndarray, rows: np.ndarray, k: int) -> tuple[np.ndarray, np.n
     return rows[places], line[places]
 
 
-def _collect(query: np.ndarray, found: list[tuple[np.ndarray, np.ndarray]]) -> Found:
+def _collect(query: np.ndarray, found: list[tuple[np.ndarray, np.ndarray]]) -> Ranking:
     width = max(1, max(len(rows) for rows, _ in found))
     matches = np.full((len(found), width), -1, np.int64)
     distances = np.full((len(found), width), np.inf, np.float32)
     for i, (rows, values) in enumerate(found):
         matches[i, : len(rows)], distances[i, : len(rows)] = rows, values
-    return Found(query, matches, distances)
+    return Ranking(query, matches, distances)
 
 
-def _reranked(gallery: Gallery, query: np.ndarray, rows: np.ndarray, config: SearchConfig) -> Found:
+def _reranked(gallery: Embeddings, query: np.ndarray, rows: np.ndarray, config: SearchConfig) -> Ranking:
     from stages.reid.scoring.rerank import reranked_rows
 
     others = np.setdiff1d(rows, query)
     settings = config.rerank
     distances = reranked_rows(
-        gallery.embeddings, query, others, config.distance, settings.k1, settings.k2, settings.weight
+        gallery, query, others, config.distance, settings.k1, settings.k2, settings.weight
     )
     found = []
     for first, part in distance_blocks(distances, query, 256):
@@ -104,22 +89,22 @@ def _reranked(gallery: Gallery, query: np.ndarray, rows: np.ndarray, config: Sea
     return _collect(query, found)
 
 
-def _indexed(gallery: Gallery, query: np.ndarray, rows: np.ndarray, config: SearchConfig) -> Found:
+def _indexed(gallery: Embeddings, query: np.ndarray, rows: np.ndarray, config: SearchConfig) -> Ranking:
     if config.rerank.enabled or config.distance == "visible":
         what = "re-ranking" if config.rerank.enabled else "distance visible"
         raise KeyReIDError(f"{what} needs every distance; use --index exact")
     made = IndexedRows.of(gallery, rows, config.index, config.distance, config.index_folder)
-    return Found(query, *made.nearest(gallery, query, config.top, config.other_cameras))
+    return Ranking(query, *made.nearest(gallery, query, config.top, config.other_cameras))
 
 
-def find_query(gallery: Gallery, name: str, rows: np.ndarray, files: np.ndarray) -> int:
+def find_query(gallery: Embeddings, name: str, rows: np.ndarray, files: np.ndarray) -> int:
     """The row of a tracklet by its name, or by a part of it that only one has.
 
     rows: int64 [R], where to look. files: str [R], the gallery file of each; FILE:NAME is a name in one.
     A tracklet that is in several files is one.
     Raises KeyReIDError for a name that none has, or several.
     """
-    names = gallery.embeddings.names[rows]
+    names = gallery.names[rows]
     wanted, known = name, np.unique(files)
     full = names if len(known) == 1 else np.char.add(np.char.add(files, ":"), names)
     plain = name.removeprefix("./")

@@ -11,6 +11,7 @@ import torch
 from cache import PoseCache
 from stages.datasets.tracklet import Dataset, Tracklet
 from stages.reid.data.clip_batches import TrainingClips, camera_index
+from stages.reid.data.config import ClipConfig
 from stages.reid.data.loader import (
     Batches,
     check_cache,
@@ -78,11 +79,10 @@ class TrainingSet:
     def validation_batches(self, model: KeyReID, device: object) -> Iterable:
         """All clips of the tracklets held out, up to `validation.clip_cap` of each."""
         config = self.config.validation
-        return test_loader(
-            self.root, self.held_out, self.cache, model.config, model.pixel_mean, model.pixel_std,
-            config.batch_size, self.config.loader.workers, clip_cap=config.clip_cap, cameras=self.cameras,
-            device=device,
-        )  # fmt: skip
+        clips = ClipConfig(
+            batch_size=config.batch_size, workers=self.config.loader.workers, clip_cap=config.clip_cap
+        )
+        return test_loader(model, clips, self.root, self.held_out, self.cache, self.cameras, device)
 
     def members(self, epoch: int, batch: int) -> list[str]:
         """Names of the tracklets of a batch, over all processes."""

@@ -188,7 +188,7 @@ def test_real_clips_of_the_loader_agree(exported, real_data, tmp_path):
     embedder = Embedder(exported / "run")
     part = type(dataset)("mini-mars", dataset.root, (), tracklets, tracklets)
     cache = PoseCache.open(extract(part, embedder.pose, tmp_path / "poses"))
-    features, _ = embedder.features(dataset.root, tracklets, cache)
+    features = embedder.gallery(part, tracklets, cache, camera="unknown").features
     example = load_example()
     networks = [example.Network(str(exported / name)) for name in ("model.onnx", "pose.onnx")]
     for tracklet, feature in zip(tracklets, features, strict=True):

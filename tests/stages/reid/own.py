@@ -6,7 +6,6 @@ import numpy as np
 import yaml
 
 from stages.reid.scoring.embeddings import Embeddings
-from stages.reid.search.gallery import Gallery
 
 
 def write_run(folder: Path, estimator: Path, dataset: str = "walkers", seed: int = 0) -> Path:
@@ -32,7 +31,7 @@ def write_run(folder: Path, estimator: Path, dataset: str = "walkers", seed: int
 
 def made_gallery(
     count: int = 40, width: int = 12, checkpoint: str = "a" * 64, seed: int = 0, **about
-) -> Gallery:
+) -> Embeddings:
     """Persons 1, 2, ... with four rows each, in two cameras; features near a centre of the person."""
     rng = np.random.default_rng(seed)
     persons = np.arange(count) // 4 + 1
@@ -50,18 +49,16 @@ def made_gallery(
         "checkpoint": {"path": f"/runs/{checkpoint[:4]}/model.safetensors", "sha256": checkpoint},
         "poses": {"estimator": "tiny", "weights_sha256": "", "fingerprint": ""},
     }
-    rows = np.arange(count)
-    embeddings = Embeddings(
+    return Embeddings(
         features=features,
         names=names,
         persons=persons,
         cameras=cameras,
-        query=rows,
-        gallery=rows,
+        camera_names=cameras.astype(str),
         visibility=rng.random((count, 2), np.float32),
+        frames=tuple((f"{name}/1.jpg", f"{name}/2.jpg") for name in names),
+        root=Path(f"/data/{seed}"),
         parts=2,
         global_width=width - 8,
         about=header | about,
     )
-    frames = tuple((f"{name}/1.jpg", f"{name}/2.jpg") for name in names)
-    return Gallery(embeddings, cameras.astype(str), frames, Path(f"/data/{seed}"))

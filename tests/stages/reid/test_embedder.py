@@ -28,12 +28,12 @@ def test_pictures_give_what_cache_and_gallery_give(setting):
     run, dataset, poses = setting
     embedder = Embedder(run)
     gallery = embedder.gallery(dataset, dataset.tracklets(), poses)
-    assert gallery.about["camera"] == "unknown" and gallery.embeddings.features.shape == (3, 32 + 6 * 2 * 32)
-    for tracklet, feature in zip(dataset.tracklets(), gallery.embeddings.features, strict=True):
+    assert gallery.about["camera"] == "unknown" and gallery.features.shape == (3, 32 + 6 * 2 * 32)
+    for tracklet, feature in zip(dataset.tracklets(), gallery.features, strict=True):
         ours = embedder.embed([dataset.root / frame for frame in tracklet.frames])
         assert np.abs(ours - feature).max() < 1e-4 * np.abs(feature).max()
     query = embedder.query([dataset.root / frame for frame in dataset.tracklets()[1].frames])
-    assert np.allclose(query.embeddings.features[0], gallery.embeddings.features[1], atol=1e-3)
+    assert np.allclose(query.features[0], gallery.features[1], atol=1e-3)
     assert query.checkpoint == gallery.checkpoint
 
 
@@ -43,10 +43,10 @@ def test_the_camera_is_given_where_the_network_was_trained_there(setting, tmp_pa
     given = embedder.gallery(dataset, dataset.tracklets(), poses)
     unknown = embedder.gallery(dataset, dataset.tracklets(), poses, camera="unknown")
     assert given.about["camera"] == "given"
-    assert np.abs(given.embeddings.features - unknown.embeddings.features).max() > 1e-3
+    assert np.abs(given.features - unknown.features).max() > 1e-3
     first = dataset.tracklets()[0]
     with_camera = embedder.embed([dataset.root / f for f in first.frames], camera=1)
-    assert np.allclose(with_camera, given.embeddings.features[0], atol=1e-3)
+    assert np.allclose(with_camera, given.features[0], atol=1e-3)
 
 
 def test_mistakes_are_named(setting, tmp_path):

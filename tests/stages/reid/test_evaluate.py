@@ -12,10 +12,10 @@ from rich.console import Console
 
 from cache.errors import KeyReIDError
 from stages.datasets.tracklet import Dataset, Tracklet
-from stages.reid.evaluate import EvalConfig, pack, run, score
+from stages.reid.evaluate import EvalConfig, check_tests, score
 from stages.reid.scoring.distances import distance_rows
 from stages.reid.scoring.embed import embed_tracklets
-from stages.reid.scoring.embeddings import Embeddings
+from stages.reid.scoring.embeddings import TestSet, of_tracklets
 from stages.reid.scoring.metrics import score_ranking
 from stages.reid.scoring.protocols import PROTOCOLS, protocols_for
 from stages.reid.scoring.ranking import rank_protocols
@@ -42,7 +42,17 @@ def embeddings(seed=0, parts=0, split=0, width=24, **change):
     centres = rng.normal(size=(20, width))
     features = centres[[t.person for t in tracklets]] + 1.5 * rng.normal(size=(len(tracklets), width))
     visibility = rng.uniform(size=(len(tracklets), parts)).astype(np.float32) if parts else None
-    return pack(data, features, visibility, parts, split if parts else width, checkpoint="here")
+    shape = {"visibility": visibility, "parts": parts, "global_width": split if parts else width}
+    return packed(data, features, checkpoint={"path": "here"}, **shape)
+
+
+def packed(data, features, visibility=None, parts=0, global_width=0, **about):
+    about = {"dataset": data.name, "split": data.split} | about
+    made = of_tracklets(
+        data.test_tracklets(), np.asarray(features), data.name, None, visibility=visibility, parts=parts,
+        global_width=global_width, about=about,
+    )  # fmt: skip
+    return TestSet.of(data, made)
 
 
 # ---- protocols and scores ----
@@ -113,18 +123,18 @@ def test_default_protocols_follow_from_whether_queries_are_in_the_gallery():
 def test_a_query_of_unknown_camera_in_the_gallery_is_an_error():
     tracklets = tuple(Tracklet((f"{i}.jpg",), 1, None, f"t{i}") for i in range(3))
     data = dataset(query=tracklets[:1], gallery=tracklets)
-    packed = pack(data, np.eye(3))
+    test = packed(data, np.eye(3))
     with pytest.raises(KeyReIDError, match="t0 is in the gallery"):
-        score(packed, EvalConfig())
-    assert score(packed, EvalConfig(protocols=("queries-dropped",)))["protocols"]
+        score(test, EvalConfig())
+    assert score(test, EvalConfig(protocols=("queries-dropped",)))["protocols"]
 
 
 def test_no_valid_query_and_no_query_are_errors():
     one_camera = tuple(Tracklet((f"{i}.jpg",), 1, 1, f"t{i}") for i in range(3))
     with pytest.raises(KeyReIDError, match="none of 1 queries"):
-        score(pack(dataset(query=one_camera[:1], gallery=one_camera), np.eye(3)), EvalConfig())
+        score(packed(dataset(query=one_camera[:1], gallery=one_camera), np.eye(3)), EvalConfig())
     with pytest.raises(KeyReIDError, match="nothing to evaluate"):
-        pack(dataset(query=()), np.eye(3))
+        check_tests(dataset(query=()))
 
 
 # ---- distances ----
@@ -240,57 +250,17 @@ def test_the_network_is_left_in_its_mode():
 # ---- files ----
 
 
-def test_run_writes_everything_and_scoring_again_from_the_file_gives_the_same(tmp_path):
-    test = tuple(Tracklet((f"{i}.jpg",), 1 + (i > 1), i, f"t{i}") for i in range(3))
-    data = dataset(query=test[:1], gallery=test)
-    config = EvalConfig(bootstrap=50, clip_cap=3)
-    folder = run(Tiny(), clips(range(6)), data, config, tmp_path / "eval", checkpoint="model.safetensors")
-    files = {"embeddings.npz", "metrics.json", "queries.csv", "ranking.json"}
-    assert {p.name for p in folder.iterdir()} == files
-    report = json.loads((folder / "metrics.json").read_text())
-    assert (report["camera"], report["clip_stride"], report["clip_cap"]) == ("given", None, 3)
-    again = score(Embeddings.load(folder / "embeddings.npz"), config)
+def test_scoring_again_from_the_file_gives_the_same(tmp_path):
+    config, data = EvalConfig(bootstrap=50), embeddings()
+    report = score(data, config, tmp_path)
+    assert {p.name for p in tmp_path.iterdir()} == {"metrics.json", "queries.csv", "ranking.json"}
+    assert json.loads((tmp_path / "metrics.json").read_text()) == report
+    again = score(TestSet.load(data.save(tmp_path / "e.h5")), config)
     assert again == report
-    line = report["line"]
-    for word in ("walkers", "split -", "protocol official", "checkpoint model.safetensors", "1 valid of 1"):
-        assert word in line
-    ranking = json.loads((folder / "ranking.json").read_text())
-    assert [m["name"] for m in ranking[0]["matches"]] and ranking[0]["query"] == "t0"
-
-
-def test_embeddings_survive_the_file(tmp_path):
-    data = embeddings(parts=3, split=6)
-    loaded = Embeddings.load(data.save(tmp_path / "e.npz"))
-    for name in ("features", "names", "persons", "cameras", "query", "gallery", "visibility"):
-        np.testing.assert_array_equal(getattr(data, name), getattr(loaded, name))
-    assert (loaded.parts, loaded.global_width, loaded.about) == (3, 6, data.about)
-
-
-@pytest.mark.parametrize("content", [b"", b"no zip at all", b"PK\x03\x04" + bytes(50)])
-def test_a_damaged_file_of_embeddings_is_an_error(tmp_path, content):
-    path = tmp_path / "e.npz"
-    with pytest.raises(KeyReIDError, match="no such file"):
-        Embeddings.load(path)
-    path.write_bytes(content)
-    with pytest.raises(KeyReIDError, match=r"e\.npz: not a file of embeddings"):
-        Embeddings.load(path)
-    embeddings().save(path)
-    path.write_bytes(path.read_bytes()[:-40])
-    with pytest.raises(KeyReIDError, match=r"e\.npz"):
-        Embeddings.load(path)
-
-
-def test_a_file_with_pickled_objects_is_refused(tmp_path):
-    np.savez(tmp_path / "e.npz", header=np.array({}, dtype=object))
-    with pytest.raises(KeyReIDError, match="not a file of embeddings"):
-        Embeddings.load(tmp_path / "e.npz")
-
-
-def test_embeddings_that_are_not_finite_are_named():
-    data = embeddings()
-    data.features[5, 2] = np.nan
-    with pytest.raises(KeyReIDError, match=f"first {data.names[5]};"):
-        data.check()
+    for word in ("walkers", "split -", "protocol official", "checkpoint here", "21 valid of 21"):
+        assert word in report["line"]
+    ranking = json.loads((tmp_path / "ranking.json").read_text())
+    assert [m["name"] for m in ranking[0]["matches"]] and ranking[0]["query"] == data.names[data.query[0]]
 
 
 # ---- reports ----

@@ -1,5 +1,7 @@
 """Evaluation of a real network on real frames does not depend on how the work is cut up."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -8,10 +10,12 @@ from cache import PoseCache
 from cache.writer import write_cache
 from stages.datasets import load_dataset
 from stages.datasets.tracklet import Tracklet
+from stages.reid.data.config import ClipConfig
 from stages.reid.data.loader import test_loader as loader
 from stages.reid.evaluate import EvalConfig, embed_dataset, score
 from stages.reid.model import KeyReID, ModelConfig
 from stages.reid.scoring.embed import embed_tracklets
+from stages.reid.scoring.embed_set import Checkpoint
 
 
 @pytest.fixture(scope="module")
@@ -38,11 +42,15 @@ def network(**change) -> KeyReID:
     return KeyReID(ModelConfig(**config | change), num_persons=4, num_cameras=2)
 
 
-def batches(model, data, cache, size, workers, tracklets=None, **options):
+def batches(model, data, cache, size, tracklets=None, **options):
     tracklets = data.test_tracklets() if tracklets is None else tracklets
-    shape = model.pixel_mean, model.pixel_std, size, workers
-    options.setdefault("cameras", data.cameras())
-    return loader(data.root, tracklets, cache, model.config, *shape, **options)
+    clips = ClipConfig(batch_size=size, workers=0, **options)
+    return loader(model, clips, data.root, tracklets, cache, data.cameras())
+
+
+def embedded(model, data, cache, **options):
+    tested = Checkpoint(Path("none"), model, {}, "")
+    return embed_dataset(tested, EvalConfig(**{"workers": 0, **options}), data, cache, data.cameras())
 
 
 @pytest.mark.parametrize("guidance", ["prior", "published"])
@@ -51,7 +59,7 @@ def test_embeddings_and_scores_do_not_depend_on_batch_size_or_workers(setting, g
     model = network(guidance=guidance)
     expected = None
     for size, workers in ((1, 0), (7, 0), (64, 0), (5, 2)):
-        found = embed_dataset(model, batches(model, data, cache, size, workers), data, EvalConfig())
+        found = embedded(model, data, cache, batch_size=size, workers=workers)
         report = score(found, EvalConfig(distance="visible"))
         if expected is None:
             expected = found, report
@@ -65,8 +73,8 @@ def test_a_tracklet_embeds_the_same_alone_and_among_others(setting):
     data, cache = setting
     model = network()
     tracklets = data.test_tracklets()
-    together, _ = embed_tracklets(model, batches(model, data, cache, 6, 0), len(tracklets))
-    alone, _ = embed_tracklets(model, batches(model, data, cache, 6, 0, tracklets[3:4]), 1)
+    together, _ = embed_tracklets(model, batches(model, data, cache, 6), len(tracklets))
+    alone, _ = embed_tracklets(model, batches(model, data, cache, 6, tracklets[3:4]), 1)
     np.testing.assert_allclose(alone[0], together[3], rtol=0, atol=1e-5)
 
 
@@ -79,7 +87,7 @@ def test_a_short_last_clip_repeats_its_frames_and_their_maps(setting):
         Tracklet((first, second), 1, 1, "short"),
         Tracklet((first, second, first, second), 1, 1, "long"),
     ]
-    features, visibility = embed_tracklets(model, batches(model, data, cache, 2, 0, tracklets), 2)
+    features, visibility = embed_tracklets(model, batches(model, data, cache, 2, tracklets), 2)
     np.testing.assert_allclose(features[0], features[1], rtol=0, atol=1e-6)
     np.testing.assert_allclose(visibility[0], visibility[1], rtol=0, atol=1e-6)
     assert visibility.min() > 0  # maps filled with nothing would halve it
@@ -89,7 +97,7 @@ def test_global_and_part_columns_are_found(setting):
     data, cache = setting
     for change, parts, width in (({}, 6, 48), ({"global_only": True}, 0, 48), ({"local_only": True}, 6, 0)):
         model = network(**change)
-        found = embed_dataset(model, batches(model, data, cache, 16, 0), data, EvalConfig())
+        found = embedded(model, data, cache)
         assert (found.parts, found.global_width) == (parts, width)
         assert found.part_width == (4 * 48 if parts else 0)
 
@@ -99,7 +107,7 @@ def test_stride_and_cap_choose_the_clips(setting):
     model = network()
 
     def count(**options):
-        return sum(len(b["tracklet"]) for b in batches(model, data, cache, 16, 0, **options))
+        return sum(len(b["tracklet"]) for b in batches(model, data, cache, 16, **options))
 
     assert count(clip_cap=1) == len(data.test_tracklets()) < count() < count(clip_stride=1)
 
@@ -107,8 +115,6 @@ def test_stride_and_cap_choose_the_clips(setting):
 def test_an_unknown_camera_changes_the_embedding_and_needs_no_camera(setting):
     data, cache = setting
     model = network()
-    config = EvalConfig(camera="unknown")
-    unknown = embed_dataset(model, batches(model, data, cache, 16, 0), data, config)
-    given = embed_dataset(model, batches(model, data, cache, 16, 0), data, EvalConfig())
+    unknown, given = (embedded(model, data, cache, camera=camera) for camera in ("unknown", "given"))
     assert unknown.about["camera"] == "unknown"
     assert np.abs(unknown.features - given.features).max() > 1e-3

@@ -15,7 +15,7 @@ WRITERS = {
     "queries.csv": lambda folder: write_queries(
         folder / "queries.csv", [("p", "q" * 400, 1, 0.1, 0.2, 1)] * 9
     ),
-    "embeddings.npz": lambda folder: embeddings().save(folder / "embeddings.npz"),
+    "embeddings.h5": lambda folder: embeddings().save(folder / "embeddings.h5"),
     "baselines.json": lambda folder: keep_baselines(folder, {"a": "b" * 3000}),
 }
 

@@ -1,6 +1,7 @@
 """The probe on a real network and real frames: untrained, so nothing is proved, but everything runs."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,11 +11,13 @@ from cache import PoseCache
 from cache.writer import write_cache
 from stages.datasets import load_dataset
 from stages.reid import probe
+from stages.reid.data.config import ClipConfig
 from stages.reid.data.loader import test_loader as loader
 from stages.reid.evaluate import EvalConfig, embed_dataset, score
 from stages.reid.model import KeyReID, ModelConfig
 from stages.reid.scoring.conditions import Several, conditions
 from stages.reid.scoring.embed import embed_tracklets
+from stages.reid.scoring.embed_set import Checkpoint
 from stages.reid.scoring.interventions import OtherClips
 from stages.reid.scoring.probe_config import ProbeConfig
 from stages.reid.scoring.protocols import PROTOCOLS
@@ -48,8 +51,12 @@ def network(**change) -> KeyReID:
 
 
 def batches(model, dataset, cache, size=8):
-    shape = model.pixel_mean, model.pixel_std, size, 0
-    return loader(dataset.root, dataset.test_tracklets(), cache, model.config, *shape, cameras=[1, 2])
+    clips = ClipConfig(batch_size=size, workers=0)
+    return loader(model, clips, dataset.root, dataset.test_tracklets(), cache, [1, 2])
+
+
+def embedded(model, dataset, cache):
+    return embed_dataset(Checkpoint(Path("none"), model, {}, ""), EVAL, dataset, cache, [1, 2])
 
 
 @pytest.fixture(scope="module")
@@ -80,7 +87,7 @@ def test_every_cause_is_replaced_on_both_sides_with_interval_and_p(probed):
 
 def test_the_network_is_scored_as_evaluation_scores_it_and_left_as_it_was(probed, setting):
     report, model = probed
-    embeddings = embed_dataset(model, batches(model, *setting), setting[0], EVAL)
+    embeddings = embedded(model, *setting)
     known = score(embeddings, EvalConfig(protocols=("queries-kept",)))["protocols"]["queries-kept"]
     assert report["protocol"] == "queries-kept"
     assert report["plain"]["all"]["mAP"] == pytest.approx(100 * known["mAP"])
@@ -134,7 +141,7 @@ def test_heat_of_another_clip_is_that_of_another_person(setting):
 def test_with_the_queries_alone_changed_the_gallery_stays(setting):
     dataset, cache = setting
     model = network()
-    plain = embed_dataset(model, batches(model, dataset, cache), dataset, EVAL)
+    plain = embedded(model, dataset, cache)
     for name in ("official", "queries-kept", "queries-dropped"):
         same = score_changed_queries(plain, plain, PROTOCOLS[name], EVAL)
         base = score_queries(plain, PROTOCOLS[name], EVAL)

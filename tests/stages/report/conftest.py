@@ -15,10 +15,10 @@ from cache.writer import write_cache
 from stages.datasets import load_dataset
 from stages.datasets.tracklet import Dataset
 from stages.reid import evaluate
-from stages.reid.data.loader import test_loader
 from stages.reid.evaluate import EvalConfig
 from stages.reid.model import KeyReID, ModelConfig
 from stages.reid.model.weights import save_model
+from stages.reid.scoring.embed_set import Checkpoint
 from stages.report import build
 from stages.report.cards import Source
 from tests.stages.report.browser import Page, find_browser, open_browser
@@ -65,17 +65,12 @@ def make_run(folder: Path, dataset: Dataset, cache: PoseCache, **changes) -> Pat
     torch.manual_seed(0)
     model = KeyReID(MODEL.model_copy(update=changes), 4, len(dataset.cameras()))
     save_model(model, folder / "model.safetensors", cameras=list(dataset.cameras()))
-    tests, mean, std = dataset.test_tracklets(), model.pixel_mean, model.pixel_std
-    batches = test_loader(
-        dataset.root, tests, cache, model.config, mean, std, 16, 0, cameras=dataset.cameras()
-    )
-    about = {"checkpoint": str(folder / "model.safetensors")}
     config = EvalConfig(workers=0, bootstrap=50)
-    (folder / "eval").mkdir()
-    embeddings = evaluate.embed_dataset(model, batches, dataset, config, **about)
+    tested = Checkpoint.load(folder / "model.safetensors", "cpu")
+    embeddings = evaluate.embed_dataset(tested, config, dataset, cache, dataset.cameras())
     embeddings.features[embeddings.persons == 4] += 1
     embeddings.features[embeddings.persons == 8] -= 1
-    embeddings.save(folder / "eval" / "embeddings.npz")
+    embeddings.save(folder / "eval" / "embeddings.h5")
     evaluate.score(embeddings, config, folder / "eval")
     rate = np.linspace(1e-3, 1e-5, 700)
     lines = [

@@ -18,7 +18,7 @@ from stages.reid.data.clips import consecutive_clips
 from stages.reid.model.weights import load_model
 from stages.reid.scoring.config import EvalConfig, RerankConfig
 from stages.reid.scoring.distances import distance_rows
-from stages.reid.scoring.embeddings import Embeddings
+from stages.reid.scoring.embeddings import TestSet
 from stages.reid.scoring.metrics import score_ranking
 from stages.reid.scoring.protocols import PROTOCOLS, gallery_of
 from stages.report.attention import look, middle_clips
@@ -59,11 +59,11 @@ def test_histogram_leaves_out_what_is_not_finite_and_doubles_its_range():
 
 
 @pytest.fixture
-def embeddings() -> Embeddings:
+def embeddings() -> TestSet:
     rng = np.random.default_rng(3)
     persons = rng.integers(-1, 5, 60)
     persons[:20] = rng.integers(1, 5, 20)
-    return Embeddings(
+    return TestSet(
         features=(rng.normal(size=(60, 6)) + persons[:, None]).astype(np.float32),
         names=np.array([f"t{i}" for i in range(60)]),
         persons=persons,
@@ -74,7 +74,7 @@ def embeddings() -> Embeddings:
 
 
 @pytest.mark.parametrize("protocol", ["official", "queries-dropped"])
-def test_camera_pairs_are_scored_as_a_gallery_of_that_camera_alone(embeddings: Embeddings, protocol: str):
+def test_camera_pairs_are_scored_as_a_gallery_of_that_camera_alone(embeddings: TestSet, protocol: str):
     rule = PROTOCOLS[protocol]
     found = analyse(embeddings, rule, EvalConfig(block=5))
     gallery = gallery_of(rule, embeddings.query, embeddings.gallery, embeddings.persons)
@@ -93,7 +93,7 @@ def test_camera_pairs_are_scored_as_a_gallery_of_that_camera_alone(embeddings: E
         assert pair.rank1 == pytest.approx(expected.cmc[0])
 
 
-def test_every_ranked_pair_is_counted_once_as_right_or_wrong(embeddings: Embeddings):
+def test_every_ranked_pair_is_counted_once_as_right_or_wrong(embeddings: TestSet):
     found = analyse(embeddings, PROTOCOLS["official"], EvalConfig(block=5))
     distances = distance_rows(embeddings, embeddings.gallery, "euclidean")(embeddings.query)
     right, wrong = [], []
@@ -108,7 +108,7 @@ def test_every_ranked_pair_is_counted_once_as_right_or_wrong(embeddings: Embeddi
     assert found.nearer == pytest.approx(brute, abs=0.01)
 
 
-def test_reranked_distances_are_analysed_as_such(embeddings: Embeddings):
+def test_reranked_distances_are_analysed_as_such(embeddings: TestSet):
     config = EvalConfig(rerank=RerankConfig(enabled=True, k1=4, k2=2))
     found = analyse(embeddings, PROTOCOLS["official"], config)
     plain = analyse(embeddings, PROTOCOLS["official"], EvalConfig())
@@ -162,7 +162,7 @@ def test_a_damaged_record_of_occluders_is_named_by_line(tmp_path: Path, line: st
         read_occluders(tmp_path)
 
 
-def test_groups_by_heat_are_of_nearly_equal_size(embeddings: Embeddings):
+def test_groups_by_heat_are_of_nearly_equal_size(embeddings: TestSet):
     heat = np.random.default_rng(0).random((60, 2), np.float32)
     names = embeddings.names.tolist()
     groups = by_heat(replace(embeddings, visibility=heat, parts=2), names)

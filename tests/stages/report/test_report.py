@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from cache.errors import KeyReIDError
-from stages.reid.scoring.embeddings import Embeddings
+from stages.reid.scoring.embeddings import TestSet
 from stages.report import build
 from stages.report.cards import Source
 from stages.report.config import ReportConfig
@@ -204,7 +204,7 @@ def test_networks_without_a_branch_are_reported_too(walkers, tmp_path: Path, cha
         ("ranking.json", "[1]", "not ranking lists"),
         ("ranking.json", "[]", "is not in ranking.json"),
         ("queries.csv", "protocol\n", "line 1"),
-        ("embeddings.npz", "no zip", "not a file of embeddings"),
+        ("embeddings.h5", "no HDF5", "not a file of embeddings"),
         ("../config.yaml", "a: [", "not readable as YAML"),
     ],
 )
@@ -235,8 +235,8 @@ def test_missing_weights_are_named_with_a_way_out(own_run: Evaluated, evaluated:
 
 
 def test_a_query_without_embedding_is_named(own_run: Evaluated):
-    path = own_run.run / "eval/embeddings.npz"
-    found = Embeddings.load(path)
+    path = own_run.run / "eval/embeddings.h5"
+    found = TestSet.load(path)
     replace(found, names=np.array([f"x{name}" for name in found.names])).save(path)
     with pytest.raises(KeyReIDError, match="has no embedding"):
         build.run(own_run.run, None)

@@ -14,9 +14,10 @@ from cache import PoseCache
 from cache.errors import KeyReIDError
 from cache.writer import write_cache
 from stages.reid.data.clip_batches import TrainingClips, camera_index
-from stages.reid.data.config import AugmentConfig, LoaderConfig, SamplerConfig
+from stages.reid.data.config import AugmentConfig, ClipConfig, LoaderConfig, SamplerConfig
 from stages.reid.data.keyed import sample_keys
-from stages.reid.data.loader import map_grid, test_loader, training_loader
+from stages.reid.data.loader import map_grid, training_loader
+from stages.reid.data.loader import test_loader as loader_for_test
 from stages.reid.data.part_maps import PartGroups, joints_to_parts
 from stages.reid.data.reader import DiskReader, FrameIndex, MemoryReader
 from stages.reid.data.sampler import BatchStream, IdentitySampler
@@ -38,6 +39,11 @@ def clips_of(data, config=CONFIG):
     disk = DiskReader(ds.root, index, cache, PartGroups.of(config.parts), config.image_size)
     persons = np.array([t.person for t in ds.train])
     return TrainingClips(disk, index, persons, persons * 0, config, AugmentConfig(), HALF, HALF)
+
+
+def clips_for_test(root, tracklets, cache, batch_size, cameras=(), config=CONFIG):
+    clips = ClipConfig(batch_size=batch_size, workers=0)
+    return loader_for_test(KeyReID(config, 2, 2), clips, root, tracklets, cache, cameras)
 
 
 def batches_of(data, **loader):
@@ -130,7 +136,7 @@ def test_memory_and_disk_give_the_same(data):
 def test_the_part_maps_of_a_test_clip_are_those_of_its_frames_and_the_last_repeats(data):
     ds, cache = data
     odd = [t for t in ds.train if len(t.frames) == 3]
-    loader = test_loader(ds.root, odd, cache, CONFIG, HALF, HALF, batch_size=3, workers=0)
+    loader = clips_for_test(ds.root, odd, cache, 3)
     batches = list(loader)
     whose = torch.cat([b["tracklet"] for b in batches])
     assert whose.tolist() == np.repeat(np.arange(len(odd)), 2).tolist() and len(batches[0]["images"]) == 3
@@ -145,7 +151,7 @@ def test_the_part_maps_of_a_test_clip_are_those_of_its_frames_and_the_last_repea
 
 def test_cameras_are_numbered_as_in_training_and_others_are_unknown(data):
     ds, cache = data
-    loader = test_loader(ds.root, ds.train, cache, CONFIG, HALF, HALF, 64, 0, cameras=[5, 2])
+    loader = clips_for_test(ds.root, ds.train, cache, 64, [5, 2])
     cameras, whose = (torch.cat([b[k] for b in loader]) for k in ("cameras", "tracklet"))
     for tracklet, camera in zip(whose.tolist(), cameras.tolist(), strict=True):
         assert camera == {1: -1, 2: 1}[ds.train[tracklet].camera]
@@ -167,10 +173,10 @@ def test_part_maps_are_a_multiple_of_the_patch_grid(size, patch):
 def test_guidance_published_gets_maps_in_minus_one_to_one(data):
     config = CONFIG.model_copy(update={"guidance": "published"})
     ds, cache = data
-    batch = next(iter(test_loader(ds.root, ds.train, cache, config, HALF, HALF, 4, 0)))
+    batch = next(iter(clips_for_test(ds.root, ds.train, cache, 4, config=config)))
     assert batch["part_maps"].min() == -1 and 0 < batch["part_maps"].max() <= 1
     empty = config.model_copy(update={"published_maps": "empty"})
-    batch = next(iter(test_loader(ds.root, ds.train, cache, empty, HALF, HALF, 4, 0)))
+    batch = next(iter(clips_for_test(ds.root, ds.train, cache, 4, config=empty)))
     assert (batch["part_maps"] == -1).all(), "no heat, as the released maps are"
 
 
@@ -193,7 +199,7 @@ def test_a_cache_without_some_frames_is_an_error_that_names_one(data, tmp_path):
         np.full((len(few), 2), 64),
     )  # fmt: skip
     with pytest.raises(KeyReIDError, match=rf"missing.*{ds.train[1].frames[0]}.*extract-poses"):
-        test_loader(ds.root, ds.train, PoseCache.open(tmp_path / "few"), CONFIG, HALF, HALF, 4, 0)
+        clips_for_test(ds.root, ds.train, PoseCache.open(tmp_path / "few"), 4)
 
 
 def test_a_custom_grouping_without_mirror_partner_reads(data):

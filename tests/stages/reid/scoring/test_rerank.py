@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from stages.reid.scoring.distances import distance_rows
-from stages.reid.scoring.embeddings import Embeddings
+from stages.reid.scoring.embeddings import TestSet
 from stages.reid.scoring.rerank import reranked_rows
 
 
@@ -44,7 +44,7 @@ def make(num_query=9, num_gallery=41, width=12, seed=0):
     rng = np.random.default_rng(seed)
     persons = rng.integers(0, 6, num_query + num_gallery)
     features = rng.normal(size=(6, width))[persons] + 0.8 * rng.normal(size=(len(persons), width))
-    return Embeddings(
+    return TestSet(
         features=features.astype(np.float32),
         names=np.array([str(i) for i in range(len(persons))]),
         persons=persons,

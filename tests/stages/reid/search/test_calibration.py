@@ -35,8 +35,8 @@ def test_the_measured_rate_is_never_above_the_one_asked_for(wrong, rate):
 
 def test_nearest_answers_are_counted_as_defined():
     gallery = made_gallery()
-    gallery.embeddings.persons[:2] = (0, -1)  # a distractor and junk
-    features, persons = gallery.embeddings.features.astype(np.float64), gallery.embeddings.persons
+    gallery.persons[:2] = (0, -1)  # a distractor and junk
+    features, persons = gallery.features.astype(np.float64), gallery.persons
     right, wrong = nearest(gallery, "euclidean")
     assert len(right) == 38
     for i, row in enumerate(np.flatnonzero(persons > 0)):
@@ -84,6 +84,6 @@ def test_a_gallery_that_cannot_tell_is_refused():
     with pytest.raises(KeyReIDError, match="tracker's ids"):
         calibrate(made_gallery(labelled=False), CalibrationConfig())
     alone = made_gallery()
-    alone.embeddings.persons[:] = 1
+    alone.persons[:] = 1
     with pytest.raises(KeyReIDError, match="too few"):
         calibrate(alone, CalibrationConfig())

@@ -1,8 +1,5 @@
 """Search: exact against sorting everything, exclusions, re-ranking, FAISS, names of queries."""
 
-import subprocess
-import sys
-
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -10,8 +7,8 @@ from hypothesis import strategies as st
 
 from cache.errors import KeyReIDError
 from stages.reid.scoring.config import RerankConfig
+from stages.reid.scoring.embeddings import join
 from stages.reid.search import indexed
-from stages.reid.search.gallery import join
 from stages.reid.search.search import SearchConfig, find_query, search
 from tests.stages.reid.own import made_gallery
 
@@ -20,7 +17,7 @@ ROWS = np.arange(40)
 
 def plain(gallery, row, keep):
     """Nearest rows by sorting all distances, in float64."""
-    features = gallery.embeddings.features.astype(np.float64)
+    features = gallery.features.astype(np.float64)
     distances = ((features - features[row]) ** 2).sum(1)
     order = np.argsort(distances, kind="stable")
     order = order[[bool(keep(i)) for i in order]]
@@ -182,16 +179,3 @@ def test_a_query_is_named_whole_or_by_a_part_that_only_one_has():
         find_query(gallery, "p002", ROWS, files)
     with pytest.raises(KeyReIDError, match="no tracklet of the gallery"):
         find_query(gallery, "p999", ROWS, files)
-
-
-def test_an_index_is_trained_where_nothing_listens_to_standard_error():
-    code = """
-import os
-import sys
-os.close(2)
-from stages.reid.search.faiss_index import quiet
-with quiet():
-    sys.stdout.write("said")
-"""
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
-    assert (done.returncode, done.stdout) == (0, "said")

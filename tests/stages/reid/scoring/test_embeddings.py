@@ -1,4 +1,4 @@
-"""Gallery files: whole round trips, damage named, files of different networks kept apart."""
+"""Embeddings: whole round trips through the file, damage named, files of different networks kept apart."""
 
 import json
 from dataclasses import replace
@@ -9,17 +9,18 @@ import pytest
 
 from cache.errors import KeyReIDError
 from stages.datasets.tracklet import Tracklet
-from stages.reid.search.gallery import Gallery, camera_names, join, shown_frames
+from stages.reid.scoring.embeddings import Embeddings, camera_names, join, shown_frames
+from stages.reid.search.gallery import load_gallery
 from tests.stages.reid.own import made_gallery
 
 
 def test_a_gallery_is_read_as_it_was_written(tmp_path):
     gallery = made_gallery()
-    loaded = Gallery.load(gallery.save(tmp_path / "new" / "g.h5"))
+    loaded = Embeddings.load(gallery.save(tmp_path / "new" / "g.h5"))
     for name in ("features", "names", "persons", "cameras", "visibility"):
-        assert np.array_equal(getattr(loaded.embeddings, name), getattr(gallery.embeddings, name)), name
+        assert np.array_equal(getattr(loaded, name), getattr(gallery, name)), name
     assert loaded.frames == gallery.frames and loaded.root == gallery.root
-    assert loaded.about == gallery.about and loaded.embeddings.parts == 2
+    assert loaded.about == gallery.about and loaded.parts == 2
     assert [p.name for p in (tmp_path / "new").iterdir()] == ["g.h5"]
 
 
@@ -27,14 +28,14 @@ def test_half_precision_halves_the_features(tmp_path):
     gallery = made_gallery(400, 64)
     whole, half = gallery.save(tmp_path / "w.h5"), gallery.save(tmp_path / "h.h5", half=True)
     assert whole.stat().st_size - half.stat().st_size == pytest.approx(400 * 64 * 2, rel=0.05)
-    features = Gallery.load(half).embeddings.features
+    features = Embeddings.load(half).features
     assert features.dtype == np.float32
-    assert np.allclose(features, gallery.embeddings.features, rtol=1e-3, atol=1e-6)
+    assert np.allclose(features, gallery.features, rtol=1e-3, atol=1e-6)
 
 
 def test_features_beyond_half_precision_are_refused(tmp_path):
     gallery = made_gallery()
-    gallery.embeddings.features[3, 4] = 1e5
+    gallery.features[3, 4] = 1e5
     with pytest.raises(KeyReIDError, match="half precision"):
         gallery.save(tmp_path / "g.h5", half=True)
     assert not list(tmp_path.iterdir())
@@ -62,11 +63,13 @@ def test_a_damaged_gallery_is_named(tmp_path, damage):
     path = made_gallery().save(tmp_path / "g.h5")
     damage(path)
     with pytest.raises(KeyReIDError, match=r"g\.h5"):
-        Gallery.load(path)
+        load_gallery(path)
 
 
 def rewrite(file, name, value):
-    file.attrs["header"] = json.dumps(json.loads(file.attrs["header"]) | {name: value})
+    header = json.loads(file.attrs["header"])
+    header["about"][name] = value
+    file.attrs["header"] = json.dumps(header)
 
 
 def change(path, edit):
@@ -83,7 +86,7 @@ def test_joined_galleries_keep_their_rows_and_lose_labels_that_mean_nothing_toge
     one, two = made_gallery(seed=0), made_gallery(seed=1)
     both = join([("one.h5", one), ("two.h5", two)])
     assert len(both) == 80 and not both.about["labelled"]
-    assert np.array_equal(both.embeddings.features[40:], two.embeddings.features)
+    assert np.array_equal(both.features[40:], two.features)
     assert both.frames[40][0].startswith("/data/1/p001")
     again = join([("one.h5", one), ("one.h5", replace(one))])
     assert again.about["labelled"]  # the same data set twice

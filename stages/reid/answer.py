@@ -1,0 +1,91 @@
+"""Search: galleries and a query in, ranked answers out, as records and as a picture."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from cache.errors import KeyReIDError
+from cache.files import make_folder
+from stages.datasets.files import list_images, natural
+from stages.reid.embedder import Embedder
+from stages.reid.scoring.embeddings import Embeddings
+from stages.reid.search.answers import draw, records
+from stages.reid.search.calibration import Limit
+from stages.reid.search.config import SearchConfig
+from stages.reid.search.gallery import joined, load_gallery
+from stages.reid.search.search import find_query, search
+
+
+@dataclass(frozen=True)
+class Answers:
+    """What a search found. records: one per query. limit: rejection threshold, None where none was given.
+
+    picture: where it was drawn, None where it was not. notes: for the user.
+    """
+
+    records: list[dict[str, Any]]
+    limit: float | None
+    labelled: bool
+    picture: Path | None
+    notes: list[str] = field(default_factory=list)
+
+
+def run(
+    config: SearchConfig,
+    galleries: Sequence[Path],
+    query: str,
+    picture: Path | None = None,
+    threshold: str | None = None,
+    calibration: Path | None = None,
+    device: str = "auto",
+) -> Answers:
+    """Rank the rows of galleries by their distance to a query.
+
+    query: a tracklet of a gallery (its name, or a part that only one has; FILE:NAME for one of several
+    files), a folder of pictures of one person, or a file of embeddings, each row of which is a query.
+    picture: PNG file to draw. threshold: a distance, or fpr=RATE of a calibration; calibration: its file,
+    default beside the checkpoint. Raises KeyReIDError for what cannot be read or combined.
+    """
+    if picture is not None and picture.is_dir():
+        raise KeyReIDError(f"--output {picture}: a folder; expected the name of a PNG file")
+    limit = Limit.parse(threshold, config)
+    loaded = [(str(path), load_gallery(path)) for path in galleries]
+    rows = np.arange(sum(len(gallery) for _, gallery in loaded))
+    others = _others(query, loaded[0][1], device)
+    whole, files, notes = joined([*loaded, *others])
+    if others:
+        queries = np.arange(len(rows), len(whole))
+    else:
+        queries = np.array([find_query(whole, query, rows, files)])
+    if picture is not None:
+        make_folder(picture.parent)
+    value, more = limit.value(whole, config, len(rows), calibration)
+    ranking = search(whole, queries, rows, config)
+    found = records(whole, ranking, value)
+    drawn = None if picture is None else draw(picture, whole, ranking, value)
+    return Answers(found, value, bool(whole.about.get("labelled")), drawn, [*notes, *more])
+
+
+def _others(query: str, like: Embeddings, device: str) -> list[tuple[str, Embeddings]]:
+    """Embeddings of a query that is no row of the galleries; empty for a tracklet's name."""
+    path = Path(query)
+    try:
+        is_file = path.is_file()
+    except OSError:  # too long for a path
+        is_file = False
+    if is_file:
+        return [(query, load_gallery(path))]
+    if not path.is_dir():
+        return []
+    names = sorted(list_images(path), key=natural)
+    if not names:
+        raise KeyReIDError(f"--query {path}: no picture in that folder; expected the frames of one tracklet")
+    checkpoint = Path(like.about["checkpoint"]["path"])
+    if not checkpoint.is_file():
+        raise KeyReIDError(
+            f"{checkpoint}: the gallery's checkpoint is gone; embed the query with keyreid embed"
+        )
+    return [(query, Embedder(checkpoint, device=device).query([path / name for name in names]))]

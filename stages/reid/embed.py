@@ -1,0 +1,90 @@
+"""Embedding: tracklets in, a gallery file out, stage one included."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from cache import PoseCache
+from cache.errors import KeyReIDError
+from cache.files import make_folder
+from cache.manifest import MANIFEST
+from stages.datasets.tracklet import Dataset, Tracklet
+from stages.pose import extract
+from stages.pose.config import PoseConfig, load_spec
+from stages.reid.embedder import Embedder
+from stages.reid.scoring.embed_set import Progress, silent
+
+SUBSETS = ("all", "train", "test", "query", "gallery")
+
+
+def run(
+    embedder: Embedder,
+    dataset: Dataset,
+    subset: str,
+    cache: Path,
+    output: Path,
+    *,
+    own: bool = False,
+    redo_poses: bool = False,
+    camera: str = "auto",
+    half: bool = False,
+    workers: int | None = None,
+    progress: Progress = silent,
+) -> Path:
+    """Embed the tracklets of a subset (of SUBSETS) into a gallery file; returns its path.
+
+    cache: folder of the poses, filled by stage one where it is empty. own: tracklets of one's own, which a
+    new import may have changed: stage one then compares the cache with the frames. redo_poses: replace a
+    cache of other frames or of another network. camera, workers: as of `Embedder.gallery`. half: float16
+    features. Raises KeyReIDError, before any network runs, for what does not fit together.
+    """
+    if output.is_dir():
+        raise KeyReIDError(f"{output}: is a folder; expected the name of a file, such as gallery.h5")
+    make_folder(output.parent)
+    chosen = _chosen(dataset, subset)
+    poses = _poses(embedder.pose, dataset, cache, own, redo_poses)
+    return embedder.gallery(dataset, chosen, poses, camera, workers, progress).save(output, half)
+
+
+def _chosen(dataset: Dataset, subset: str) -> Sequence[Tracklet]:
+    groups = {
+        "all": dataset.tracklets,
+        "test": dataset.test_tracklets,
+        "train": lambda: dataset.train,
+        "query": lambda: dataset.query,
+        "gallery": lambda: dataset.gallery,
+    }
+    chosen = groups[subset]()
+    if not chosen:
+        raise KeyReIDError(f"--subset {subset}: {dataset.root} has no such tracklet; choose another subset")
+    return chosen
+
+
+def _poses(config: PoseConfig | None, dataset: Dataset, folder: Path, own: bool, redo: bool) -> PoseCache:
+    wanted = None if config is None else load_spec(config.estimator).name
+    ready = (folder / MANIFEST).is_file() and not redo
+    if not ready and config is None:
+        raise KeyReIDError(
+            f"{folder}: no pose cache, and no config.yaml beside the checkpoint names a pose network; "
+            "give --cache, or --estimator"
+        )
+    if not ready:
+        extract.run(dataset, config.model_copy(update={"force": redo}), folder)
+    poses = PoseCache.open(folder)
+    missing = poses.missing(dataset.frames())
+    if missing:
+        raise KeyReIDError(
+            f"pose cache {folder}: {len(missing)} frames are missing, the first is {missing[0]}: it was made "
+            "for other tracklets; name another folder with --cache, or use --redo-poses"
+        )
+    if wanted is not None and poses.info.estimator != wanted:
+        raise KeyReIDError(
+            f"pose cache {folder}: made with {poses.info.estimator}, the run with {wanted}; name another "
+            f"folder with --cache, use --redo-poses, or say --estimator {poses.info.estimator}"
+        )
+    if ready and own and config is not None:
+        try:
+            extract.run(dataset, config, folder)
+        except KeyReIDError as error:
+            raise KeyReIDError(f"{error}; keyreid embed does that with --redo-poses") from error
+        poses = PoseCache.open(folder)
+    return poses

@@ -1,0 +1,92 @@
+"""The file of embeddings: HDF5, no code in it.
+
+features   float32 or float16 [N, F]       persons, cameras  int64 [N], camera -1 unknown
+visibility float32 [N, K], if any          names, camera_names  text [N]
+start, end float64 [N], if known           query, gallery  int64, rows, of a test set
+frames     text [M], offsets int64 [N+1]: up to 8 frames of each tracklet, relative to the root
+header     JSON attribute: schema, root, parts, global_width, normalised, about
+"""
+
+import io
+import json
+from dataclasses import fields
+from itertools import pairwise
+from pathlib import Path
+from typing import TypeVar
+
+import h5py
+import numpy as np
+
+from cache.errors import KeyReIDError
+from cache.files import make_folder, write_whole
+from stages.reid.scoring.embeddings import Embeddings
+
+SCHEMA = 2
+_NUMBERS = ("persons", "cameras", "visibility", "start", "end", "query", "gallery")
+_TEXTS = ("names", "camera_names")
+_HEADER = ("parts", "global_width", "normalised", "about")
+_TEXT = h5py.string_dtype("utf-8")
+Kind = TypeVar("Kind", bound=Embeddings)
+
+
+def write(values: Embeddings, path: Path, half: bool) -> Path:
+    """Write a file whole or not at all. Raises as `Embeddings.save`."""
+    features = values.features
+    if half:
+        with np.errstate(over="ignore"):
+            features = features.astype(np.float16)
+        if not np.isfinite(features).all():
+            raise KeyReIDError("features are beyond half precision (65504); leave --half out")
+    header = {"schema": SCHEMA, "root": str(values.root)} | {name: getattr(values, name) for name in _HEADER}
+    made = io.BytesIO()  # HDF5 does not close a file whose disk is full
+    with h5py.File(made, "w") as file:
+        file.attrs["header"] = json.dumps(header)
+        file["features"] = features
+        for name in _NUMBERS:
+            if getattr(values, name, None) is not None:
+                file[name] = getattr(values, name)
+        for name in _TEXTS:
+            if getattr(values, name) is not None:
+                file.create_dataset(name, data=getattr(values, name).astype(object), dtype=_TEXT)
+        shown = np.array([frame for frames in values.frames for frame in frames], dtype=object)
+        file.create_dataset("frames", data=shown, dtype=_TEXT)
+        file["offsets"] = np.cumsum([0, *(len(frames) for frames in values.frames)])
+    make_folder(path.parent)
+    write_whole(path, made.getbuffer())
+    return path
+
+
+def read(kind: type[Kind], path: Path) -> Kind:
+    """Read a file; columns that the class does not have are left. Raises KeyReIDError for another file."""
+    if not path.is_file():
+        raise KeyReIDError(f"{path}: no such file of embeddings; keyreid embed and eval make them")
+    wanted = {field.name for field in fields(kind)}
+    try:
+        with h5py.File(path, "r") as file:
+            header = json.loads(file.attrs["header"])
+            if header["schema"] != SCHEMA:
+                raise KeyReIDError(
+                    f"{path}: schema {header['schema']}, expected {SCHEMA}: made by another version of the "
+                    "program; make it again with keyreid embed or eval"
+                )
+            columns = {"features": file["features"].astype(np.float32)[...]}
+            columns |= {name: file[name][...] for name in _NUMBERS if name in file and name in wanted}
+            columns |= {name: _texts(file[name]) for name in _TEXTS if name in file}
+            shown, offsets = _texts(file["frames"]).tolist(), file["offsets"][...]
+        frames = tuple(tuple(shown[start:stop]) for start, stop in pairwise(offsets))
+        header = {name: header[name] for name in _HEADER} | {"root": Path(header["root"])}
+        loaded = kind(**columns, **header, frames=frames)
+        if not isinstance(loaded.about, dict) or type(loaded.parts + loaded.global_width) is not int:
+            raise ValueError("the header has values of another type")
+        if any(c.dtype.kind not in "iufUT" for c in columns.values()):
+            raise ValueError("a column is of another type")
+    except (OSError, KeyError, ValueError, TypeError, AttributeError, RuntimeError, MemoryError) as error:
+        reason = f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else 'no reason given'}"
+        raise KeyReIDError(
+            f"{path}: not a file of embeddings, or damaged ({reason}); make it again"
+        ) from error
+    return loaded
+
+
+def _texts(dataset: h5py.Dataset) -> np.ndarray:
+    return dataset.asstr()[...].astype(str)
