@@ -195,5 +195,5 @@ def check_cache(cache: PoseCache, frames: Sequence[str], root: Path | None = Non
             f"pose cache {cache.folder}: {len(missing)} of {len(frames)} frames are missing, the first is "
             f"{missing[0]}; run keyreid extract-poses for this data set"
         )
-    if root is not None:
+    if root is not None and isinstance(cache, PoseCache):  # other sources of heat keep no record of frames
         refuse_changed(cache, root, frames)
