@@ -1,12 +1,13 @@
-"""The network against its plain formulation: time, memory, and the floor by operation count.
+"""What the network costs: embedding beside a bare ViT-B/16, a training step beside the earlier network.
 
-    python -m benchmarks.network --guidance prior --clips 4 --repeats 5
-    python -m benchmarks.network --guidance published --device cuda
+    python -m benchmarks.network --clips 4 --repeats 5
+    python -m benchmarks.network --device cuda
     python -m benchmarks.network --small                  # a few thousand weights, to try the script
 
-Plain: the wide block in full, on all rows, once for each of the six parts; the global branch's last
-block on all rows too. Both sides share weights and inputs and use torch's scaled-dot-product
-attention; ViT-B/16, clips of 4 frames of 256x128, float32. Runs alternate, medians are compared.
+Bare: timm's ViT-B/16 on all patches of every frame, nothing else. Earlier: all patches, and parts that read
+rows of T tokens, T times the width (`benchmarks/made/earlier_network.py`). Ours: the default recipe. Clips of
+4 frames of 256x128, 6 parts, float32. Runs alternate, medians are compared; floor: our operations at the best
+rate of the trunk's products in the same run.
 """
 
 import argparse
@@ -14,24 +15,20 @@ import json
 import platform
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import torch
 import torch.nn.functional as F
-from torch.profiler import ProfilerActivity, profile
+from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from benchmarks.made.earlier_network import EarlierNetwork
 from stages.reid.model import KeyReID, ModelConfig
-from tests.stages.reid.model.plain import plain
+from stages.reid.model.backbone import build_vit
 
-TARGETS = {
-    "local forward": 12.0,
-    "local backward": 12.0,
-    "whole forward": 1.9,
-    "training step": 2.2,
-}
-MEMORY_TARGET = 0.65
+TARGETS = {"embedding": 0.6, "training step": 0.6}  # of the other side
+OTHERS = {"embedding": "bare ViT", "training step": "earlier network"}
 PERSONS, CAMERAS = 625, 6
 SMALL = {
     "backbone": "vit_tiny_patch16_224",
@@ -41,104 +38,66 @@ SMALL = {
 
 
 class Bench:
-    """One network in both formulations, with inputs, an optimiser and a clock."""
+    """The three networks, with inputs, optimisers and a clock."""
 
-    def __init__(self, guidance: str, clips: int, device: str, small: bool = False):
+    def __init__(self, clips: int, device: str, small: bool = False, **fields):
         torch.manual_seed(0)
         self.device = torch.device(device)
+        config = ModelConfig(**fields, **(SMALL if small else {}))
         with self.device:
-            self.model = KeyReID(ModelConfig(guidance=guidance, **(SMALL if small else {})), PERSONS, CAMERAS)
-        self.sides = {"plain": plain(self.model), "ours": self.model}
-        frames, width = self.model.config.clip_length, self.model.backbone.width
-        patches = self.model.grid[0] * self.model.grid[1]
+            self.model = KeyReID(config, PERSONS, CAMERAS)
+            self.bare = build_vit(config)[0].eval()
+            self.earlier = EarlierNetwork(config, PERSONS, CAMERAS)
         on = {"device": self.device}
-        self.images = torch.randn(clips, frames, 3, *self.model.config.image_size, **on)
-        self.maps = torch.rand(clips, frames, self.model.num_parts, *self.model.grid, **on)
-        self.tokens = torch.randn(clips, frames, 1 + patches, width, **on)
-        self.heat = self.maps.flatten(-2)
+        self.images = torch.randn(clips, config.clip_length, 3, *config.image_size, **on)
+        self.maps = torch.rand(clips, config.clip_length, self.model.num_parts, *self.model.grid, **on)
         self.persons = torch.arange(clips, **on) % PERSONS
         known = torch.arange(clips, **on) % CAMERAS
         self.cameras = None if device == "meta" else known  # a camera's range is checked by value
         self.keys = torch.arange(clips, **on)
-        trained = [p for p in self.model.parameters() if p.requires_grad]
-        self.optimizer = torch.optim.SGD(trained, lr=1e-5, momentum=0.9, weight_decay=1e-4, fused=True)
+        self.optimizers = {
+            net: torch.optim.SGD(
+                [p for p in net.parameters() if p.requires_grad], lr=1e-5, momentum=0.9, fused=True
+            )
+            for net in (self.model, self.earlier)
+        }
 
     def now(self) -> float:
         if self.device.type == "cuda":
             torch.cuda.synchronize()
         return time.perf_counter()
 
-    def local(self, net: KeyReID) -> dict[str, float]:
-        """The local branch alone, gradients of tokens and weights included."""
-        tokens = self.tokens.clone().requires_grad_()
-        self.optimizer.zero_grad()
-        start = self.now()
-        features, _ = net.local_branch(tokens, self.heat, self.keys)
-        middle = self.now()
-        features.sum().backward()
-        end = self.now()
-        return {"local forward": middle - start, "local backward": end - middle}
-
     @torch.no_grad()
-    def forward(self, net: KeyReID) -> dict[str, float]:
-        start = self.now()
-        net(self.images, self.maps, self.cameras, self.keys)
-        return {"whole forward": self.now() - start}
+    def embed(self, net: nn.Module) -> None:
+        """Clips through ours, or their frames through the bare ViT."""
+        if net is self.bare:
+            net(self.images.flatten(0, 1))
+        else:
+            net.embed(self.images, self.maps, self.cameras)
 
-    def losses(self, net: KeyReID) -> torch.Tensor:
-        out = net(self.images, self.maps, self.cameras, self.keys)
-        logits = torch.cat([out.global_logits[:, None], out.part_logits], dim=1)  # [B, 1+K, C]
-        identity = F.cross_entropy(logits.flatten(0, 1), self.persons.repeat_interleave(logits.shape[1]))
-        spread = out.global_feature.square().mean() + out.part_features.square().mean()
-        return identity + spread + out.frame_scores.mean()
+    def loss(self, net: nn.Module) -> Tensor:
+        if net is self.model:
+            out = net(self.images, self.maps, self.cameras, self.keys)
+            return self._identity([out.global_logits, *out.part_logits.unbind(1)]) + out.frame_scores.mean()
+        scores, logits = net(self.images, self.maps.flatten(-2), self.cameras)
+        return self._identity(logits) + scores.mean()
 
-    def step(self, net: KeyReID) -> dict[str, float]:
-        start = self.now()
-        self.optimizer.zero_grad()
-        self.losses(net).backward()
-        self.optimizer.step()
-        return {"training step": self.now() - start}
+    def _identity(self, logits: Sequence[Tensor]) -> Tensor:
+        return torch.stack([F.cross_entropy(one.float(), self.persons) for one in logits]).mean()
 
-    def peak_bytes(self, net: KeyReID) -> int:
-        """Peak of a training step beyond weights, gradients and momentum, which all exist before it."""
-        self.optimizer.zero_grad(set_to_none=False)
-        if self.device.type == "cuda":
-            torch.cuda.reset_peak_memory_stats()
-            before = torch.cuda.memory_allocated()
-            self.losses(net).backward()
-            self.optimizer.step()
-            return torch.cuda.max_memory_allocated() - before
-        with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiler:
-            self.losses(net).backward()
-            self.optimizer.step()
-        events = profiler.profiler.kineto_results.events()
-        changes = sorted((e.start_ns(), e.nbytes()) for e in events if e.name() == "[memory]")
-        held = peak = 0
-        for _, change in changes:
-            held += change
-            peak = max(peak, held)
-        return peak
+    def step(self, net: nn.Module) -> None:
+        """Forward, losses, backward and SGD with momentum."""
+        net.train()
+        self.optimizers[net].zero_grad()
+        self.loss(net).backward()
+        self.optimizers[net].step()
 
-
-def differences(bench: Bench) -> tuple[float, float]:
-    """Relative differences of the two sides: of the features, and of the gradient that differs most.
-
-    Gradients are those of a fixed random projection of all outputs. (Those of the losses alone nearly
-    cancel in some biases, because batch normalisation follows; there is nothing to compare there.)
-    """
-    features, gradients = {}, {}
-    trained = [p for p in bench.model.parameters() if p.requires_grad]
-    for side, net in bench.sides.items():
-        bench.optimizer.zero_grad()
-        out = net(bench.images, bench.maps, bench.cameras, bench.keys)
-        torch.manual_seed(1)
-        sum((t * torch.randn_like(t)).sum() for t in out[:5]).backward()
-        gradients[side] = [p.grad for p in trained]
-        features[side] = torch.cat([out.global_feature, out.part_features.flatten(1)], dim=1).detach()
-    pairs = zip(gradients["ours"], gradients["plain"], strict=True)
-    worst = max(float((a - b).norm() / b.norm().clamp_min(1e-30)) for a, b in pairs)
-    bench.optimizer.zero_grad()
-    return float((features["ours"] - features["plain"]).norm() / features["plain"].norm()), worst
+    def sections(self) -> dict[str, tuple[Callable[[nn.Module], None], nn.Module, nn.Module]]:
+        """What is measured, by name: what runs, the other side, ours."""
+        return {
+            "embedding": (self.embed, self.bare, self.model),
+            "training step": (self.step, self.earlier, self.model),
+        }
 
 
 def operations(run: Callable[[], object]) -> int:
@@ -148,29 +107,27 @@ def operations(run: Callable[[], object]) -> int:
     return counter.get_total_flops()
 
 
-def counts(guidance: str, clips: int, small: bool) -> dict[str, dict[str, int]]:
-    """Operations of every measured section, both sides, without running them."""
-    bench, found = Bench(guidance, clips, "meta", small), {}
-    for side, net in bench.sides.items():
-        with torch.no_grad():
-            forward = operations(lambda net=net: bench.forward(net))
-            local = operations(lambda net=net: net.local_branch(bench.tokens, bench.heat, bench.keys))
-        both = operations(lambda net=net: bench.local(net))
-        step = operations(lambda net=net: bench.losses(net).backward())
-        found[side] = {
-            "local forward": local,
-            "local backward": both - local,
-            "whole forward": forward,
-            "training step": step,
-        }
-    return found
+def counts(clips: int, small: bool, **fields) -> dict[str, tuple[int, int]]:
+    """Operations of every section, of the other side and ours, without running them."""
+    bench = Bench(clips, "meta", small, **fields)
+    plain = bench.model.eval()
+    return {
+        "embedding": (
+            operations(lambda: bench.embed(bench.bare)),
+            operations(lambda: plain(bench.images, bench.maps)),
+        ),
+        "training step": (
+            operations(lambda: bench.loss(bench.earlier).backward()),
+            operations(lambda: bench.loss(bench.model.train()).backward()),
+        ),
+    }
 
 
 def matmul_rate(bench: Bench) -> float:
     """The best rate, in operations a second, among the matrix products that the trunk is made of."""
-    best = 0.0
-    rows = bench.images.shape[0] * bench.images.shape[1] * bench.tokens.shape[2]
-    for inner, outer in ((768, 3072), (3072, 768), (768, 2304)):
+    best, width = 0.0, bench.model.backbone.width
+    rows = bench.images.shape[0] * bench.images.shape[1] * (1 + bench.model.grid[0] * bench.model.grid[1])
+    for inner, outer in ((width, 4 * width), (4 * width, width), (width, 3 * width)):
         left = torch.randn(rows, inner, device=bench.device)
         right = torch.randn(inner, outer, device=bench.device)
         for _ in range(8):
@@ -180,26 +137,31 @@ def matmul_rate(bench: Bench) -> float:
     return best
 
 
-def measure(bench: Bench, repeats: int) -> tuple[dict[str, dict[str, list[float]]], float]:
-    """Seconds of every section, plain and ours in turn, the first of each thrown away; and the best rate."""
-    seconds, rate = {side: {name: [] for name in TARGETS} for side in bench.sides}, 0.0
-    for run in (bench.local, bench.forward, bench.step):
+def measure(bench: Bench, repeats: int) -> tuple[dict[str, tuple[float, float]], float]:
+    """Median seconds of every section, the other side and ours in turn, the first thrown away; best rate."""
+    medians, rate = {}, 0.0
+    for name, (run, *sides) in bench.sections().items():
+        seconds: list[list[float]] = [[], []]
         for i in range(repeats + 1):
             rate = max(rate, matmul_rate(bench))
-            for side, net in bench.sides.items():
-                for name, value in run(net).items():
-                    if i:
-                        seconds[side][name].append(value)
-    return seconds, rate
+            for side, net in enumerate(sides):
+                start = bench.now()
+                run(net)
+                if i:
+                    seconds[side].append(bench.now() - start)
+        medians[name] = (statistics.median(seconds[0]), statistics.median(seconds[1]))
+    return medians, rate
 
 
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--guidance", choices=["prior", "published"], default="prior")
     parser.add_argument("--clips", type=int, default=4)
     parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument(
+        "--keep", type=float, help="share of patches that the trunk sees; default: the model's"
+    )
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--small", action="store_true", help="a tiny network: its figures mean nothing")
     parser.add_argument("--json", type=Path, help="write the figures there")
@@ -208,50 +170,46 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
 
 def main(arguments: list[str] | None = None) -> None:
     options = parse(arguments)
-    bench = Bench(options.guidance, options.clips, options.device, options.small)
+    fields = {} if options.keep is None else {"keep": options.keep}
+    bench = Bench(options.clips, options.device, options.small, **fields)
     name = torch.cuda.get_device_name() if options.device.startswith("cuda") else platform.processor()
     threads = torch.get_num_threads()
     print(f"{name or platform.machine()}, {threads} threads, torch {torch.__version__}, float32")
     trunk = "a tiny ViT" if options.small else "ViT-B/16"
-    print(f"{trunk}, {options.clips} clips of 4 frames, 6 parts, guidance {options.guidance}, training mode")
-    counted = counts(options.guidance, options.clips, options.small)
-    forward, gradient = differences(bench)
-    print(f"relative difference of ours from plain: features {forward:.1e}, worst gradient {gradient:.1e}")
-    seconds, rate = measure(bench, options.repeats)
+    kept = f"{bench.model.config.kept_share:.0%} of the patches kept"
+    print(f"{trunk}, {options.clips} clips of {bench.model.config.clip_length} frames, 6 parts, {kept}")
+    for title, net in (("ours", bench.model), ("earlier", bench.earlier), ("bare ViT", bench.bare)):
+        print(f"{title}: {sum(p.numel() for p in net.parameters()) / 1e6:.1f} million parameters")
+    counted = counts(options.clips, options.small, **fields)
+    medians, rate = measure(bench, options.repeats)
     rows = {}
-    print(f"\n{'':16}{'plain':>10}{'ours':>10}{'ratio':>8}{'target':>8}", end="")
+    print(f"\n{'':14}{'beside':>17}{'it':>10}{'ours':>10}{'ratio':>8}{'target':>8}", end="")
     print(f"{'by count':>10}{'floor':>10}{'ours/floor':>12}")
     for section, target in TARGETS.items():
-        plain_s, ours_s = (statistics.median(seconds[side][section]) for side in ("plain", "ours"))
-        ours_count = counted["ours"][section]
+        other, ours = medians[section]
+        theirs, own = counted[section]
         row = rows[section] = {
-            "plain_s": plain_s,
-            "ours_s": ours_s,
-            "ratio": plain_s / ours_s,
+            "beside": OTHERS[section],
+            "other_s": other,
+            "ours_s": ours,
+            "ratio": ours / other,
             "target": target,
-            "ratio_by_count": counted["plain"][section] / ours_count,
-            "floor_s": ours_count / rate,
+            "operations": {"other": theirs, "ours": own},
+            "ratio_by_count": own / theirs,
+            "floor_s": own / rate,
         }
         print(
-            f"{section:16}{plain_s:9.3f}s{ours_s:9.3f}s{row['ratio']:7.2f}x{target:7.1f}x"
-            f"{row['ratio_by_count']:9.2f}x{row['floor_s']:9.3f}s{ours_s / row['floor_s']:11.2f}x"
+            f"{section:14}{row['beside']:>17}{other:9.3f}s{ours:9.3f}s{row['ratio']:8.2f}{target:8.2f}"
+            f"{row['ratio_by_count']:10.2f}{row['floor_s']:9.3f}s{ours / row['floor_s']:11.2f}x"
         )
-    peaks = {side: bench.peak_bytes(net) for side, net in bench.sides.items()}
-    rows["peak memory"] = {**peaks, "ratio": peaks["ours"] / peaks["plain"], "target": MEMORY_TARGET}
     print(
-        f"{'peak memory':16}{peaks['plain'] / 1e6:8.0f}MB{peaks['ours'] / 1e6:8.0f}MB"
-        f"{rows['peak memory']['ratio']:7.2f}x{MEMORY_TARGET:7.2f}x   net of weights, gradients, momentum"
-    )
-    print(
-        "\nby count: ratio of the operations of the matrix products. floor: our operations at "
-        f"{rate / 1e9:.0f} G/s, the\nbest rate of the trunk's products here. The local branch lies further "
-        "above its floor, since a few rows\nmeet many weights (113 M of ViT-B/16): reading them and writing "
-        "their gradients takes longer than\nthe products."
+        "\nratio: ours over the other side, smaller is better. by count: ratio of the operations of the "
+        f"matrix products.\nfloor: our operations at {rate / 1e9:.0f} G/s, the best rate of the trunk's "
+        "products here."
     )
     if options.json:
         settings = vars(options) | {"json": None, "threads": threads}
-        figures = {"settings": settings, "rows": rows, "differences": [forward, gradient]}
-        options.json.write_text(json.dumps(figures, indent=2) + "\n")
+        options.json.write_text(json.dumps({"settings": settings, "rows": rows}, indent=2) + "\n")
 
 
 if __name__ == "__main__":
