@@ -16,7 +16,7 @@ from stages.reid.metrics import score_ranking
 
 
 def by_item(distances, query_persons, gallery_persons, query_cameras, gallery_cameras):
-    """Per query a Python loop over the whole sorted gallery, two divisions an item. Mean AP (trapezoid)."""
+    """Per query a Python loop over the whole sorted gallery, two quotients an item. Mean AP (trapezoid)."""
     total, valid = 0.0, 0
     for row, person, camera in zip(distances, query_persons, query_cameras, strict=True):
         order = np.argsort(row, kind="stable")

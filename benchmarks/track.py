@@ -101,9 +101,9 @@ def _row(
     config: TrackConfig, camera: CameraConfig, truth: Path, detector: Detector, sparse: bool, folder: Path
 ) -> list[str]:
     found, alone = _detect(camera.files[0].file, detector)
-    begun, cpu = time.perf_counter(), time.process_time()
+    started, cpu = time.perf_counter(), time.process_time()
     out = run(config, [camera], folder / f"tracks-{camera.name}", detector=detector)
-    tracking = Timed(len(found), time.perf_counter() - begun, time.process_time() - cpu)
+    tracking = Timed(len(found), time.perf_counter() - started, time.process_time() - cpu)
     (record,) = records(out)
     scores = score_tracks(truth, out / f"{record['tag']}.txt", sparse)
     return [
@@ -123,10 +123,10 @@ def _detect(video: Path, detector: Detector) -> tuple[dict[int, np.ndarray], Tim
     for _, _, image in islice(VideoStream(video), 3):
         detector.detect(image)  # warm
     found = {}
-    begun, cpu = time.perf_counter(), time.process_time()
+    started, cpu = time.perf_counter(), time.process_time()
     for number, _, image in VideoStream(video):
         found[number] = detector.detect(image).boxes
-    return found, Timed(len(found), time.perf_counter() - begun, time.process_time() - cpu)
+    return found, Timed(len(found), time.perf_counter() - started, time.process_time() - cpu)
 
 
 def _recall(truth: Path, found: dict[int, np.ndarray]) -> float:

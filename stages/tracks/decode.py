@@ -47,7 +47,7 @@ class Decoder:
         if stream is None or stream.codec_context is None:
             self.close()
             raise ValueError(f"{path}: holds no video of a known codec")
-        # One thread: damage is told at its very frame, and the H.264 decoder neither overlooks nor hides it.
+        # One thread: damage is reported at its frame, and the H.264 decoder neither overlooks nor hides it.
         stream.codec_context.thread_type = "NONE"
         self._reformatter = VideoReformatter()
         rate = float(stream.guessed_rate or 0)

@@ -147,11 +147,11 @@ def parse_words(words: list[str]) -> None:
 def keyreid_lines(words: list[str]) -> list[list[str]]:
     """The `keyreid` commands that a `make` command stands for; empty for targets that call none."""
     call = ["make", "--no-print-directory", "-n", "-C", str(ROOT), "VENV=/nowhere", *words[1:]]
-    told = subprocess.run(call, capture_output=True, text=True, check=False)
-    assert told.returncode == 0, told.stderr
+    answer = subprocess.run(call, capture_output=True, text=True, check=False)
+    assert answer.returncode == 0, answer.stderr
     marks = ("/nowhere/bin/keyreid ", "-m pipeline ")
     found = []
-    for line in told.stdout.splitlines():
+    for line in answer.stdout.splitlines():
         for mark in marks:
             if mark in line:
                 found.append(["keyreid", *shlex.split(line.split(mark, 1)[1])])
@@ -244,11 +244,11 @@ class Runner:
         """The words of a command after expansion by bash, with the names set so far."""
         tool = line.split()[0]
         script = [*self.settings, f'{tool}() {{ printf "%s\\0" {tool} "$@"; }}', line]
-        told = subprocess.run(
+        answer = subprocess.run(
             ["bash", "-euc", "\n".join(script)], capture_output=True, text=True, check=False
         )
-        assert told.returncode == 0, f"{line}: {told.stderr}"
-        return told.stdout.split("\0")[:-1]
+        assert answer.returncode == 0, f"{line}: {answer.stderr}"
+        return answer.stdout.split("\0")[:-1]
 
     def keyreid(self, words: list[str]) -> None:
         """Run a `keyreid` command, made small."""

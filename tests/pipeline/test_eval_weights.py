@@ -65,5 +65,5 @@ def test_a_run_without_an_average_has_nothing_beside_it(run: Path, keyreid):
 def test_several_runs_give_the_mean_of_the_averages_too(run: Path, keyreid, tmp_path):
     result = keyreid("eval", "--run", run, "--run", run, "-o", tmp_path / "out")
     assert result.code == 0, result.err
-    told = result.out.split("Mean of 2, protocol official")[1]
-    assert "trained network" in told and "its moving average" in told
+    answer = result.out.split("Mean of 2, protocol official")[1]
+    assert "trained network" in answer and "its moving average" in answer

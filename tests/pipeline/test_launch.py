@@ -22,8 +22,8 @@ ROOT = Path(__file__).resolve().parents[2]
 def make_line() -> list[str]:
     """What `make train NPROC=2` gives to Python before the command itself: torchrun with its options."""
     words = ["make", "-n", "--no-print-directory", "-C", str(ROOT), "VENV=/none", "train", "NPROC=2"]
-    told = subprocess.run(words, capture_output=True, text=True, check=True).stdout
-    (line,) = [shlex.split(line) for line in told.splitlines() if " -m pipeline train " in line]
+    answer = subprocess.run(words, capture_output=True, text=True, check=True).stdout
+    (line,) = [shlex.split(line) for line in answer.splitlines() if " -m pipeline train " in line]
     assert line[0] == "/none/bin/python"
     return line[1 : line.index("train") - 2]
 

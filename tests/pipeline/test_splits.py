@@ -1,4 +1,4 @@
-"""Data sets of several divisions: the mean and the deviation over them, from the command line."""
+"""Data sets of several splits: the mean and the deviation over them, from the command line."""
 
 import json
 from dataclasses import replace
@@ -9,7 +9,7 @@ from pipeline.commands.eval import command as evaluate
 from tests.stages.reid.test_evaluate import embeddings
 
 
-def test_eval_of_several_divisions_prints_mean_and_deviation(tmp_path):
+def test_eval_of_several_splits_prints_mean_and_deviation(tmp_path):
     options = ["--dataset", "ilids-vid"]
     scores = []
     for split in range(3):

@@ -25,17 +25,17 @@ def trans_reid(tmp_path_factory):
 
 def test_model_info_says_what_a_file_is_and_what_would_be_loaded(trans_reid):
     fits = ("--dataset", "mars", "--set", "model.backbone=vit_small_patch16_224")
-    told = CliRunner().invoke(keyreid, ["model-info", *fits, "--vit-path", str(trans_reid)])
-    assert told.exit_code == 0
-    assert "a ViT, width 384, 12 blocks, patches of 16x16, 1 class and 0 register tokens" in told.output
-    assert "without 'base.'; goes with model.backbone=vit_small_patch16_224" in told.output
-    assert "into vit_small_patch16_224: " in told.output and "150 entries loaded" in told.output
+    answer = CliRunner().invoke(keyreid, ["model-info", *fits, "--vit-path", str(trans_reid)])
+    assert answer.exit_code == 0
+    assert "a ViT, width 384, 12 blocks, patches of 16x16, 1 class and 0 register tokens" in answer.output
+    assert "without 'base.'; goes with model.backbone=vit_small_patch16_224" in answer.output
+    assert "into vit_small_patch16_224: " in answer.output and "150 entries loaded" in answer.output
 
 
 def test_model_info_says_why_a_file_does_not_fit_and_what_would(trans_reid):
-    told = CliRunner().invoke(keyreid, ["model-info", "--dataset", "mars", "--vit-path", str(trans_reid)])
-    assert told.exit_code != 0 and "a ViT, width 384" in told.output
-    assert "model.backbone=vit_small_patch16_224" in str(told.exception)
+    answer = CliRunner().invoke(keyreid, ["model-info", "--dataset", "mars", "--vit-path", str(trans_reid)])
+    assert answer.exit_code != 0 and "a ViT, width 384" in answer.output
+    assert "model.backbone=vit_small_patch16_224" in str(answer.exception)
 
 
 MEANT = [path.stem for path in sorted(CONFIGS.glob("*.yaml")) if "start_weights:" in path.read_text()]
@@ -61,5 +61,6 @@ def test_nothing_is_said_where_weights_are_given_or_none_are_meant(trans_reid, c
 
 
 def test_training_warns_before_anything_else(tmp_path):
-    told = CliRunner().invoke(keyreid, ["train", "--dataset", "folder", "--data-root", str(tmp_path / "no")])
-    assert "WARNING: this recipe is meant to start from jx_vit_base" in told.output
+    words = ["train", "--dataset", "folder", "--data-root", str(tmp_path / "no")]
+    answer = CliRunner().invoke(keyreid, words)
+    assert "WARNING: this recipe is meant to start from jx_vit_base" in answer.output

@@ -35,7 +35,7 @@ PARTS = {
 
 @dataclass(frozen=True)
 class Clothes:
-    """Everything by which a walker can be told from another, but for build and gait."""
+    """Everything that distinguishes one walker from another, but for build and gait."""
 
     skin: Colour
     hair: Colour

@@ -12,7 +12,7 @@ from stages.reid.data.keyed import sample_keys
 
 @dataclass(frozen=True)
 class SamplerCounts:
-    """What the log says about the division into batches."""
+    """What the log says about how batches are formed."""
 
     identities: int
     tracklets: int

@@ -126,7 +126,7 @@ def _refuse_other_tokens(about: VitFile, own: Mapping[str, Tensor], path: Path) 
 
 
 def _refuse_other_patches(missing: list[str], unused: list[str], about: VitFile, path: Path) -> None:
-    """A network whose first layer is random would train, and never be told from a started one."""
+    """A network whose first layer is random would train, and its start go unnoticed."""
     if about.stem:
         raise KeyReIDError(
             f"weights {path}: its patch embedding is a stem of convolutions (TransReID-SSL with ICS), which "

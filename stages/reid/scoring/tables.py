@@ -1,4 +1,4 @@
-"""How scores are told: the figures of a protocol, one line, a table, the mean over divisions."""
+"""How scores are reported: the figures of a protocol, one line, a table, the mean over splits."""
 
 from collections.abc import Mapping, Sequence
 
@@ -85,17 +85,17 @@ def _cell(found: Mapping, score: str) -> str:
 
 
 def over_splits(reports: Sequence[Mapping]) -> dict:
-    """The mean over the divisions of a data set, with the sample standard deviation under `deviation`.
+    """The mean over the splits of a data set, with the sample standard deviation under `deviation`.
 
-    reports: one of `evaluate.score` per division. Of valid queries and gallery rows the least is
+    reports: one of `evaluate.score` per split. Of valid queries and gallery rows the least is
     given. Raises KeyReIDError for reports that do not belong together.
     """
     if not reports:
-        raise KeyReIDError("no division was evaluated; expected at least one")
+        raise KeyReIDError("no split was evaluated; expected at least one")
     first = reports[0]
     for key in ("dataset", "headline", "distance", "rerank", "camera"):
         if any(r.get(key) != first.get(key) for r in reports):
-            raise KeyReIDError(f"the divisions differ in {key}; expected evaluations made in the same way")
+            raise KeyReIDError(f"the splits differ in {key}; expected evaluations made in the same way")
     combined = {k: first.get(k) for k in ("dataset", "distance", "rerank", "camera", "headline")}
     combined |= {
         "split": f"mean of {len(reports)} ({', '.join(str(r.get('split')) for r in reports)})",
@@ -104,7 +104,7 @@ def over_splits(reports: Sequence[Mapping]) -> dict:
     }
     for name in first["protocols"]:
         if any(name not in r["protocols"] for r in reports):
-            continue  # left out of a division in which no query has a right answer under it
+            continue  # left out of a split in which no query has a right answer under it
         each = [r["protocols"][name] for r in reports]
         values = {s: np.array([e[s] for e in each]) for s in SCORES}
         combined["protocols"][name] = {

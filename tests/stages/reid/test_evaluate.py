@@ -1,4 +1,4 @@
-"""From embeddings to scores: protocols, distances, first answers, files, several divisions."""
+"""From embeddings to scores: protocols, distances, first answers, files, several splits."""
 
 import io
 import json
@@ -274,7 +274,7 @@ def test_intervals_hold_the_score_and_do_not_depend_on_chance_twice():
     assert score(data, EvalConfig(bootstrap=300, seed=3))["protocols"]["queries-dropped"] == first
 
 
-def test_several_divisions_give_mean_and_sample_deviation():
+def test_several_splits_give_mean_and_sample_deviation():
     reports = [score(embeddings(seed), EvalConfig()) for seed in range(3)]
     combined = over_splits(reports)["protocols"]["official"]
     values = [r["protocols"]["official"]["mAP"] for r in reports]

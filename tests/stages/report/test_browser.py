@@ -74,7 +74,7 @@ def test_every_picture_of_the_page_can_be_shown(opened: Page):
     "script",
     [
         "setTimeout(() => { throw new Error('thrown') })",
-        "console.error('told')",
+        "console.error('reported')",
         "fetch('https://x.invalid/')",
     ],
 )
@@ -93,8 +93,8 @@ def test_filters_leave_what_matches_and_say_how_many(opened: Page):
     shown = opened.run(f"{VISIBLE}.map(e => e.dataset.camera)")
     assert 0 < len(shown) < everything and set(shown) == {camera}
     rows = opened.run("[...document.querySelectorAll('[data-item=rows]')].filter(e => !e.hidden).length")
-    told = opened.run("document.getElementById('shown').textContent")
-    assert told.startswith(f"{len(shown)} of {everything} ") and f" {rows} of " in told
+    answer = opened.run("document.getElementById('shown').textContent")
+    assert answer.startswith(f"{len(shown)} of {everything} ") and f" {rows} of " in answer
     choose(opened, "text", "NO SUCH NAME")
     assert opened.run(f"{VISIBLE}.length") == 0
     opened.run("document.getElementById('clear').click()")

@@ -88,8 +88,8 @@ def test_videos_of_a_camera_follow_one_another_on_the_clock(tmp_path):
     out = go(tmp_path / "out", camera(*files, start=START))
     first, second = (records(out)[i] for i in (0, 1))
     assert (first["tag"], second["tag"]) == ("door-a", "door-b")
-    begun = datetime.fromisoformat(second["start"]) - datetime.fromisoformat(first["start"])
-    assert begun.total_seconds() == pytest.approx(3.0)
+    started = datetime.fromisoformat(second["start"]) - datetime.fromisoformat(first["start"])
+    assert started.total_seconds() == pytest.approx(3.0)
     spans = read_times(go(tmp_path / "seconds", camera(*files)))
     assert spans["door-b-0001/door/000002-000030"].start == "3.100"
 

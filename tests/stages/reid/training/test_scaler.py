@@ -29,7 +29,7 @@ def test_fp16_follows_fp32(name):
     ), "losses"
     assert [r.details["gradient_norm"] for r in scaled if r.updated] == pytest.approx(
         [r.details["gradient_norm"] for r in plain if r.updated], rel=2e-2
-    ), "norms are told without the scale"
+    ), "norms are reported without the scale"
     assert half.updates == exact.updates == 3
     after, found = weights(exact), weights(half)
     for name in ("objective.global_centers.centers", "objective.part_centers.centers"):
