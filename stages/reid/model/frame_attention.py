@@ -6,10 +6,13 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 
+SCALE = 10.0  # of the evidence: it differs by tenths, and half of the weight is a score lower by 0.7
+
+
 class FrameAttention(nn.Module):
     """Weights of frames from what they show, how visible the person is, and whether they agree.
 
-    score_t = MLP(LN(f_t)) + w . [visibility of the parts in frame t, agreement of frame t]
+    score_t = MLP(LN(f_t)) + w . 10 [visibility of the parts in frame t, agreement of frame t]
     agreement = cosine of f_t and the mean of the clip's other frames, low for a frame of someone else
     weights = softmax over frames. Starts uniform.
     """
@@ -28,10 +31,9 @@ class FrameAttention(nn.Module):
 
         features: [B, T, D]. visibility: [B, T, K] in [0, 1], the highest heat of each part in the frame.
         """
-        evidence = torch.cat([visibility, agreement(features)[..., None]], dim=-1)
-        scores = self.score(F.gelu(self.look(self.norm(features)))) + self.evidence(
-            evidence.to(features.dtype)
-        )
+        evidence = SCALE * torch.cat([visibility, agreement(features)[..., None]], dim=-1)
+        look = self.score(F.gelu(self.look(self.norm(features))))
+        scores = look + self.evidence(evidence.to(features.dtype))
         scores = scores.squeeze(-1).float()
         weights = scores.softmax(dim=-1)
         return (weights[:, :, None] * features).sum(dim=1), scores, weights
