@@ -5,7 +5,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-
 SCALE = 10.0  # of the evidence: it differs by tenths, and half of the weight is a score lower by 0.7
 
 
