@@ -161,8 +161,7 @@ def _evidence(recorded: Recording, model: Any, dataset: Dataset, settings: EvalC
         except KeyReIDError:  # made by a version that kept none
             return found
         weights = weights_of_hidden(
-            recorded.frame_weights, dataset.test_tracklets(), records, model.config.clip_length,
-            settings.clip_stride, settings.clip_cap,
-        )  # fmt: skip
+            recorded.frame_weights, dataset.test_tracklets(), records, settings, model.config.clip_length
+        )
         found["attention_to"] = {kind: asdict(weight) for kind, weight in weights.items()}
     return found

@@ -9,7 +9,7 @@ import torch
 
 from cache import PoseCache
 from stages.datasets.tracklet import Tracklet
-from stages.reid.data.clips import consecutive_clips
+from stages.reid.data.clips import test_clips
 from stages.reid.data.config import ClipConfig
 from stages.reid.data.loader import test_loader
 from stages.reid.data.part_maps import PartGroups, joints_to_parts
@@ -37,15 +37,14 @@ class Look:
     kept: np.ndarray | None
 
 
-def middle_clips(
-    tracklet: Tracklet, length: int, clips: int, stride: int | None = None, cap: int | None = None
-) -> Tracklet:
+def middle_clips(tracklet: Tracklet, trained: int, clips: int, evaluated: ClipConfig) -> Tracklet:
     """The clips in the middle of those that evaluation took of a tracklet, one after the other.
 
-    Only a tracklet's last clip is short of frames, so they can be cut again every `length` frames. Where
-    clips overlap, frames come twice. stride, cap: of `EvalConfig`.
+    Where clips overlap, frames come twice; what a clip short of frames repeats comes once. trained: clip
+    length of the network. evaluated: which clips the evaluation took.
     """
-    rows = consecutive_clips(len(tracklet.frames), length, stride, cap)
+    rows = test_clips(len(tracklet.frames), evaluated, trained)
+    clips = 1 if evaluated.clip_order == "spread" else clips  # several of these may be short of frames
     first = max(0, (len(rows) - clips) // 2)
     places = [place for row in rows[first : first + clips].tolist() for place in dict.fromkeys(row)]
     return replace(tracklet, frames=tuple(tracklet.frames[place] for place in places))
@@ -59,18 +58,18 @@ def look(
     cache: PoseCache,
     cameras: Sequence[int],
     clips: int,
+    evaluated: ClipConfig,
     batch_size: int = 8,
     camera: str = "given",
-    stride: int | None = None,
-    cap: int | None = None,
 ) -> list[Look]:
     """Run the network over the middle clips of each tracklet. cameras: those of its training, in order.
 
-    camera, stride, cap: as in the evaluation.
+    evaluated: which clips the evaluation took; camera: as there.
     """
-    config, length = model.config, model.config.clip_length
-    shown = [middle_clips(t, length, clips, stride, cap) for t in tracklets]
-    batches = test_loader(model, ClipConfig(batch_size=batch_size, workers=0), root, shown, cache, cameras)
+    config, length = model.config, evaluated.clip_length or model.config.clip_length
+    shown = [middle_clips(t, model.config.clip_length, clips, evaluated) for t in tracklets]
+    again = ClipConfig(batch_size=batch_size, workers=0, clip_length=length)
+    batches = test_loader(model, again, root, shown, cache, cameras)
     device = next(model.parameters()).device
     placed = not config.global_only and config.guidance == "prior" and config.tcss_mode != "sequence"
     weights: list[list[np.ndarray]] = [[] for _ in shown]

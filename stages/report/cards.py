@@ -126,9 +126,8 @@ def _looks(
         source.cache,
         cameras,
         config.clips,
+        evaluated,
         camera=evaluated.camera,
-        stride=evaluated.clip_stride,
-        cap=evaluated.clip_cap,
     )
     return looks, list(model.config.part_names)
 

@@ -60,6 +60,8 @@ class Contents:
             distance=self.scores["distance"],
             rerank=RerankConfig(**rerank) if rerank else RerankConfig(),
             camera=self.scores.get("camera") or "given",
+            clip_length=self.scores.get("clip_length"),
+            clip_order=self.scores.get("clip_order") or "run",
             clip_stride=self.scores.get("clip_stride"),
             clip_cap=self.scores.get("clip_cap"),
         )

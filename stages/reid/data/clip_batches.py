@@ -10,8 +10,8 @@ from torch.utils.data import Dataset
 
 from cache.errors import KeyReIDError
 from stages.reid.data import augment
-from stages.reid.data.clips import consecutive_clips, training_clips
-from stages.reid.data.config import AugmentConfig
+from stages.reid.data.clips import test_clips, training_clips
+from stages.reid.data.config import AugmentConfig, ClipConfig
 from stages.reid.data.keyed import uniform
 from stages.reid.data.part_maps import PartGroups
 from stages.reid.data.reader import MAP_SIZE, FrameIndex, FrameReader
@@ -167,11 +167,10 @@ class TestClips(Clips):
         model: ModelConfig,
         mean: Sequence[float],
         std: Sequence[float],
-        stride: int | None = None,
-        cap: int | None = None,
+        config: ClipConfig,
     ) -> None:
         super().__init__(reader, persons, cameras, model, mean, std)
-        clips = [consecutive_clips(int(n), model.clip_length, stride, cap) for n in index.lengths]
+        clips = [test_clips(int(n), config, model.clip_length) for n in index.lengths]
         counts = [len(c) for c in clips]
         self.tracklets = np.repeat(np.arange(len(clips)), counts)
         self.rows = np.concatenate([start + c for start, c in zip(index.starts, clips, strict=True)])

@@ -2,6 +2,8 @@
 
 import numpy as np
 
+from stages.reid.data.config import ClipConfig
+
 
 def training_clips(lengths: np.ndarray, draws: np.ndarray) -> np.ndarray:
     """One random frame from each of T equal segments; the last segment takes the remainder.
@@ -33,3 +35,26 @@ def consecutive_clips(
     starts = np.arange(count if cap is None else min(count, cap), dtype=np.int64) * stride
     available = np.minimum(length - starts, frames)
     return starts[:, None] + np.arange(frames)[None] % available[:, None]
+
+
+def spread_clips(length: int, frames: int, cap: int | None = None) -> np.ndarray:
+    """Every clip of a tracklet for testing, each over its whole time: int64 [C, frames], ascending positions.
+
+    Clip c of C takes positions c, c + C, c + 2C, ..., so every frame is in one clip. A clip that runs out of
+    frames repeats its own from the start. cap: at most so many clips, the first ones.
+    """
+    count = -(-length // frames)
+    starts = np.arange(count if cap is None else min(count, cap), dtype=np.int64)
+    available = -(-(length - starts) // count)
+    return starts[:, None] + count * (np.arange(frames)[None] % available[:, None])
+
+
+def test_clips(length: int, config: ClipConfig, trained: int) -> np.ndarray:
+    """The clips of a tracklet that a config asks for: int64 [C, T]. trained: clip length of the network."""
+    frames = config.clip_length or trained
+    if config.clip_order == "spread":
+        return spread_clips(length, frames, config.clip_cap)
+    return consecutive_clips(length, frames, config.clip_stride, config.clip_cap)
+
+
+test_clips.__test__ = False  # not a test, whatever its name

@@ -80,5 +80,23 @@ class ClipConfig(StrictModel):
 
     batch_size: int = Field(16, ge=1, description="clips per batch; does not change the result")
     workers: int = Field(2, ge=0, description="reading processes; 0: read in the process itself")
-    clip_stride: int | None = Field(None, ge=1, description="frames from clip to clip; null: clip length")
+    clip_length: int | None = Field(
+        None, ge=1, description="frames per clip at test, any number with guidance prior; null: as trained"
+    )
+    clip_order: Literal["run", "spread"] = Field(
+        "run",
+        description="run: clips of consecutive frames; spread: every clip spans its whole tracklet, so that "
+        "only some of its frames are hidden or of somebody else",
+    )
+    clip_stride: int | None = Field(
+        None, ge=1, description="clip_order run: frames from clip to clip; null: clip length"
+    )
     clip_cap: int | None = Field(None, ge=1, description="at most so many clips per tracklet; null: all")
+
+    @model_validator(mode="after")
+    def _order(self) -> "ClipConfig":
+        if self.clip_order == "spread" and self.clip_stride is not None:
+            raise ValueError(
+                f"clip_stride is {self.clip_stride}, but clip_order is spread: leave out one"
+            )
+        return self

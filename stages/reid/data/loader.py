@@ -164,8 +164,14 @@ def test_loader(
 
     A last clip short of frames repeats its frames and their maps. cameras: the numbers of the cameras that
     the network was trained with, in its order; others are unknown. `persons` are the data set's numbers.
-    Raises KeyReIDError for frames that the cache lacks.
+    Raises KeyReIDError for frames that the cache lacks, and for a clip length that the network cannot take.
     """
+    trained = model.config.clip_length
+    if model.config.guidance == "published" and clips.clip_length not in (None, trained):
+        raise KeyReIDError(
+            f"eval.clip_length {clips.clip_length}: a network of guidance published takes clips of {trained} "
+            "frames alone; leave it out"
+        )
     index = FrameIndex([t.frames for t in tracklets])
     check_cache(cache, [f for t in tracklets for f in t.frames], Path(root))
     data = TestClips(
@@ -176,8 +182,7 @@ def test_loader(
         model.config,
         model.pixel_mean,
         model.pixel_std,
-        clips.clip_stride,
-        clips.clip_cap,
+        clips,
     )
     starts = range(0, len(data), clips.batch_size)
     ranges = [list(range(s, min(s + clips.batch_size, len(data)))) for s in starts]

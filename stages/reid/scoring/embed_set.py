@@ -19,6 +19,8 @@ from stages.reid.scoring.config import EvalConfig
 from stages.reid.scoring.embed import embed_tracklets
 from stages.reid.scoring.embeddings import Embeddings, of_tracklets
 
+CLIP_FIELDS = ("clip_length", "clip_order", "clip_stride", "clip_cap")
+
 Progress = Callable[[str, int, int], None]  # what is done, how many batches of it, of how many
 
 
@@ -92,7 +94,7 @@ def described(
     features, visibility = found
     parts = 0 if model.local_branch is None else model.num_parts
     header = {"dataset": dataset, "distance": config.distance, "camera": config.camera}
-    header |= {"clip_stride": config.clip_stride, "clip_cap": config.clip_cap}
+    header |= {name: getattr(config, name) for name in CLIP_FIELDS}
     header |= {"version": importlib.metadata.version("keyreid")}
     header |= {"created": datetime.now(UTC).isoformat(timespec="seconds")}
     return of_tracklets(

@@ -10,7 +10,8 @@ from torch import nn
 
 from stages.datasets.tracklet import Tracklet
 from stages.datasets.walkers.record import FrameRecord
-from stages.reid.data.clips import consecutive_clips
+from stages.reid.data.clips import test_clips
+from stages.reid.data.config import ClipConfig
 from stages.reid.scoring.interventions import mirror_order
 
 MOST_CLIPS = 2000  # whose part features are kept
@@ -94,19 +95,19 @@ def weights_of_hidden(
     weights: Sequence[np.ndarray],
     tracklets: Sequence[Tracklet],
     records: Mapping[str, FrameRecord],
-    clip_length: int,
-    stride: int | None,
-    cap: int | None,
+    clips: ClipConfig,
+    trained: int,
 ) -> dict[str, FrameWeights]:
     """Relative weight of frames "mostly hidden", of "another person", and of both kinds, "either".
 
-    weights: of all test clips in order, each [T]. Means over clips of the mean weight in a clip are compared;
+    weights: of all test clips in order, each [T]. trained: clip length of the network.
+    Means over clips of the mean weight in a clip are compared;
     the others are frames that are neither. Kinds without a clip are left out.
     """
     frames = [
         [tracklet.frames[i] for i in clip]
         for tracklet in tracklets
-        for clip in consecutive_clips(len(tracklet.frames), clip_length, stride, cap)
+        for clip in test_clips(len(tracklet.frames), clips, trained)
     ]
     pairs: dict[str, list[tuple[float, float]]] = {"mostly hidden": [], "another person": [], "either": []}
     for weight, names in zip(weights, frames, strict=True):

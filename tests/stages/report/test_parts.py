@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 
 from cache.errors import KeyReIDError
 from stages.datasets.tracklet import Tracklet
-from stages.reid.data.clips import consecutive_clips
+from stages.reid.data.clips import consecutive_clips, spread_clips
+from stages.reid.data.config import ClipConfig
 from stages.reid.model.weights import load_model
 from stages.reid.scoring.config import EvalConfig, RerankConfig
 from stages.reid.scoring.distances import distance_rows
@@ -214,12 +215,22 @@ maybe = st.none() | st.integers(1, 9)
 @given(st.integers(1, 60), st.integers(1, 6), st.integers(1, 4), maybe, maybe)
 def test_shown_clips_are_clips_of_the_evaluation(length: int, frames: int, clips: int, stride, cap):
     tracklet = Tracklet(tuple(map(str, range(length))), 1, 1, "t")
-    shown = [int(frame) for frame in middle_clips(tracklet, frames, clips, stride, cap).frames]
+    config = ClipConfig(clip_stride=stride, clip_cap=cap)
+    shown = [int(frame) for frame in middle_clips(tracklet, frames, clips, config).frames]
     evaluated = consecutive_clips(length, frames, stride, cap).tolist()
     again = [[shown[place] for place in clip] for clip in consecutive_clips(len(shown), frames)]
     first = evaluated.index(again[0])
     assert evaluated[first : first + len(again)] == again and len(again) == min(clips, len(evaluated))
     assert abs(first - (len(evaluated) - first - len(again))) <= 1  # in the middle
+
+
+@given(st.integers(1, 60), st.integers(1, 6), st.integers(1, 4), maybe)
+def test_of_clips_that_span_the_tracklet_the_middle_one_is_shown(length: int, frames: int, clips: int, other):
+    tracklet = Tracklet(tuple(map(str, range(length))), 1, 1, "t")
+    config = ClipConfig(clip_order="spread", clip_length=other)
+    shown = [int(frame) for frame in middle_clips(tracklet, frames, clips, config).frames]
+    rows = spread_clips(length, other or frames)
+    assert shown == list(dict.fromkeys(rows[(len(rows) - 1) // 2].tolist()))
 
 
 def test_patches_that_are_not_kept_are_hatched_and_the_others_as_they_were(tmp_path):
@@ -242,7 +253,14 @@ def test_attention_of_a_clip_sums_to_one(evaluated):
     model, extra = load_model(evaluated.run / "model.safetensors")
     tracklets = evaluated.dataset.query[:5]
     looks = look(
-        model, evaluated.dataset.root, tracklets, evaluated.cache, extra["cameras"], clips=2, batch_size=3
+        model,
+        evaluated.dataset.root,
+        tracklets,
+        evaluated.cache,
+        extra["cameras"],
+        2,
+        ClipConfig(),
+        batch_size=3,
     )
     for tracklet, seen in zip(tracklets, looks, strict=True):
         clips = -(-len(seen.frames) // model.config.clip_length)

@@ -5,6 +5,7 @@ import pytest
 
 from stages.datasets.tracklet import Tracklet
 from stages.datasets.walkers.record import FrameRecord
+from stages.reid.data.config import ClipConfig
 from stages.reid.scoring.evidence import common_share, side_cosines, weights_of_hidden
 
 
@@ -32,7 +33,7 @@ def test_frames_are_compared_with_the_others_of_their_clip():
     records = dict.fromkeys((f for t in tracklets for f in t.frames), seen)
     records |= {"a0": hidden, "b3": other, "b2": hidden}
     weights = [np.array(w) for w in ([0.1, 0.3, 0.3, 0.3], [0.4, 0.4, 0.2, 0.0], [1.0, 0, 0, 0])]
-    found = weights_of_hidden(weights, tracklets, records, 4, None, None)
+    found = weights_of_hidden(weights, tracklets, records, ClipConfig(), 4)
     assert found["mostly hidden"].ratio == pytest.approx((0.1 + 0.2) / (0.3 + 0.4))
     assert found["another person"].ratio == 0 and found["another person"].clips == 1
     assert found["either"].clips == 2
