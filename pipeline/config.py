@@ -10,8 +10,8 @@ from cache.errors import KeyReIDError
 from pipeline.recipe_file import Override, load, parse_override
 from stages.config import StrictModel
 from stages.pose.config import PoseConfig
-from stages.reid.evaluate import EvalConfig
 from stages.reid.model.config import ModelConfig
+from stages.reid.scoring.config import EvalConfig
 from stages.reid.training.config import TrainConfig
 
 CONFIGS = Path(__file__).resolve().parent.parent / "configs"
