@@ -1,5 +1,6 @@
 """From videos to tracklets: what is detected is cut out, whole or not at all, and not done twice."""
 
+import csv
 import json
 import tracemalloc
 from datetime import datetime
@@ -231,6 +232,21 @@ def test_walkers_who_cross_are_found_and_followed(tmp_path):
     out = run(TrackConfig(), [door], tmp_path / "out", device="cpu")
     scores = score_tracks(tmp_path / "door.truth.txt", out / "door.txt")
     assert scores["recall"] > 0.75 and scores["precision"] > 0.9 and scores["IDF1"] > 0.5
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1200)
+def test_six_real_people_are_followed_each_by_one_track(tmp_path, real_data):
+    pytest.importorskip("onnxruntime")
+    with (real_data / "mini-mars/boxes.csv").open(newline="") as file:
+        rows = [
+            f"{int(r['video_frame']) + 1},{r['pid']},{r['x']},{r['y']},{r['w']},{r['h']},1,1,1\n"
+            for r in csv.DictReader(file)
+        ]
+    (tmp_path / "truth.txt").write_text("".join(rows))
+    out = run(TrackConfig(), [camera(real_data / "videos/one-by-one.mp4")], tmp_path / "out", device="cpu")
+    scores = score_tracks(tmp_path / "truth.txt", out / "door-one-by-one.txt", sparse=True)
+    assert scores["IDF1"] >= 0.9 and records(out)[0]["tracks"] == 6
 
 
 def test_sparse_truth_judges_its_own_frames_alone(tmp_path):
