@@ -99,7 +99,7 @@ def test_global_and_part_columns_are_found(setting):
         model = network(**change)
         found = embedded(model, data, cache)
         assert (found.parts, found.global_width) == (parts, width)
-        assert found.part_width == (4 * 48 if parts else 0)
+        assert found.part_width == (48 if parts else 0)
 
 
 def test_stride_and_cap_choose_the_clips(setting):
