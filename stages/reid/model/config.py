@@ -20,8 +20,8 @@ OWN_FIELDS = {
     "num_classes": "the number of training identities",
 }
 
-# Of the local branch, guidance prior.
-PART_FIELDS = ("part_block", "part_depth", "part_share", "part_width", "frame_prior")
+# Of the local branch, guidance prior. Recipes set part_block for their data, so it may stay where unread.
+PART_FIELDS = ("part_depth", "part_share", "part_width", "frame_prior")
 
 
 class ModelConfig(StrictModel):

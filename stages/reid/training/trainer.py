@@ -220,15 +220,15 @@ def checkpoint_blocks(model: nn.Module) -> None:
     """
     from timm.models.vision_transformer import Block
 
-    def run(block: nn.Module, forward: Any, keys: Tensor | None, *args: Any) -> Tensor:
+    def run(block: nn.Module, forward: Any, keys: Tensor | None, *args: Any, **named: Any) -> Tensor:
         set_keys(block, keys)
-        return forward(*args)
+        return forward(*args, **named)
 
-    def recomputed(block: nn.Module, forward: Any, *args: Any) -> Tensor:
+    def recomputed(block: nn.Module, forward: Any, *args: Any, **named: Any) -> Tensor:
         if not torch.is_grad_enabled():
-            return forward(*args)
+            return forward(*args, **named)
         keys = next((m.keys for m in block.modules() if isinstance(m, KeyedDropPath)), None)
-        return checkpoint(run, block, forward, keys, *args, use_reentrant=False)
+        return checkpoint(run, block, forward, keys, *args, use_reentrant=False, **named)
 
     for block in model.modules():
         if isinstance(block, Block):

@@ -28,7 +28,7 @@ def test_pictures_give_what_cache_and_gallery_give(setting):
     run, dataset, poses = setting
     embedder = Embedder(run)
     gallery = embedder.gallery(dataset, dataset.tracklets(), poses)
-    assert gallery.about["camera"] == "unknown" and gallery.features.shape == (3, 32 + 6 * 2 * 32)
+    assert gallery.about["camera"] == "unknown" and gallery.features.shape == (3, 32 + 6 * 32)
     for tracklet, feature in zip(dataset.tracklets(), gallery.features, strict=True):
         ours = embedder.embed([dataset.root / frame for frame in tracklet.frames])
         assert np.abs(ours - feature).max() < 1e-4 * np.abs(feature).max()

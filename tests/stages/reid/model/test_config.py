@@ -30,7 +30,7 @@ from tests.stages.reid.model.tiny import SIZES, tiny_clips, tiny_config, tiny_mo
         ({"global_only": True, "tcss": "sequence"}, "tcss is 'sequence', but global_only"),
         ({"guidance": "published", "global_only": True, "kps": False}, "kps is False, but global_only"),
         ({"guidance": "published", "keep": 0.7}, "keep is 0.7, but guidance published reads as released"),
-        ({"guidance": "published", "part_block": 1}, "part_block is 1, but guidance published"),
+        ({"guidance": "published", "part_depth": 2}, "part_depth is 2, but guidance published"),
         ({"global_only": True, "part_depth": 2}, "part_depth is 2, but global_only"),
         ({"kps": False, "keep": 0.7}, "keep is 0.7, but kps is false"),
         ({"part_share": 0.5, "part_depth": 0}, "part_share is 0.5, but part_depth is 0"),
