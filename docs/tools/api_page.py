@@ -139,4 +139,5 @@ def _signature(function: Any) -> str:
 def _short(annotation: Any) -> str:
     text = annotation.__name__ if inspect.isclass(annotation) else str(annotation)
     text = re.sub(r"(^|: |-> )'([^']*)'", r"\1\2", text)  # names that are resolved later
+    text = re.sub(r"<function (\w+) at 0x[0-9a-f]+>", r"\1", text)  # defaults
     return re.sub(r"\b(?:[A-Za-z_]\w*\.)+(\w+)", r"\1", text)

@@ -15,7 +15,7 @@ from stages.tracks.config import CameraConfig, TrackConfig
 @click.command()
 @click.argument("videos", nargs=-1, type=PATH)
 @output_option("Folder for the tracklets.", required=True)
-@click.option("--camera", metavar="NAME", help="Camera of VIDEOS: letters, digits, _ - .")
+@click.option("--camera", metavar="NAME", help="Name of the camera of VIDEOS: letters, digits, _ - .")
 @click.option("--start", metavar="TIME", help="Clock time of the first frame, as 2026-11-26T08:00:00+01:00.")
 @click.option("--fps", type=float, help="Frames/s, where the file's own times are wrong.")
 @click.option("--cameras", type=PATH, help="Instead of VIDEOS: a YAML file of cameras and their videos.")

@@ -24,7 +24,7 @@ from tests.docs.test_blocks import FILES, NAMES
 
 SCRIPTS = [path.stem for path in sorted((ROOT / "benchmarks").glob("*.py")) if path.stem != "__init__"]
 # In a line of text, which may end within the command, or in a block.
-NAMED = re.compile(r"python -m benchmarks\.[^`#]+?(?=`|#|\n\n)")
+NAMED = re.compile(r"^python -m benchmarks\..+|(?<=`)python -m benchmarks\.[^`]+", re.MULTILINE)
 # Options that make each as small as it goes, and a part of what it then prints.
 SMALL = {
     "cache": ("--frames 6 --rounds 1 --data-root data/walkers", "bytes a frame with everything"),
@@ -86,8 +86,8 @@ def test_every_benchmark_is_on_the_page_with_commands_that_it_takes(page: list[B
 
 @pytest.mark.parametrize("path", FILES, ids=NAMES)
 def test_benchmarks_that_a_document_names_take_these_options(path: Path):
-    for found in NAMED.findall(path.read_text(encoding="utf-8")):
-        words = shlex.split(found)
+    for found in NAMED.findall(path.read_text(encoding="utf-8").replace("\\\n", " ")):
+        words = shlex.split(found, comments=True)
         assert is_benchmark(words)
         parse_benchmark(words)
 

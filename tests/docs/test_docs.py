@@ -21,7 +21,7 @@ KEY = re.compile(
     r"(?:`|--set |\")((?:model|train|eval|pose|dataset)\.[a-z0-9_]+(?:\.[a-z0-9_]+)*)(?=[=:`\",])"
 )
 LINK = re.compile(r"\]\(([^)#:\s]+)(?:#[^)]*)?\)")
-ENDINGS = ("json", "jsonl", "onnx", "safetensors", "py")  # of files, not keys of a recipe
+ENDINGS = ("json", "jsonl", "onnx", "safetensors", "py", "txt")  # of files, not keys of a recipe
 PATH_LIKE = (".py", ".md", ".yaml", ".json", ".csv", ".npz", ".safetensors")
 
 
@@ -106,7 +106,8 @@ def test_the_python_page_shows_signatures_and_docstrings():
             assert f"### `{name}`" in page and find(name).__doc__, name
     assert "def score_ranking(" in page and "clip_length" not in page.split("## Scores")[1][:200]
     assert "    index: str = 'exact'  # exact, or FAISS" in page  # fields of a model
-    assert "rates: Sequence[float] = (0.01, 0.05, 0.1)," in page and "poses: PoseCache | MemoryPoses," in page
+    assert "beside: Sequence[str] = ()," in page and "poses: PoseCache | MemoryPoses," in page
+    assert "= <function silent" not in page
     assert "(cls" not in page and "<class" not in page
 
 
@@ -141,7 +142,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_the_site_builds_strictly_with_generated_pages_and_figures(site: Path):
     for name in ("index", "method", "commands", "configuration", "python", "errors", "benchmarks"):
         assert (site / f"{name}.html").stat().st_size > 5000
-    for name in ("part-maps", "rows", "tcss", "prior"):
+    for name in ("part-maps", "kept", "tcss", "prior"):
         assert (site / f"figures/{name}.png").stat().st_size > 5000
     assert not (site / "tools").exists()
 

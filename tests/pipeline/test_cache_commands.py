@@ -80,7 +80,7 @@ def test_import_poses_fills_a_cache_from_exact_keypoints(walkers_tiny, tmp_path)
     assert call("import-poses", tmp_path / "poses.json", *where, "--min-score", 0).exit_code == 0
     cache = PoseCache.open(tmp_path / "poses")
     assert cache.missing([str(frame) for frame in truth["frames"]]) == []
-    with pytest.raises(KeyReIDError, match="--sigma 99"):
+    with pytest.raises(KeyReIDError, match=r"--sigma = '99': .*less than or equal to 16"):
         call("import-poses", tmp_path / "poses.json", *where, "--sigma", 99)
 
 

@@ -50,7 +50,7 @@ def test_every_run_is_compared_before_the_first_is_scored(trained: Trained, wher
 
 
 def test_the_same_values_typed_again_are_no_fault_and_report_compares_too(trained: Trained, where, keyreid):
-    same = [*TINY_SET, "--set", "model.parts=6", "--set", "model.tcss=time"]
+    same = [*TINY_SET, "--set", "model.parts=6", "--set", "model.tcss=off"]
     result = keyreid("eval", "--run", trained.run, *where[:4], *same)
     assert result.code == 0, result.err
     refused = keyreid("report", "--run", trained.run, *where[:4], "--no-pictures", *OTHER)

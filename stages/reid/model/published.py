@@ -38,9 +38,9 @@ Of the global branch and the features:
 12. Part features are divided by their number and not normalised: `stages.reid.model.keyreid.KeyReID.joined`.
 
 The switch is also read where it only chooses among these: `stages.reid.model.keyreid.KeyReID`,
-`stages.reid.data.loader.disk_reader`, `stages.reid.data.clip_batches.Clips`. Not repeated, under any
-guidance: flips that do not swap left and right parts, and empty maps beside the repeated frames of a
-short last clip.
+`stages.reid.data.loader.disk_reader`, `stages.reid.data.clip_batches.Clips`,
+`stages.reid.scoring.conditions.conditions`. Not repeated, under any guidance: flips that do not swap left
+and right parts, and empty maps beside the repeated frames of a short last clip.
 """
 
 import stages.compat  # noqa: F401  isort: skip  (before timm)

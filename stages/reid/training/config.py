@@ -24,7 +24,7 @@ class LossConfig(StrictModel):
         "embedding after it, of length 1; or these joined, as the test does",
     )
     triplet_scale: float = Field(
-        1.0, gt=0, description="length of the unit embeddings, with triplet_on embedding"
+        1.0, gt=0, description="length of each embedding, with triplet_on embedding or joined"
     )
     center: float = Field(0.0005, ge=0, description="weight of the center loss")
     attention: float = Field(1.0, ge=0, description="weight of the attention loss on erased frames")
