@@ -23,6 +23,7 @@ def test_doctor_finds_damaged_frames_says_what_to_do_and_exits_with_one(tmp_path
     options = ["--dataset", "folder", "--data-root", str(root), "-o", str(report), "--workers", "1"]
     result = CliRunner().invoke(doctor, options)
     assert result.exit_code == 1
+    assert "4 of 4" in result.output
     assert "train/1/1/t/f2.JPG: unreadable: is empty (zero bytes)" in result.output
     assert len([json.loads(line) for line in report.read_text().splitlines()]) == 4
     assert CliRunner().invoke(doctor, [*options, "--no-frames"]).exit_code == 0
