@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from cache import PoseCache
+from cache.errors import KeyReIDError
 from cache.writer import write_cache
 from stages.datasets import load_dataset
 from stages.datasets.tracklet import Tracklet
@@ -110,6 +111,19 @@ def test_stride_and_cap_choose_the_clips(setting):
         return sum(len(b["tracklet"]) for b in batches(model, data, cache, 16, **options))
 
     assert count(clip_cap=1) == len(data.test_tracklets()) < count() < count(clip_stride=1)
+    assert count(clip_order="spread") == count() > count(clip_length=8) >= len(data.test_tracklets())
+
+
+def test_a_network_of_clips_of_four_embeds_clips_of_any_length_but_not_as_released(setting):
+    data, cache = setting
+    longer, usual = (embedded(network(), data, cache, clip_length=n) for n in (7, None))
+    assert longer.features.shape == usual.features.shape
+    assert not np.allclose(longer.features, usual.features, atol=1e-3)
+    spread = embedded(network(), data, cache, clip_order="spread")
+    assert not np.allclose(spread.features, usual.features, atol=1e-4)
+    assert (spread.about["clip_order"], longer.about["clip_length"]) == ("spread", 7)
+    with pytest.raises(KeyReIDError, match=r"eval.clip_length 7: .* takes clips of 4 frames alone"):
+        batches(network(guidance="published"), data, cache, 16, clip_length=7)
 
 
 def test_an_unknown_camera_changes_the_embedding_and_needs_no_camera(setting):

