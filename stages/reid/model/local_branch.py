@@ -105,11 +105,11 @@ class LocalBranch(nn.Module):
     def read_own(self, rows: Tensor, bias: Tensor) -> tuple[Tensor, Tensor]:
         """Every part reads rows of its own, [B, K, M, D], after they saw each other: as `read`."""
         if len(self.blocks) == 1:
-            query = self.query[None].expand(rows.shape[0], -1, -1).flatten(0, 1)[:, None]  # [B*K, 1, D]
-            read, attention = self._stack(0, query, rows.flatten(0, 1), bias.flatten(0, 1))
-            return read.unflatten(0, (-1, self.parts))[:, :, 0], attention.unflatten(0, (-1, self.parts))[
-                :, :, 0
-            ]
+            # shape, as export cannot follow len() of any number of clips
+            query = self.query.repeat(rows.shape[0], 1)[:, None]  # [B*K, 1, D]
+            pair = self._stack(0, query, rows.flatten(0, 1), bias.flatten(0, 1))
+            read, attention = (found.unflatten(0, (-1, self.parts))[:, :, 0] for found in pair)
+            return read, attention
         pairs = [
             self._stack(k, self.query[None, k : k + 1], rows[:, k], bias[:, k]) for k in range(self.parts)
         ]

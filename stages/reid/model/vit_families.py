@@ -68,11 +68,8 @@ def kept_arguments(vit: nn.Module, arguments: dict[str, Any], kept: Tensor) -> d
     rotary = arguments.get("rope")
     if rotary is None:
         return arguments
-    if getattr(vit, "rope_mixed", False):  # [depth, heads, n, 2d]
-        index = kept[:, None, :, None]
-        return {
-            "rope": [table[None].expand(len(kept), -1, -1, -1).take_along_dim(index, 2) for table in rotary]
-        }
+    if getattr(vit, "rope_mixed", False):  # [depth, heads, n, 2d] -> depth x [F, heads, k, 2d]
+        return {"rope": [table[:, kept].transpose(0, 1) for table in rotary]}
     return {"rope": rotary[kept][:, None]}  # [n, 2d] -> [F, 1, k, 2d]
 
 

@@ -85,6 +85,7 @@ KINDS = {
         {"part_block": 1, "part_depth": 1, "part_share": 0.4, "part_width": 20, "frame_prior": True},
         True,
     ),
+    "parts without blocks": ({"part_depth": 0}, False),
     "local, all patches": ({"local_only": True, "keep": 1.0, "tcss": "sequence"}, False),
 }
 
