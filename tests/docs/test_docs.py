@@ -106,7 +106,7 @@ def test_the_python_page_shows_signatures_and_docstrings():
             assert f"### `{name}`" in page and find(name).__doc__, name
     assert "def score_ranking(" in page and "clip_length" not in page.split("## Scores")[1][:200]
     assert "    index: str = 'exact'  # exact, or FAISS" in page  # fields of a model
-    assert "beside: Sequence[str] = ()," in page and "poses: PoseCache | MemoryPoses," in page
+    assert "beside: Sequence[str] = ()," in page and "    cache: PoseCache," in page
     assert "= <function silent" not in page
     assert "(cls" not in page and "<class" not in page
 
