@@ -13,6 +13,8 @@ from stages.reid.model.config import ModelConfig
 
 EPSILON = 1e-6  # heat of a patch that holds none of a part: log(1e-6) = -13.8
 
+TIE = 1e-4  # share of its heat that the last row of a clip loses where only order decides
+
 
 class LocalBranch(nn.Module):
     """Rows are the patch tokens of all frames, width D; a part reads them with a query of its own.
@@ -82,8 +84,13 @@ class LocalBranch(nn.Module):
         return features, attention.unflatten(2, (frames, patches)).detach()
 
     def most_heat(self, heat: Tensor) -> Tensor:
-        """The rows of each part with the most heat, `part_share` of all: int64 [B, K, M], ascending."""
+        """The rows of each part with the most heat, `part_share` of all: int64 [B, K, M], ascending.
+
+        Of rows that are alike, as all of a hidden part, the earlier: devices and ONNX choose alike.
+        """
         count = max(1, round(self.config.part_share * heat.shape[2]))
+        place = torch.arange(heat.shape[2], device=heat.device) / heat.shape[2]
+        heat = heat * (1 - TIE * place) - TIE**2 * place
         return heat.topk(count, dim=2, sorted=False).indices.sort(dim=2).values
 
     def own_rows(self, rows: Tensor, chosen: Tensor) -> Tensor:
