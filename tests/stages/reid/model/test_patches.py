@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from stages.reid.model.patches import distance_to_centre, gather_patches, kept_count, kept_patches
+from stages.reid.model.patches import TIE, distance_to_centre, gather_patches, kept_count, kept_patches
 
 GRID = (16, 8)
 
@@ -41,9 +41,14 @@ def test_without_heat_the_middle_of_the_frame_is_kept():
     assert torch.equal(kept, grid_of(kept_patches(torch.full((1, 6, 128), 0.7), 0.25, GRID))[0])
 
 
-def test_no_two_patches_are_alike_where_heat_says_nothing():
-    distance = distance_to_centre(GRID, torch.device("cpu"))
-    assert len(distance.unique()) == 128 and distance.min() >= 0 and distance.max() < 2
+@pytest.mark.parametrize("grid", [(16, 8), (8, 4), (4, 2), (21, 10)])
+def test_no_two_patches_are_alike_where_heat_says_nothing(grid):
+    distance = distance_to_centre(grid, torch.device("cpu"))
+    assert len(distance.unique()) == grid[0] * grid[1] and distance.abs().max() < 2
+    score = (0.5 - TIE * distance).view(grid)  # heat beside a joint
+    for mirrored in (score.flip(0), score.flip(1), score.flip(0, 1)):
+        middle = grid[0] % 2 * grid[1]  # a row that is its own mirror
+        assert (score != mirrored).sum() >= score.numel() - middle
 
 
 def test_patches_with_heat_of_any_part_are_kept_and_then_what_is_around_them():
