@@ -8,13 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from pydantic import ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from cache.chunks import FLOOR
 from cache.errors import KeyReIDError
 from cache.manifest import PLAN, Manifest, ShardEntry, fingerprint, load_manifest
 from cache.shard import SCHEMA, frames_digest, shard_name
-from stages.config import StrictModel
 from stages.datasets.tracklet import Dataset
 from stages.pose.config import EstimatorSpec, PoseConfig
 from stages.pose.sources import content_digest
@@ -86,7 +85,7 @@ def divide(dataset: Dataset, target: int | None) -> list[tuple[str, ...]]:
     return [*runs, tuple(current)] if current else runs
 
 
-class KnownSettings(StrictModel):
+class KnownSettings(BaseModel):
     """Settings of a cache that is there, as far as a config may leave them open."""
 
     model_config = ConfigDict(extra="ignore", strict=True)

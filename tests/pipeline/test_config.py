@@ -100,10 +100,10 @@ def test_every_number_of_every_config_has_to_be_finite(value):
 def test_a_mapping_is_merged_twice_and_its_values_replaced(tmp_path):
     path = tmp_path / "merged.yaml"
     path.write_text(
-        "a: &a {lr: 1, decay: 2}\nb: &b\n  <<: *a\n  lr: 3\nc:\n  <<: *b\n  decay: 4\n1: one\n'1': other\n"
+        "a: &a {x: 1, y: 2}\nb: &b\n  <<: *a\n  x: 3\nc:\n  <<: *b\n  y: 4\n1: one\n'1': other\n"
     )
     content = read_yaml(path)
-    assert content["c"] == {"lr": 3, "decay": 4} and content[1] != content["1"]
+    assert content["c"] == {"x": 3, "y": 4} and content[1] != content["1"]
     with pytest.raises(KeyReIDError, match="the key 'ratio' is there twice"):
         parse_override("model.backbone_args={ratio: 1, ratio: 2}")
 
