@@ -20,8 +20,10 @@ MOST = 4096  # bytes of a lock file
 
 
 @contextlib.contextmanager
-def lock_folder(folder: Path) -> Iterator[str]:
+def lock_folder(folder: Path, owner: str = OWNER) -> Iterator[str]:
     """Hold the folder's lock; yields the run's token. The system frees the lock when the process dies.
+
+    owner: what the folder is.
 
     Raises KeyReIDError: another process has it (named), or nothing can be written there.
     """
@@ -49,7 +51,7 @@ def lock_folder(folder: Path) -> Iterator[str]:
             ) from error
         token = secrets.token_hex(8)
         note = {
-            "keyreid": OWNER,
+            "keyreid": owner,
             "token": token,
             "pid": os.getpid(),
             "host": socket.gethostname(),
@@ -60,7 +62,7 @@ def lock_folder(folder: Path) -> Iterator[str]:
         except OSError as error:
             raise KeyReIDError(explain(error, path, 0)) from error
         yield token
-        _write(descriptor, {"keyreid": OWNER})
+        _write(descriptor, {"keyreid": owner})
     finally:
         os.close(descriptor)
 

@@ -11,7 +11,7 @@ from stages.reid.search.config import CalibrationConfig
 
 
 @click.command()
-@click.argument("gallery", type=PATH)
+@click.argument("gallery", type=PATH, nargs=-1, required=True)
 @config_options(CalibrationConfig)
 @setting(
     CalibrationConfig,
@@ -24,15 +24,15 @@ from stages.reid.search.config import CalibrationConfig
 @setting(CalibrationConfig, "distance", help="Default: as in the run.")
 @setting(CalibrationConfig, "other_cameras", help="For searches with --other-cameras.")
 @output_option("Calibration file. Default: beside the checkpoint.")
-def command(gallery: Path, config: CalibrationConfig, output: Path | None) -> None:
-    """Measure thresholds on GALLERY, a gallery file of a labelled data set, and save them with the run.
+def command(gallery: tuple[Path, ...], config: CalibrationConfig, output: Path | None) -> None:
+    """Measure thresholds on GALLERY, files or folders of a labelled data set, and save them with the run.
 
     Every tracklet is searched with its person in the gallery and with its person taken out of it.
     """
     from stages.reid.search.calibration import FILE, calibrate, save
-    from stages.reid.search.gallery import load_gallery
+    from stages.reid.search.gallery import read_gallery
 
-    loaded = load_gallery(gallery)
+    loaded = read_gallery(gallery)
     entry = calibrate(loaded, config)
     path = output or Path(loaded.about["checkpoint"]["path"]).parent / FILE
     save(path, entry)

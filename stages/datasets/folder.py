@@ -37,6 +37,7 @@ from stages.datasets.frame_list import SUBSETS, Draft, read_table
 from stages.datasets.times import read_times
 from stages.datasets.tracklet import DISTRACTOR, JUNK, Dataset, Tracklet
 
+TRACKED = ("import-mot.json", "*.track.json")  # beside tracklets whose persons are a tracker's ids
 _WHOLE = re.compile(r"-?[0-9]{1,9}")
 _SPECIAL = {"distractor": DISTRACTOR, "junk": JUNK, "00-1": JUNK}
 
@@ -71,7 +72,8 @@ def load_folder(root: Path | str, check_files: bool = True) -> Dataset:
     query, gallery = _test(subsets, root)
     if check_files and table is not None:
         check_frames(root, (f for d in drafts for f in d.frames), "folder")
-    return Dataset("folder", root, tuple(subsets["train"]), query, gallery, notes=notes)
+    labelled = not any(path.match(pattern) for path in root.iterdir() for pattern in TRACKED)
+    return Dataset("folder", root, tuple(subsets["train"]), query, gallery, notes=notes, labelled=labelled)
 
 
 def _table(root: Path) -> Path | None:

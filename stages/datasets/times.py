@@ -10,21 +10,24 @@ import csv
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 
 from cache.errors import KeyReIDError
 
 TIMES = "times.tsv"
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 COLUMNS = ("tracklet", "camera", "first", "last", "start", "end")
 
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """From when to when, as the table has it: clock times or seconds of the video."""
+    """From when to when, as the table has it: clock times or seconds of the video. first, last: frames."""
 
     start: str
     end: str
+    first: int
+    last: int
 
 
 def written(start: datetime | None, seconds: float) -> str:
@@ -45,10 +48,32 @@ def moment(text: str) -> tuple[bool, float]:
         when = datetime.fromisoformat(text)
         if when.tzinfo is None:
             raise ValueError(f"{text!r} has no offset from UTC, such as +01:00") from None
+        if not 1900 <= when.year < 3000:
+            raise ValueError(f"{text!r} is not between 1900 and 2999") from None
         return True, when.timestamp()
     if not math.isfinite(seconds):
         raise ValueError(f"{text!r} is not finite")
     return False, seconds
+
+
+def zone_of(text: str) -> float:
+    """Seconds east of UTC of a clock time; NaN for seconds of a video. Raises ValueError as `moment`."""
+    if not moment(text)[0]:
+        return math.nan
+    return datetime.fromisoformat(text).utcoffset().total_seconds()
+
+
+def time_text(seconds: float, zone: float) -> str:
+    """A moment in words: ISO 8601 where it is a clock time, else 61.5 s; "" where it is not known.
+
+    seconds: since 1970, or of the video, NaN unknown. zone: seconds east of UTC, NaN no clock time.
+    """
+    if math.isnan(seconds):
+        return ""
+    if math.isnan(zone):
+        return f"{seconds:.1f} s"
+    place = timezone(timedelta(seconds=zone))
+    return (EPOCH + timedelta(seconds=seconds)).astimezone(place).isoformat(timespec="seconds")
 
 
 def write_times(path: Path, rows: Iterable[tuple]) -> None:
@@ -67,9 +92,12 @@ def read_times(root: Path) -> dict[str, Span]:
             with path.open(newline="", encoding="utf-8") as file:
                 reader = csv.DictReader(file, delimiter="\t")
                 for row in reader:
-                    span = Span(row["start"], row["end"])
-                    if moment(span.start) > moment(span.end):
-                        raise ValueError(f"start {span.start} is after end {span.end}")
+                    span = Span(row["start"], row["end"], int(row["first"]), int(row["last"]))
+                    start, end = moment(span.start), moment(span.end)
+                    if start[0] != end[0] or start > end:
+                        raise ValueError(f"start {span.start} is not before end {span.end}")
+                    if not 0 <= span.first <= span.last < 2**63:
+                        raise ValueError(f"frames {span.first} to {span.last}; expected first, then last")
                     spans[row["tracklet"]] = span
         except (KeyError, TypeError, ValueError, csv.Error) as error:
             raise KeyReIDError(

@@ -37,6 +37,7 @@ class Dataset:
     splits:  how many such splits there are (1 where there is only one).
     frame_size: (width, height) that every frame should have, None where sizes differ.
     variant: which reading of its files this is, for data sets that have several, else "".
+    labelled: whether persons are identities, not a tracker's ids.
     notes:   things that are not errors but that a user should know; `keyreid doctor` prints them.
     """
 
@@ -49,6 +50,7 @@ class Dataset:
     splits: int = 1
     frame_size: tuple[int, int] | None = None
     variant: str = ""
+    labelled: bool = True
     notes: dict[str, str] = field(default_factory=dict)
 
     def tracklets(self) -> tuple[Tracklet, ...]:

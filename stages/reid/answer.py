@@ -11,11 +11,11 @@ from cache.errors import KeyReIDError
 from cache.files import make_folder
 from stages.datasets.files import list_images, natural
 from stages.reid.embedder import Embedder
-from stages.reid.scoring.embeddings import Embeddings
+from stages.reid.scoring.embeddings import Embeddings, join
 from stages.reid.search.answers import draw, records
 from stages.reid.search.calibration import Limit
 from stages.reid.search.config import SearchConfig
-from stages.reid.search.gallery import joined, load_gallery
+from stages.reid.search.gallery import pose_note, read_gallery
 from stages.reid.search.search import find_query, search
 
 
@@ -52,14 +52,14 @@ def run(
     if picture is not None and picture.is_dir():
         raise KeyReIDError(f"--output {picture}: a folder; expected the name of a PNG file")
     limit = Limit.parse(threshold, config)
-    loaded = [(str(path), load_gallery(path)) for path in galleries]
-    rows = np.arange(sum(len(gallery) for _, gallery in loaded))
-    others = _others(query, loaded[0][1], device)
-    whole, files, notes = joined([*loaded, *others])
-    if others:
+    whole = read_gallery(galleries)
+    notes = pose_note(whole)
+    rows = np.arange(len(whole))
+    if (asked := _asked(query, whole, device)) is not None:
+        whole = join([("gallery", whole), (query, asked)])
         queries = np.arange(len(rows), len(whole))
     else:
-        queries = np.array([find_query(whole, query, rows, files)])
+        queries = np.array([find_query(whole, query, rows)])
     if picture is not None:
         make_folder(picture.parent)
     value, more = limit.value(whole, config, len(rows), calibration)
@@ -69,17 +69,17 @@ def run(
     return Answers(found, value, bool(whole.about.get("labelled")), drawn, [*notes, *more])
 
 
-def _others(query: str, like: Embeddings, device: str) -> list[tuple[str, Embeddings]]:
-    """Embeddings of a query that is no row of the galleries; empty for a tracklet's name."""
+def _asked(query: str, like: Embeddings, device: str) -> Embeddings | None:
+    """Embeddings of a query that is no row of the galleries; None for a tracklet's name."""
     path = Path(query)
     try:
         is_file = path.is_file()
     except OSError:  # too long for a path
         is_file = False
     if is_file:
-        return [(query, load_gallery(path))]
+        return read_gallery(path)
     if not path.is_dir():
-        return []
+        return None
     names = sorted(list_images(path), key=natural)
     if not names:
         raise KeyReIDError(f"--query {path}: no picture in that folder; expected the frames of one tracklet")
@@ -88,4 +88,4 @@ def _others(query: str, like: Embeddings, device: str) -> list[tuple[str, Embedd
         raise KeyReIDError(
             f"{checkpoint}: the gallery's checkpoint is gone; embed the query with keyreid embed"
         )
-    return [(query, Embedder(checkpoint, device=device).query([path / name for name in names]))]
+    return Embedder(checkpoint, device=device).query([path / name for name in names])

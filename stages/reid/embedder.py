@@ -28,7 +28,6 @@ from stages.reid.scoring.embeddings import Embeddings
 from stages.reid.scoring.provenance import same_data
 
 MODEL = "model.safetensors"
-OWN_VIDEO = "import-mot.json"  # beside tracklets whose persons are a tracker's ids, not identities
 
 
 class Embedder:
@@ -84,7 +83,7 @@ class Embedder:
         """
         if camera == "auto":
             camera = "given" if same_data(self.checkpoint.extra, dataset, poses) else "unknown"
-        about = {"labelled": not (dataset.root / OWN_VIDEO).is_file(), "poses": pose_record(poses)}
+        about = {"labelled": dataset.labelled, "poses": pose_record(poses)}
         return self._embedded(dataset.root, tracklets, poses, camera, dataset.name, about, workers, progress)
 
     def _one(self, frames: Sequence[Path | str], camera: int | None) -> Embeddings:

@@ -99,9 +99,7 @@ def test_every_number_of_every_config_has_to_be_finite(value):
 
 def test_a_mapping_is_merged_twice_and_its_values_replaced(tmp_path):
     path = tmp_path / "merged.yaml"
-    path.write_text(
-        "a: &a {x: 1, y: 2}\nb: &b\n  <<: *a\n  x: 3\nc:\n  <<: *b\n  y: 4\n1: one\n'1': other\n"
-    )
+    path.write_text("a: &a {x: 1, y: 2}\nb: &b\n  <<: *a\n  x: 3\nc:\n  <<: *b\n  y: 4\n1: one\n'1': other\n")
     content = read_yaml(path)
     assert content["c"] == {"x": 3, "y": 4} and content[1] != content["1"]
     with pytest.raises(KeyReIDError, match="the key 'ratio' is there twice"):

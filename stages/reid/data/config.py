@@ -96,7 +96,5 @@ class ClipConfig(StrictModel):
     @model_validator(mode="after")
     def _order(self) -> "ClipConfig":
         if self.clip_order == "spread" and self.clip_stride is not None:
-            raise ValueError(
-                f"clip_stride is {self.clip_stride}, but clip_order is spread: leave out one"
-            )
+            raise ValueError(f"clip_stride is {self.clip_stride}, but clip_order is spread: leave out one")
         return self

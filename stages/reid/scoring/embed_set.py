@@ -52,7 +52,12 @@ def pose_record(poses: PoseCache) -> dict[str, str]:
     """What a pose cache was made with, for the header of embeddings."""
     info = poses.info
     weights = info.weights_sha256 or ""
-    return {"estimator": info.estimator, "weights_sha256": weights, "fingerprint": info.fingerprint}
+    return {
+        "estimator": info.estimator,
+        "weights_sha256": weights,
+        "fingerprint": info.fingerprint,
+        "path": str(poses.folder.resolve()),
+    }
 
 
 def embed_set(

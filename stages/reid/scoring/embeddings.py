@@ -13,11 +13,26 @@ from typing import Any, Self
 import numpy as np
 
 from cache.errors import KeyReIDError
+from stages.datasets.times import moment, time_text, zone_of
 from stages.datasets.tracklet import Dataset, Tracklet
 
 log = logging.getLogger(__name__)
 SHOWN_FRAMES = 8
 UNKNOWN = "?"  # name of a camera
+# Of a row beside its features, name and frames; a row where a set has none gets what stands for unknown.
+COLUMNS = {
+    "persons": -1,
+    "cameras": -1,
+    "camera_names": UNKNOWN,
+    "person_names": "",
+    "start": np.nan,
+    "end": np.nan,
+    "zone": np.nan,
+    "first": -1,
+    "last": -1,
+    "part": "",
+}
+_DAY = 86_400  # seconds
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -28,11 +43,19 @@ class Embeddings:
                   blocks of equal width. normalised: every block has length 1.
     names:        text [N]. persons: int64 [N]. cameras: int64 [N], numbers in the data set, -1 unknown.
     camera_names: text [N], what to call the camera, "?" unknown.
+    person_names: text [N], what to call the person: its folder in the `folder` layout, else its number.
     visibility:   float32 [N, parts] in [0, 1], mean over frames of a part's highest heat, or None.
-    start, end:   float64 [N], clock time of the first and the last frame in seconds, or None.
+    start, end:   float64 [N], when the first and the last frame were filmed: seconds since 1970, or of the
+                  video where `zone` is NaN; NaN unknown. None: unknown for all.
+    zone:         float64 [N], seconds east of UTC where start and end are clock times, else NaN.
+    first, last:  int64 [N], numbers of these frames in their video, -1 unknown.
     frames:       up to 8 frames of each tracklet, paths under `root`; () where there are none.
-    about:        dataset, split, labelled, checkpoint {path, sha256}, poses, camera, distance and whatever
-                  else made them; plain JSON values.
+    about:        dataset, split, labelled, checkpoint {path, sha256}, poses {estimator, weights_sha256,
+                  fingerprint, path of the cache}, camera, distance and whatever else made them; plain JSON
+                  values.
+    part:         text [N], the file or the part of a gallery that a row is from, which tells equal names
+                  apart. None: not read from one.
+    sources:      of each part, its `about` and `root` (text).
     """
 
     features: np.ndarray
@@ -41,14 +64,20 @@ class Embeddings:
     cameras: np.ndarray
     camera_names: np.ndarray | None = None
     visibility: np.ndarray | None = None
+    person_names: np.ndarray | None = None
     start: np.ndarray | None = None
     end: np.ndarray | None = None
+    zone: np.ndarray | None = None
+    first: np.ndarray | None = None
+    last: np.ndarray | None = None
     frames: tuple[tuple[str, ...], ...] = ()
     root: Path = Path()
     parts: int = 0
     global_width: int = 0
     normalised: bool = False
     about: dict[str, Any] = field(default_factory=dict)
+    part: np.ndarray | None = None
+    sources: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.names)
@@ -78,12 +107,29 @@ class Embeddings:
         """FAISS indexes made of these rows in this process; see stages.reid.search.indexed."""
         return {}
 
+    def when(self, row: int) -> tuple[str, str]:
+        """Start and end in words, as `stages.datasets.times.time_text`; "" where they are not known."""
+        if self.start is None or self.end is None:
+            return "", ""
+        zone = np.nan if self.zone is None else float(self.zone[row])
+        return time_text(float(self.start[row]), zone), time_text(float(self.end[row]), zone)
+
+    def source(self, row: int) -> dict[str, Any]:
+        """The `about` and the `root` of what a row was read from; see `frames_of`."""
+        own = self.about | {"root": str(self.root)}
+        return own if self.part is None else self.sources.get(str(self.part[row]), own)
+
+    def frames_of(self, row: int) -> tuple[Path, tuple[str, ...]]:
+        """The data root of a row, and its frames relative to it: the names that the pose cache has."""
+        root = Path(self.source(row)["root"])
+        return root, tuple(Path(self.root / f).relative_to(root).as_posix() for f in self.frames[row])
+
     def check(self, where: str = "embeddings") -> None:
         """Raises KeyReIDError where shapes disagree, numbers are not finite or rows do not exist."""
         count = len(self.features)
         if self.features.ndim != 2 or not self.features.size:
             raise KeyReIDError(f"{where}: features have shape {self.features.shape}; expected [N, width]")
-        for name in ("names", "persons", "cameras", "camera_names", "start", "end"):
+        for name in ("names", *COLUMNS):
             values = getattr(self, name)
             if values is not None and values.shape != (count,):
                 raise KeyReIDError(f"{where}: {name} has shape {values.shape}; expected ({count},)")
@@ -97,8 +143,13 @@ class Embeddings:
             raise KeyReIDError(
                 f"{where}: {columns} columns; expected {self.global_width} and {self.parts} equal parts"
             )
-        for name in ("features", "visibility", "start", "end"):
+        for name in ("features", "visibility"):
             self._check_finite(name, where)
+        for name in ("start", "end", "zone"):
+            if getattr(self, name) is not None and np.isinf(getattr(self, name)).any():
+                raise KeyReIDError(f"{where}: {name} is infinite; make it again")
+        if self.zone is not None and (np.abs(self.zone) > _DAY).any():
+            raise KeyReIDError(f"{where}: zone is more than a day; make it again")
         if self.visibility is not None and not ((self.visibility >= 0) & (self.visibility <= 1)).all():
             raise KeyReIDError(f"{where}: visibility is outside 0..1; make it again")
 
@@ -180,6 +231,8 @@ def of_tracklets(
         persons=np.array([t.person for t in tracklets], np.int64),
         cameras=np.array([-1 if t.camera is None else t.camera for t in tracklets], np.int64),
         camera_names=camera_names(tracklets, dataset),
+        person_names=person_names(tracklets, dataset),
+        **filmed(tracklets),
         frames=tuple(map(shown_frames, tracklets)),
         root=Path() if root is None else root.resolve(),
         **more,
@@ -188,50 +241,106 @@ def of_tracklets(
     return made
 
 
-def join(sets: Sequence[tuple[str, Embeddings]]) -> Embeddings:
+def join(sets: Iterable[tuple[str, Embeddings]], rows: int | None = None) -> Embeddings:
     """One set of several, rows in order. sets: (name of the file, embeddings).
 
-    Frames become absolute paths; persons count as labelled only where all are of one labelled data set.
-    Raises KeyReIDError where they were made by different networks.
+    rows: of all together, where sets are read one by one and should not be in memory at once.
+    Frames become absolute paths; `part` is the name where a set has none. Persons count as labelled only
+    where all are of one labelled data set. Raises KeyReIDError where they were made by different networks.
     """
-    (first_name, first), *others = sets
-    for name, other in others:
-        if other.checkpoint != first.checkpoint:
+    if rows is None:
+        sets = list(sets)
+        rows = sum(len(one) for _, one in sets)
+    columns: dict[str, list[np.ndarray]] = {name: [] for name in ("names", "visibility", *COLUMNS)}
+    abouts, frames, sources, at = [], [], {}, 0
+    for name, one in sets:
+        one = one if one.part is not None else _named(one, name)
+        if len(one) == rows:
+            return one
+        if not abouts:
+            first_name, first = name, one
+            features = np.empty((rows, one.features.shape[1]), np.float32)
+        if one.checkpoint != first.checkpoint:
             raise KeyReIDError(
-                f"{name}: made by checkpoint {other.checkpoint[:12]} ({other.about['checkpoint']['path']}), "
+                f"{name}: made by checkpoint {one.checkpoint[:12]} ({one.about['checkpoint']['path']}), "
                 f"{first_name} by {first.checkpoint[:12]} ({first.about['checkpoint']['path']}): distances "
                 "between them mean nothing; embed one of them again with the other's checkpoint"
             )
-    if not others:
-        return first
-    every = [one for _, one in sets]
-    columns = {}
-    for name in ("features", "names", "persons", "cameras", "camera_names", "visibility", "start", "end"):
-        values = [getattr(one, name) for one in every]
-        columns[name] = None if any(v is None for v in values) else np.concatenate(values)
+        features[at : at + len(one)] = one.features
+        at += len(one)
+        for column, values in columns.items():
+            value = getattr(one, column)
+            values.append(
+                np.full(len(one), COLUMNS[column]) if value is None and column in COLUMNS else value
+            )
+        frames += [tuple(str(one.root / f) for f in shown) for shown in one.frames]
+        abouts.append(one.about | {"root": str(one.root)})
+        sources |= one.sources
+    joined = {
+        name: None if any(v is None for v in values) else np.concatenate(values)
+        for name, values in columns.items()
+    }
     # Persons and cameras of different data sets have nothing to do with each other.
-    places = {(one.about.get("dataset"), str(one.root)) for one in every}
-    labelled = len(places) == 1 and all(one.about.get("labelled") for one in every)
-    modes = {one.about.get("camera") for one in every}
+    places = {(about.get("dataset"), about["root"]) for about in abouts}
+    labelled = len(places) == 1 and all(about.get("labelled") for about in abouts)
+    if labelled and all(joined["person_names"]):
+        joined["persons"] = _agreed(joined["person_names"], joined["persons"])
+        joined["cameras"] = _agreed(joined["camera_names"], joined["cameras"])
+    modes = {about.get("camera") for about in abouts}
     about = first.about | {"labelled": labelled, "camera": modes.pop() if len(modes) == 1 else "mixed"}
-    frames = tuple(tuple(str(one.root / f) for f in frames) for one in every for frames in one.frames)
-    joined = replace(first, **columns, frames=frames, root=Path("/"), about=about)
-    joined.check(" and ".join(name for name, _ in sets))
-    return joined
+    made = replace(
+        first, **joined, features=features, frames=tuple(frames), root=Path("/"), about=about, sources=sources
+    )
+    made.check(f"{first_name} and {name}")
+    return made
+
+
+def filmed(tracklets: Sequence[Tracklet]) -> dict[str, np.ndarray]:
+    """Columns start, end, zone, first and last of tracklets."""
+    count = len(tracklets)
+    columns = {name: np.full(count, COLUMNS[name]) for name in ("start", "end", "zone", "first", "last")}
+    for row, span in enumerate(t.span for t in tracklets):
+        if span is not None:
+            columns["start"][row], columns["end"][row] = moment(span.start)[1], moment(span.end)[1]
+            columns["zone"][row] = zone_of(span.start)
+            columns["first"][row], columns["last"][row] = span.first, span.last
+    return columns
+
+
+def _named(one: Embeddings, part: str) -> Embeddings:
+    """With the part that all rows are from."""
+    source = one.about | {"root": str(one.root)}
+    return replace(one, part=np.full(len(one), part), sources={part: source})
+
+
+def _agreed(names: np.ndarray, numbers: np.ndarray) -> np.ndarray:
+    """Numbers as they are where each name has one of its own, else new ones, from 1; junk and below stay.
+
+    A tree of persons that has grown may number them in another way.
+    """
+    known = numbers > 0
+    pairs = set(zip(names[known].tolist(), numbers[known].tolist(), strict=True))
+    if len(pairs) == len({name for name, _ in pairs}) == len({number for _, number in pairs}):
+        return numbers
+    return np.where(known, 1 + _numbered(names.tolist()), numbers)
 
 
 def camera_names(tracklets: Sequence[Tracklet], dataset: str) -> np.ndarray:
     """What a user calls the camera of each tracklet: its folder in the `folder` layout, else its number."""
-    names = []
-    for tracklet in tracklets:
-        folders = tracklet.frames[0].split("/")
-        if tracklet.camera is None:
-            names.append(UNKNOWN)
-        elif dataset == "folder" and len(folders) >= 4:
-            names.append(folders[-3])
-        else:
-            names.append(str(tracklet.camera))
-    return np.array(names)
+    numbers = [UNKNOWN if t.camera is None else str(t.camera) for t in tracklets]
+    folders = [_folder(t, dataset, -3) if t.camera is not None else "" for t in tracklets]
+    return np.array([folder or number for folder, number in zip(folders, numbers, strict=True)])
+
+
+def person_names(tracklets: Sequence[Tracklet], dataset: str) -> np.ndarray:
+    """What a user calls the person of each tracklet: its folder in the `folder` layout, else its number."""
+    return np.array([_folder(t, dataset, -4) or str(t.person) for t in tracklets])
+
+
+def _folder(tracklet: Tracklet, dataset: str, place: int) -> str:
+    """A folder of a tracklet's first frame in person/camera/tracklet/; "" in other layouts."""
+    folders = tracklet.frames[0].split("/")
+    return folders[place] if dataset == "folder" and len(folders) >= 4 else ""
 
 
 def shown_frames(tracklet: Tracklet) -> tuple[str, ...]:

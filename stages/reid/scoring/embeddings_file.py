@@ -1,8 +1,10 @@
 """The file of embeddings: HDF5, no code in it.
 
 features   float32 or float16 [N, F]       persons, cameras  int64 [N], camera -1 unknown
-visibility float32 [N, K], if any          names, camera_names  text [N]
-start, end float64 [N], if known           query, gallery  int64, rows, of a test set
+visibility float32 [N, K], if any          names, camera_names, person_names  text [N]
+start, end, zone  float64 [N], if known    first, last  int64 [N], frames of the video, if known
+query, gallery  int64, rows, of a test set
+content, stamp  uint8 [N, 16], of a part of a gallery folder (stages.reid.search.identity)
 frames     text [M], offsets int64 [N+1]: up to 8 frames of each tracklet, relative to the root
 header     JSON attribute: schema, root, parts, global_width, normalised, about
 """
@@ -22,8 +24,19 @@ from cache.files import make_folder, write_whole
 from stages.reid.scoring.embeddings import Embeddings
 
 SCHEMA = 2
-_NUMBERS = ("persons", "cameras", "visibility", "start", "end", "query", "gallery")
-_TEXTS = ("names", "camera_names")
+_NUMBERS = (
+    "persons",
+    "cameras",
+    "visibility",
+    "start",
+    "end",
+    "zone",
+    "first",
+    "last",
+    "query",
+    "gallery",
+)
+_TEXTS = ("names", "camera_names", "person_names")
 _HEADER = ("parts", "global_width", "normalised", "about")
 _TEXT = h5py.string_dtype("utf-8")
 Kind = TypeVar("Kind", bound=Embeddings)
@@ -31,6 +44,14 @@ Kind = TypeVar("Kind", bound=Embeddings)
 
 def write(values: Embeddings, path: Path, half: bool) -> Path:
     """Write a file whole or not at all. Raises as `Embeddings.save`."""
+    made = packed(values, half)
+    make_folder(path.parent)
+    write_whole(path, made)
+    return path
+
+
+def packed(values: Embeddings, half: bool, **more: np.ndarray) -> memoryview:
+    """The bytes of a file. more: other columns. Raises KeyReIDError for features beyond half precision."""
     features = values.features
     if half:
         with np.errstate(over="ignore"):
@@ -51,9 +72,9 @@ def write(values: Embeddings, path: Path, half: bool) -> Path:
         shown = np.array([frame for frames in values.frames for frame in frames], dtype=object)
         file.create_dataset("frames", data=shown, dtype=_TEXT)
         file["offsets"] = np.cumsum([0, *(len(frames) for frames in values.frames)])
-    make_folder(path.parent)
-    write_whole(path, made.getbuffer())
-    return path
+        for name, column in more.items():
+            file[name] = column
+    return made.getbuffer()
 
 
 def read(kind: type[Kind], path: Path) -> Kind:
@@ -80,12 +101,40 @@ def read(kind: type[Kind], path: Path) -> Kind:
             raise ValueError("the header has values of another type")
         if any(c.dtype.kind not in "iufUT" for c in columns.values()):
             raise ValueError("a column is of another type")
+        if loaded.root != Path("/") and any(_leaves(frame) for frame in shown):
+            raise ValueError("a frame is outside the root")
     except (OSError, KeyError, ValueError, TypeError, AttributeError, RuntimeError, MemoryError) as error:
         reason = f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else 'no reason given'}"
         raise KeyReIDError(
             f"{path}: not a file of embeddings, or damaged ({reason}); make it again"
         ) from error
     return loaded
+
+
+def count(path: Path) -> int:
+    """Rows of a file, its features unread. Raises KeyReIDError for another file."""
+    if not path.is_file():
+        raise KeyReIDError(f"{path}: no such file of embeddings; keyreid embed and eval make them")
+    try:
+        with h5py.File(path, "r") as file:
+            return len(file["features"])
+    except (OSError, KeyError, ValueError, TypeError, RuntimeError) as error:
+        raise KeyReIDError(
+            f"{path}: not a file of embeddings, or damaged ({type(error).__name__})"
+        ) from error
+
+
+def read_columns(path: Path, *names: str) -> tuple[np.ndarray, ...]:
+    """Columns of numbers of a file, without the features. Raises KeyReIDError."""
+    try:
+        with h5py.File(path, "r") as file:
+            return tuple(file[name][...] for name in names)
+    except (OSError, KeyError, ValueError, TypeError, RuntimeError) as error:
+        raise KeyReIDError(f"{path}: not a part of a gallery, or damaged ({type(error).__name__})") from error
+
+
+def _leaves(frame: str) -> bool:
+    return frame.startswith("/") or ".." in frame.split("/")
 
 
 def _texts(dataset: h5py.Dataset) -> np.ndarray:

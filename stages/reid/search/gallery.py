@@ -1,18 +1,61 @@
-"""Files of embeddings as galleries: read, checked for what a search asks of them, joined."""
+"""Galleries: files of embeddings, folders of parts and patterns of either, read as one set."""
 
-from collections.abc import Sequence
+import glob
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-
-import numpy as np
 
 from cache.errors import KeyReIDError
 from stages.reid.scoring.embeddings import Embeddings, join
+from stages.reid.scoring.embeddings_file import count
+from stages.reid.search.gallery_folder import INDEX, is_gallery, read_index
 
-NOTE_POSES = "the files were made with different pose networks; distances suffer from it"
+NOTE_POSES = "parts of the gallery were made with different pose networks; distances suffer from it"
+
+
+def read_gallery(paths: Path | str | Sequence[Path | str]) -> Embeddings:
+    """Every row of galleries as one set, in order; `part` says where a row is from.
+
+    paths: files of embeddings, gallery folders, and patterns of either (`day*.h5`). A row's part is the name
+    of the file as given, or that of the part of a folder (`part-3f2a91b0c4d5e6f7`).
+    Raises KeyReIDError for a path that names none, for other files, and where networks differ.
+    """
+    files = gallery_files(paths)
+    rows = sum(count(path) for path, _ in files)
+    return join(_loaded(files), rows)
+
+
+def gallery_files(paths: Path | str | Sequence[Path | str]) -> list[tuple[Path, str | None]]:
+    """The files of galleries, each once and with the name of its part, None for a file by itself.
+
+    paths: as of `read_gallery`. Raises KeyReIDError for a path that names none.
+    """
+    files: dict[Path, str | None] = {}
+    for given in [paths] if isinstance(paths, Path | str) else paths:
+        path = Path(given)
+        matching = [path] if path.exists() else [Path(p) for p in sorted(glob.glob(str(given)))]  # noqa: PTH207 absolute
+        if not matching:
+            raise KeyReIDError(f"{given}: no such gallery; keyreid embed makes a file or a folder of them")
+        for one in matching:
+            if not one.is_dir():
+                files.setdefault(one, None)
+            elif not is_gallery(one):
+                raise KeyReIDError(
+                    f"{one}: a folder without {INDEX}, so no gallery; keyreid embed --append makes one"
+                )
+            else:
+                files |= {one / part.file: part.name for part in read_index(one).parts}
+    if not files:
+        raise KeyReIDError(f"{paths}: a gallery without a part; fill it with keyreid embed --append")
+    return list(files.items())
+
+
+def _loaded(files: Sequence[tuple[Path, str | None]]) -> Iterator[tuple[str, Embeddings]]:
+    for path, part in files:
+        yield part or str(path), load_gallery(path)
 
 
 def load_gallery(path: Path | str) -> Embeddings:
-    """Read a gallery. Raises KeyReIDError for another file, and for a header without what a search needs."""
+    """Read one file. Raises KeyReIDError for another file, and for a header without what a search needs."""
     gallery = Embeddings.load(path)
     about = gallery.about
     try:
@@ -28,12 +71,7 @@ def load_gallery(path: Path | str) -> Embeddings:
     return gallery
 
 
-def joined(galleries: Sequence[tuple[str, Embeddings]]) -> tuple[Embeddings, np.ndarray, list[str]]:
-    """One gallery of several, the name of the file of each row, and notes for the user.
-
-    Raises KeyReIDError where they were made by different networks.
-    """
-    whole = join(galleries)
-    files = np.repeat([name for name, _ in galleries], [len(gallery) for _, gallery in galleries])
-    weights = {gallery.about["poses"]["weights_sha256"] for _, gallery in galleries}
-    return whole, files, [NOTE_POSES] if len(weights) > 1 else []
+def pose_note(gallery: Embeddings) -> list[str]:
+    """A note for the user where parts were made with different pose networks."""
+    weights = {source["poses"]["weights_sha256"] for source in gallery.sources.values()}
+    return [NOTE_POSES] if len(weights) > 1 else []

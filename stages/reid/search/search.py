@@ -97,14 +97,13 @@ def _indexed(gallery: Embeddings, query: np.ndarray, rows: np.ndarray, config: S
     return Ranking(query, *made.nearest(gallery, query, config.top, config.other_cameras))
 
 
-def find_query(gallery: Embeddings, name: str, rows: np.ndarray, files: np.ndarray) -> int:
+def find_query(gallery: Embeddings, name: str, rows: np.ndarray) -> int:
     """The row of a tracklet by its name, or by a part of it that only one has.
 
-    rows: int64 [R], where to look. files: str [R], the gallery file of each; FILE:NAME is a name in one.
-    A tracklet that is in several files is one.
+    rows: int64 [R], where to look. PART:NAME is a name in one part. A tracklet that is in several is one.
     Raises KeyReIDError for a name that none has, or several.
     """
-    names = gallery.names[rows]
+    names, files = gallery.names[rows], gallery.part[rows]
     wanted, known = name, np.unique(files)
     full = names if len(known) == 1 else np.char.add(np.char.add(files, ":"), names)
     plain = name.removeprefix("./")

@@ -146,10 +146,10 @@ def test_a_process_killed_between_the_renames_of_force_leaves_a_folder_that_the_
 def test_tracklets_have_the_times_of_their_frames(tmp_path, video):
     file = tracks(tmp_path, [(n, 3, 10, 20, 30, 40) for n in range(26, 51)])
     name = "door-0003/door/000026-000050"
-    assert read_times(run(config(), file, video, tmp_path / "a"))[name] == Span("1.000", "1.960")
+    assert read_times(run(config(), file, video, tmp_path / "a"))[name] == Span("1.000", "1.960", 26, 50)
     start = "2026-11-26T08:00:00+01:00"
     clock = read_times(run(config(start=start), file, video, tmp_path / "b"))[name]
-    assert clock == Span("2026-11-26T08:00:01.000+01:00", "2026-11-26T08:00:01.960+01:00")
+    assert clock == Span("2026-11-26T08:00:01.000+01:00", "2026-11-26T08:00:01.960+01:00", 26, 50)
 
 
 def test_tracks_beyond_the_video_are_refused_before_any_work(tmp_path, video):

@@ -1,5 +1,7 @@
 """Search: exact against sorting everything, exclusions, re-ranking, FAISS, names of queries."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -170,12 +172,12 @@ def test_a_gallery_of_the_query_alone_is_refused():
 
 
 def test_a_query_is_named_whole_or_by_a_part_that_only_one_has():
-    gallery, files = made_gallery(), np.repeat("g.h5", len(ROWS))
+    gallery = replace(made_gallery(), part=np.repeat("g.h5", len(ROWS)))
     for name in ("p002/c2/0005", "0005", "g.h5:0005", "./g.h5:0005"):
-        assert find_query(gallery, name, ROWS, files) == 5
+        assert find_query(gallery, name, ROWS) == 5
     odd = np.where(ROWS == 5, "a:p002/c2", "a")  # a file name that begins like another
-    assert find_query(gallery, "a:p002/c2:0005", ROWS, odd) == 5
+    assert find_query(replace(gallery, part=odd), "a:p002/c2:0005", ROWS) == 5
     with pytest.raises(KeyReIDError, match=r"4 tracklets are named so \(p002"):
-        find_query(gallery, "p002", ROWS, files)
+        find_query(gallery, "p002", ROWS)
     with pytest.raises(KeyReIDError, match="no tracklet of the gallery"):
-        find_query(gallery, "p999", ROWS, files)
+        find_query(gallery, "p999", ROWS)

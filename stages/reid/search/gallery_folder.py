@@ -1,0 +1,245 @@
+"""A gallery that grows: a folder of parts, each a file of embeddings, and an index of them.
+
+gallery.json      which network, and of each part: file, tracklets, cameras, from when to when; written last
+part-SHA.h5       at most some thousand tracklets, named by the SHA-256 of its content, written whole
+indexes/          FAISS indexes, made again where parts are gone
+
+A file that gallery.json does not name counts for nothing; the next writer removes it. One writer at a time.
+"""
+
+import contextlib
+import hashlib
+import json
+import re
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from pydantic import Field, ValidationError
+
+from cache.errors import KeyReIDError
+from cache.files import TEMPORARY, make_folder, read_regular, sha256_of, write_whole
+from cache.lock import LOCK, lock_folder
+from stages.config import StrictModel
+from stages.reid.scoring.embeddings import Embeddings
+from stages.reid.scoring.embeddings_file import packed
+
+INDEX = "gallery.json"
+INDEXES = "indexes"
+SCHEMA = 1
+MOST = 2**26  # bytes of gallery.json
+OWNER = "gallery"
+_PART = re.compile(r"part-[0-9a-f]{16}\.h5")
+_ASIDE = re.compile(rf"({_PART.pattern}|{re.escape(INDEX)}|probe)\.[0-9a-f]+{re.escape(TEMPORARY)}")
+
+
+class Part(StrictModel):
+    """What the index says of a part. times: of tracklets with a clock time, [first start, last end]."""
+
+    sha256: str = Field(pattern="^[0-9a-f]{64}$")
+    bytes: int = Field(ge=0)
+    tracklets: int = Field(ge=1)
+    cameras: tuple[str, ...]
+    times: tuple[float, float] | None = Field(description="seconds since 1970")
+    untimed: int = Field(ge=0, description="tracklets without a clock time")
+    dataset: str
+    root: str
+    poses: str | None = Field(description="pose cache")
+    pose_network: str = Field(description="SHA-256 of its weights")
+    created: float = Field(description="when it was embedded, seconds since 1970")
+
+    @property
+    def name(self) -> str:
+        """What rows of this part say in `Embeddings.part`."""
+        return f"part-{self.sha256[:16]}"
+
+    @property
+    def file(self) -> str:
+        """Name of its file in the gallery folder."""
+        return f"{self.name}.h5"
+
+
+class Index(StrictModel):
+    """gallery.json: the network that made all parts, and the parts in the order in which they came."""
+
+    keyreid: Literal["gallery"] = OWNER
+    schema_version: Literal[1] = Field(SCHEMA, alias="schema")
+    checkpoint: str = Field(pattern="^[0-9a-f]{64}$")
+    checkpoint_path: str
+    width: int = Field(ge=1, description="numbers of an embedding")
+    distance: str
+    camera: str = Field(description="given, or unknown to the network")
+    parts: tuple[Part, ...] = ()
+
+    def names(self) -> set[str]:
+        """Names of all parts."""
+        return {part.name for part in self.parts}
+
+
+def is_gallery(path: Path) -> bool:
+    """Whether a path is a gallery folder."""
+    return (path / INDEX).is_file()
+
+
+def read_index(folder: Path) -> Index:
+    """The index of a gallery folder, without its features. Raises KeyReIDError."""
+    path = folder / INDEX
+    try:
+        return Index.model_validate_json(read_regular(path, MOST))
+    except FileNotFoundError:
+        raise KeyReIDError(
+            f"{folder}: no gallery ({INDEX} is missing); keyreid embed --append makes one"
+        ) from None
+    except OSError as error:
+        raise KeyReIDError(f"{path}: cannot be read ({error.strerror or error})") from error
+    except (ValidationError, ValueError, RecursionError) as error:
+        first = error.errors()[0] if isinstance(error, ValidationError) else {"loc": (), "msg": str(error)}
+        where = ".".join(map(str, first["loc"])) or "the file"
+        raise KeyReIDError(
+            f"{path}: {where}: {first['msg']}; damaged, or of another version: embed into a new folder"
+        ) from error
+
+
+@dataclass
+class Writer:
+    """Changes a gallery folder whose lock it holds. index: None while there is no part yet."""
+
+    folder: Path
+    index: Index | None
+
+    def add(self, made: Embeddings, half: bool = False, **columns: np.ndarray) -> Part:
+        """Write a part, then the index. columns: others to keep. Raises KeyReIDError for another network."""
+        self.check(made)
+        part = self._written(made, half, columns, created=datetime.now(UTC).timestamp())
+        if self.index is None:
+            self.index = Index(
+                checkpoint=made.checkpoint,
+                checkpoint_path=made.about["checkpoint"]["path"],
+                width=made.features.shape[1],
+                distance=made.about["distance"],
+                camera=made.about["camera"],
+            )
+        if part.name not in self.index.names():
+            self.save([*self.index.parts, part])
+        return part
+
+    def check(self, made: Embeddings) -> None:
+        """Raises KeyReIDError where embeddings are not of the gallery's network."""
+        if self.index is not None:
+            refuse_other(self.folder, self.index, made.checkpoint, made.about["camera"])
+
+    def replace(self, part: Part, left: Embeddings | None, half: bool, **columns: np.ndarray) -> None:
+        """Put what is left of a part, or nothing, in its place; its file and all indexes of it go."""
+        kept = [] if left is None else [self._written(left, half, columns, created=part.created)]
+        self.save([new for old in self.index.parts for new in (kept if old == part else [old])])
+        self.remove_leftovers()
+
+    def save(self, parts: Sequence[Part]) -> None:
+        """Write the index with these parts."""
+        self.index = self.index.model_copy(update={"parts": tuple(parts)})
+        write_whole(self.folder / INDEX, self.index.model_dump_json(indent=1, by_alias=True).encode())
+
+    def remove_leftovers(self) -> None:
+        """Remove parts that the index does not name, indexes that hold such, and half-written files."""
+        for path in leftovers(self.folder, self.index):
+            path.unlink(missing_ok=True)
+
+    def _written(self, made: Embeddings, half: bool, columns: dict, created: float) -> Part:
+        made.check(str(self.folder))
+        data = packed(made, half, **columns)
+        part = described(made, hashlib.sha256(data).hexdigest(), len(data), created)
+        write_whole(self.folder / part.file, data)
+        return part
+
+
+def described(made: Embeddings, sha256: str, size: int, created: float) -> Part:
+    """What the index says of a part with these embeddings."""
+    clock = ~np.isnan(made.zone) if made.zone is not None else np.zeros(len(made), bool)
+    times = (float(made.start[clock].min()), float(made.end[clock].max())) if clock.any() else None
+    poses = made.about["poses"]
+    return Part(
+        sha256=sha256,
+        bytes=size,
+        tracklets=len(made),
+        cameras=tuple(sorted(set(made.camera_names.tolist()))),
+        times=times,
+        untimed=int((~clock).sum()),
+        dataset=made.about["dataset"],
+        root=str(made.root),
+        poses=poses.get("path"),
+        pose_network=poses["weights_sha256"],
+        created=created,
+    )
+
+
+def refuse_other(folder: Path, index: Index, checkpoint: str, camera: str | None) -> None:
+    """Raise KeyReIDError where a gallery is of another network, or of other use of cameras (None: any)."""
+    if checkpoint != index.checkpoint:
+        raise KeyReIDError(
+            f"{folder}: its parts were made by checkpoint {index.checkpoint[:12]} ({index.checkpoint_path}), "
+            f"these tracklets by {checkpoint[:12]}: distances between them mean nothing; use that run, or a "
+            "new gallery"
+        )
+    if camera is not None and camera != index.camera:
+        raise KeyReIDError(
+            f"{folder}: its parts were embedded with cameras {index.camera}, these tracklets with {camera}: "
+            f"give --camera-mode {index.camera}, or use a new gallery"
+        )
+
+
+@contextlib.contextmanager
+def writing(folder: Path) -> Iterator[Writer]:
+    """Hold a gallery folder, made where it is not there, for changes. What a dead writer left is removed.
+
+    Raises KeyReIDError where another process writes to it, or for a folder with other contents.
+    """
+    make_folder(folder)
+    names = {path.name for path in folder.iterdir()} - {LOCK}
+    if INDEX not in names and not all(_ASIDE.fullmatch(n) or _PART.fullmatch(n) for n in names):
+        raise KeyReIDError(
+            f"{folder} is not empty ({', '.join(sorted(names)[:3])}) and no gallery; choose a new folder"
+        )
+    with lock_folder(folder, OWNER):
+        writer = Writer(folder, read_index(folder) if INDEX in names else None)
+        writer.remove_leftovers()
+        yield writer
+
+
+def leftovers(folder: Path, index: Index | None) -> list[Path]:
+    """Files that a dead writer left, or that hold features of parts which the index does not name."""
+    parts = set() if index is None else {part.file for part in index.parts}
+    found = [p for p in folder.iterdir() if _ASIDE.fullmatch(p.name) or _PART.fullmatch(p.name)]
+    kept = folder / INDEXES
+    for note in kept.glob("*.json") if kept.is_dir() else ():
+        if not index or not held(note) <= index.names():
+            found += [note.with_suffix(".faiss"), note]
+    for path in kept.iterdir() if kept.is_dir() else ():
+        if path.suffix == TEMPORARY or (path.suffix == ".faiss" and not path.with_suffix(".json").is_file()):
+            found.append(path)
+    return [path for path in found if path.name not in parts]
+
+
+def held(note: Path) -> set[str]:
+    """Names of the parts that a kept FAISS index holds; what no gallery has where its note is damaged."""
+    try:
+        return set(json.loads(read_regular(note, MOST))["parts"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return {"damaged"}
+
+
+def verify(folder: Path, progress: Callable[[int, int], None] = lambda done, total: None) -> list[str]:
+    """Check every byte of a gallery; what is wrong, in words. Raises KeyReIDError where it has no index."""
+    index = read_index(folder)
+    wrong = []
+    for number, part in enumerate(index.parts, start=1):
+        path = folder / part.file
+        if not path.is_file():
+            wrong.append(f"{part.file}: missing; remove it with keyreid gallery remove --part {part.name}")
+        elif sha256_of(path) != part.sha256:
+            wrong.append(f"{part.file}: damaged; remove it with keyreid gallery remove --part {part.name}")
+        progress(number, len(index.parts))
+    more = [path.relative_to(folder) for path in leftovers(folder, index)]
+    return wrong + [f"{path}: left by a writer that was stopped; any change removes it" for path in more]
