@@ -11,11 +11,14 @@ import stages.compat  # noqa: F401  before timm
 from cache import PoseCache
 from stages.datasets.tracklet import Dataset
 from stages.reid.model import KeyReID, ModelConfig
-from stages.reid.training.checkpoint import CheckpointFolder
+from stages.reid.training.checkpoint import CHECKPOINTS, CheckpointFolder
 from stages.reid.training.config import TrainConfig
-from stages.reid.training.processes import run_folder, start_processes
-from stages.reid.training.resume import Identity
-from stages.reid.training.session import CHECKPOINTS, Session
+from stages.reid.training.finished import FinishedWeights
+from stages.reid.training.identity import Identity
+from stages.reid.training.processes import from_main, run_folder, start_processes
+from stages.reid.training.resume import Progress, TrainingStates
+from stages.reid.training.session import Session
+from stages.reid.training.trainer import Trainer
 from stages.reid.training.training_set import TrainingSet
 
 log = logging.getLogger(__name__)
@@ -56,8 +59,25 @@ def run(
         if network.load_report is not None and accelerator.is_main_process:
             log.info("%s", network.load_report)  # again: only now there is a log file to hold it
             print(f"start weights: {network.load_report}", file=sys.stderr)
-        about = {"dataset": dataset.name, "split": dataset.split, "pose_cache": cache.info.fingerprint}
-        session = Session(train, network, data, identity, accelerator, folder, about)
-        return session.run(resume, allow_config_change, keep_config, show_progress)
+
+        states = TrainingStates(
+            CheckpointFolder(folder / CHECKPOINTS, train.checkpoint.keep), identity, accelerator
+        )
+        saved = states.newest(allow_config_change) if resume else None
+        trainer = Trainer(network, train, accelerator, data.sampler.batches)
+        progress = Progress() if saved is None else saved.load_into(trainer)
+        if resume and keep_config and (saved is None or saved.changes or allow_config_change):
+            from_main(accelerator, keep_config)
+        data.log()
+        log.info(
+            "%s on %s, %d process(es), %d workers each", "started" if saved is None else "resumed",
+            accelerator.device, accelerator.num_processes, train.loader.workers,
+        )  # fmt: skip
+
+        origin = {"dataset": dataset.name, "split": dataset.split, "pose_cache": cache.info.fingerprint}
+        labels = {"cameras": data.cameras, "persons": data.persons}
+        weights = FinishedWeights(folder, {**origin, **labels})
+        Session(folder, trainer, data, states, weights, progress, show_progress).run()
+        return folder
     finally:
         accelerator.end_training()

@@ -13,6 +13,7 @@ from cache.errors import KeyReIDError
 from cache.files import writing
 
 log = logging.getLogger(__name__)
+CHECKPOINTS = "checkpoints"  # their folder in a run folder
 _NAME = re.compile(r"state-(\d{8})\.pt")
 
 

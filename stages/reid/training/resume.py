@@ -1,109 +1,113 @@
-"""What a run was made with, so that a resume with anything else is refused by name."""
+"""Training states of a run: saved while it trains, and checked before a resume goes on from one."""
 
-import hashlib
-import json
 import logging
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from cache import PoseCache
-from cache.differences import differing
+from accelerate import Accelerator
+
 from cache.errors import KeyReIDError
-from stages.datasets.tracklet import Dataset, Tracklet
-from stages.reid.model import ModelConfig
-from stages.reid.training.config import TrainConfig
+from stages.reid.training.checkpoint import CheckpointFolder
+from stages.reid.training.identity import Identity, check_same_run
+from stages.reid.training.processes import from_main
+from stages.reid.training.trainer import Trainer
 
 log = logging.getLogger(__name__)
 
-# Fields of the train section that change neither batches nor weights.
-FREE = (
-    "loader", "device", "compile", "compile_backend", "activation_checkpointing", "log_every",
-    "picture_every", "checkpoint.every_epochs", "checkpoint.every_steps", "checkpoint.keep",
-)  # fmt: skip
+
+@dataclass
+class Progress:
+    """How far training is. step: batches done over all epochs; batch: of them, in this epoch.
+
+    saved: step of the newest training state. best: of all validations, its scores and its place.
+    """
+
+    epoch: int = 0
+    batch: int = 0
+    step: int = 0
+    saved: int = 0
+    best: dict[str, Any] = field(default_factory=dict)
+
+    def advance(self, batches_per_epoch: int) -> None:
+        """One batch is done."""
+        self.step += 1
+        self.batch += 1
+        if self.batch == batches_per_epoch:
+            self.epoch, self.batch = self.epoch + 1, 0
 
 
 @dataclass(frozen=True)
-class Identity:
-    """Everything that decides what a run computes."""
+class SavedState:
+    """A training state of the same run. changes: what its config has otherwise, each accepted by the user."""
 
-    train: dict[str, Any]
-    model: dict[str, Any]
-    data: dict[str, Any]
-    num_persons: int
+    path: Path
+    contents: dict[str, Any]
+    changes: list[str]
 
-    @classmethod
-    def of(
-        cls,
-        train: TrainConfig,
-        model: ModelConfig,
-        dataset: Dataset,
-        tracklets: Sequence[Tracklet],
-        cache: PoseCache,
-    ) -> "Identity":
-        """tracklets: those trained on."""
-        digest = hashlib.sha256()
-        for tracklet in tracklets:
-            digest.update(
-                repr((tracklet.name, tracklet.person, tracklet.camera, len(tracklet.frames))).encode()
+    def load_into(self, trainer: Trainer) -> Progress:
+        """Returns how far training was. Raises KeyReIDError where the state does not fit the network."""
+        try:
+            trainer.load_state(self.contents["trainer"])
+        except (RuntimeError, ValueError, KeyError) as error:
+            reason = str(error).splitlines()[0]
+            if not self.changes:
+                raise KeyReIDError(
+                    f"{self.path.parent}: the training state does not fit this version of the program "
+                    f"({reason}); resume with the version that started the run, see environment.json"
+                ) from error
+            raise KeyReIDError(
+                f"{self.path.parent}: the training state does not fit after these changes: "
+                f"{'; '.join(self.changes)} ({reason}); undo those that change the network"
+            ) from None
+        position = self.contents["position"]
+        return Progress(**position, saved=position["step"], best=self.contents["best"])
+
+
+class TrainingStates:
+    """The states of one run, which every process reads and the main process writes."""
+
+    def __init__(self, folder: CheckpointFolder, identity: Identity, accelerator: Accelerator) -> None:
+        self.folder, self.identity, self.accelerator = folder, identity, accelerator
+
+    def newest(self, allow_config_change: bool) -> SavedState | None:
+        """The state to resume from; None where the run has not saved any.
+
+        Raises KeyReIDError where all are damaged, or the run was started with other data, and with another
+        config unless that is allowed.
+        """
+        path = from_main(self.accelerator, self._newest_path)
+        if path is None:
+            log.info("%s has no checkpoint yet: starting from the beginning", self.folder.folder.parent)
+            return None
+        contents = self.folder.load(path)
+        before = Identity.from_dict(contents["identity"])
+        changes = check_same_run(path, before, self.identity, allow_config_change)
+        log.info("resuming from %s", path)
+        return SavedState(path, contents, changes)
+
+    def _newest_path(self) -> Path | None:
+        path = self.folder.newest()
+        if path is None and self.folder.states():
+            raise KeyReIDError(
+                f"{self.folder.folder}: no complete checkpoint to resume from; start the run again"
             )
-        data = {
-            "dataset": dataset.name,
-            "split": dataset.split,
-            "training_tracklets": digest.hexdigest()[:16],
-            "pose_cache": cache.info.fingerprint[:16],
+        return path
+
+    def save(self, trainer: Trainer, progress: Progress) -> Path | None:
+        """Write a state, in the main process; its path. None in the others, and where the disk refuses.
+
+        Called by all processes after an update: accumulated gradients are no part of a state.
+        """
+        state = {
+            "trainer": trainer.state(),
+            "position": {"epoch": progress.epoch, "batch": progress.batch, "step": progress.step},
+            "best": progress.best,
+            "identity": self.identity.as_dict(),
         }
-        start = {"pretrained", "vit_path"}  # only where training starts
-        return cls(
-            train.model_dump(mode="json"),
-            model.model_dump(mode="json", exclude=start),
-            data,
-            len({t.person for t in tracklets}),
-        )
-
-    def as_dict(self) -> dict[str, Any]:
-        return asdict(self)
-
-    @classmethod
-    def from_dict(cls, values: dict[str, Any]) -> "Identity":
-        return cls(**values)
-
-
-def differences(before: Identity, now: Identity) -> list[str]:
-    """`name: before -> now` of everything that differs and matters."""
-    one, two = (json.loads(json.dumps(identity.as_dict())) for identity in (before, now))  # tuples as lists
-    free = tuple(f"train.{name}" for name in FREE)
-    return [
-        f"{name}: {left!r} -> {right!r}"
-        for name, left, right in differing(one, two)
-        if not any(name == other or name.startswith(other + ".") for other in free)
-    ]
-
-
-def check_same_run(path: Path, before: Identity, now: Identity, allowed: bool) -> list[str]:
-    """The differences, which are logged. Raises KeyReIDError that names them, unless they are allowed.
-
-    A different number of classes is never allowed: the weights would not fit. Nor is another optimiser: what
-    one has learnt about the gradients is of no use to the other.
-    """
-    if before.num_persons != now.num_persons:
-        raise KeyReIDError(
-            f"{path}: the checkpoint has {before.num_persons} classes, the training set "
-            f"{now.num_persons} identities; resume with the data set and validation share of the first start"
-        )
-    one, two = (identity.train["optim"]["name"] for identity in (before, now))
-    if one != two:
-        raise KeyReIDError(
-            f"{path}: the run was started with train.optim.name = {one}, not {two}, and its training states "
-            f"are of use to {one} alone; keep it, or start a new run"
-        )
-    found = differences(before, now)
-    if found and not allowed:
-        raise KeyReIDError(
-            f"{path}: the run was started with another config: {'; '.join(found)}; "
-            "undo the change, or give --allow-config-change"
-        )
-    for difference in found:
-        log.warning("resuming with a change: %s", difference)
-    return found
+        progress.saved, path = progress.step, None
+        if self.accelerator.is_main_process:
+            path = self.folder.save(progress.step, state, {"epoch": progress.epoch})
+            self.folder.prune(progress.best.get("step"))
+        self.accelerator.wait_for_everyone()
+        return path

@@ -11,9 +11,8 @@ from cache.errors import KeyReIDError
 from cache.writer import write_cache
 from stages.reid.model import KeyReID, ModelConfig
 from stages.reid.train import run
-from stages.reid.training.checkpoint import CheckpointFolder
+from stages.reid.training.checkpoint import CHECKPOINTS, CheckpointFolder
 from stages.reid.training.config import TrainConfig
-from stages.reid.training.session import CHECKPOINTS
 from stages.reid.training.training_set import TrainingSet
 from stages.reid.training.validation import hold_out
 from tests.stages.reid.conftest import finish, records, start

@@ -1,0 +1,109 @@
+"""What a run was made with, so that a resume with anything else is refused by name."""
+
+import hashlib
+import json
+import logging
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from cache import PoseCache
+from cache.differences import differing
+from cache.errors import KeyReIDError
+from stages.datasets.tracklet import Dataset, Tracklet
+from stages.reid.model import ModelConfig
+from stages.reid.training.config import TrainConfig
+
+log = logging.getLogger(__name__)
+
+# Fields of the train section that change neither batches nor weights.
+FREE = (
+    "loader", "device", "compile", "compile_backend", "activation_checkpointing", "log_every",
+    "picture_every", "checkpoint.every_epochs", "checkpoint.every_steps", "checkpoint.keep",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Identity:
+    """Everything that decides what a run computes."""
+
+    train: dict[str, Any]
+    model: dict[str, Any]
+    data: dict[str, Any]
+    num_persons: int
+
+    @classmethod
+    def of(
+        cls,
+        train: TrainConfig,
+        model: ModelConfig,
+        dataset: Dataset,
+        tracklets: Sequence[Tracklet],
+        cache: PoseCache,
+    ) -> "Identity":
+        """tracklets: those trained on."""
+        digest = hashlib.sha256()
+        for tracklet in tracklets:
+            digest.update(
+                repr((tracklet.name, tracklet.person, tracklet.camera, len(tracklet.frames))).encode()
+            )
+        data = {
+            "dataset": dataset.name,
+            "split": dataset.split,
+            "training_tracklets": digest.hexdigest()[:16],
+            "pose_cache": cache.info.fingerprint[:16],
+        }
+        start = {"pretrained", "vit_path"}  # only where training starts
+        return cls(
+            train.model_dump(mode="json"),
+            model.model_dump(mode="json", exclude=start),
+            data,
+            len({t.person for t in tracklets}),
+        )
+
+    def as_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> "Identity":
+        return cls(**values)
+
+
+def differences(before: Identity, now: Identity) -> list[str]:
+    """`name: before -> now` of everything that differs and matters."""
+    one, two = (json.loads(json.dumps(identity.as_dict())) for identity in (before, now))  # tuples as lists
+    free = tuple(f"train.{name}" for name in FREE)
+    return [
+        f"{name}: {left!r} -> {right!r}"
+        for name, left, right in differing(one, two)
+        if not any(name == other or name.startswith(other + ".") for other in free)
+    ]
+
+
+def check_same_run(path: Path, before: Identity, now: Identity, allowed: bool) -> list[str]:
+    """The differences, which are logged. Raises KeyReIDError that names them, unless they are allowed.
+
+    A different number of classes is never allowed: the weights would not fit. Nor is another optimiser: what
+    one has learnt about the gradients is of no use to the other.
+    """
+    if before.num_persons != now.num_persons:
+        raise KeyReIDError(
+            f"{path}: the checkpoint has {before.num_persons} classes, the training set "
+            f"{now.num_persons} identities; resume with the data set and validation share of the first start"
+        )
+    one, two = (identity.train["optim"]["name"] for identity in (before, now))
+    if one != two:
+        raise KeyReIDError(
+            f"{path}: the run was started with train.optim.name = {one}, not {two}, and its training states "
+            f"are of use to {one} alone; keep it, or start a new run"
+        )
+    found = differences(before, now)
+    if found and not allowed:
+        raise KeyReIDError(
+            f"{path}: the run was started with another config: {'; '.join(found)}; "
+            "undo the change, or give --allow-config-change"
+        )
+    for difference in found:
+        log.warning("resuming with a change: %s", difference)
+    return found
