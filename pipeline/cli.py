@@ -1,12 +1,14 @@
 """The click group `keyreid`: the table of contents, and how errors reach the user."""
 
 import importlib
+import io
 import os
 import sys
 
 import click
 
 from cache.errors import KeyReIDError
+from stages.terminal import one_line, say, show_warnings
 
 # In the order in which a user meets them. Modules are imported when called, so that --help is quick.
 GROUPS = {
@@ -84,16 +86,19 @@ def main() -> None:
     debug = "--debug" in sys.argv or os.environ.get("KEYREID_DEBUG") == "1"
     if "--debug" in sys.argv:
         sys.argv.remove("--debug")  # accepted before and after the subcommand
+    show_warnings()
     try:
         sys.exit(keyreid.main(prog_name="keyreid", standalone_mode=False))
     except click.ClickException as error:
-        error.show()
+        shown = io.StringIO()
+        error.show(shown)
+        say(shown.getvalue().rstrip(), error=True)
         sys.exit(error.exit_code)
     except (click.Abort, KeyboardInterrupt):
-        click.echo("keyreid: interrupted", err=True)
+        say("keyreid: interrupted", error=True)
         sys.exit(INTERRUPTED)
     except KeyReIDError as error:
         if debug:
             raise
-        click.echo(f"keyreid: error: {error}", err=True)
+        say(f"keyreid: error: {one_line(error)}", error=True)
         sys.exit(2)

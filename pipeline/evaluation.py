@@ -12,10 +12,10 @@ from cache.files import make_folder, sha256_of, write_whole
 from pipeline import runs as folders
 from pipeline.options import Inputs, load_inputs
 from pipeline.progress import progress_bars
-from pipeline.terminal import say, show
 from stages.reid import evaluate as stage
 from stages.reid.scoring.embeddings import TestSet
 from stages.reid.scoring.tables import over_splits, score_table
+from stages.terminal import say, show
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,8 @@ from torch.distributed import run
 from torch.distributed.elastic.multiprocessing.api import SignalException
 from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
 
+from stages.terminal import say
+
 PATIENCE = "600"  # seconds to finish a step or a validation and to save, before processes are killed
 
 
@@ -25,7 +27,7 @@ def main() -> None:
     except ChildFailedError as error:
         rank, failure = error.get_first_failure()
         code = failure.exitcode if failure.exitcode > 0 else 128 - failure.exitcode
-        print(f"process {rank} ended with exit code {code}", file=sys.stderr)
+        say(f"process {rank} ended with exit code {code}", error=True)
         sys.exit(code)
 
 

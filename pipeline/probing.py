@@ -6,8 +6,6 @@ from pathlib import Path
 from typing import Any
 
 from rich import box
-from rich.console import Console
-from rich.table import Table
 
 from cache import PoseCache
 from cache.files import sha256_of
@@ -19,6 +17,7 @@ from stages.reid import probe as stage
 from stages.reid.model.weights import load_model
 from stages.reid.scoring.probe_config import ProbeConfig
 from stages.reid.scoring.provenance import check_test, known_cameras
+from stages.terminal import say, show, text_table
 
 
 def probe(
@@ -37,13 +36,12 @@ def probe(
 
 def tell(report: Mapping[str, Any]) -> None:
     """Print what changed, as tables of mAP and Rank-1, and what parts and attention have to say."""
-    console = Console()
     for half, plain in report["plain"].items():
-        table = Table(box=box.SIMPLE, padding=(0, 1, 0, 0), title_justify="left")
-        table.title = (
+        title = (
             f"{report['queries'][half]} {half} queries: mAP {plain['mAP']:.2f}, Rank-1 {plain['rank1']:.2f}. "
             "Changes with the queries alone replaced, then with both sides"
         )
+        table = text_table(title=title, box=box.SIMPLE, padding=(0, 1, 0, 0), title_justify="left")
         table.add_column("replaced by", no_wrap=True)
         for name in ("mAP", "95 %", "p", "Rank-1", "both mAP", "p"):
             table.add_column(name, justify="right", no_wrap=True)
@@ -59,12 +57,12 @@ def tell(report: Mapping[str, Any]) -> None:
                 f"{both['mAP']['change']:+.2f}",
                 f"{both['mAP']['p']:.3f}",
             )
-        console.print(table)
+        show(table)
     if "parts" in report:
         parts = report["parts"]
         cosines = ", ".join(f"{name} {value:.2f}" for name, value in parts["left_right_cosine"].items())
-        console.print(f"Common share of the parts' variance: {100 * parts['common_share']:.1f} %")
-        console.print(f"Cosine with the other side: {cosines or '-'}")
+        say(f"Common share of the parts' variance: {100 * parts['common_share']:.1f} %")
+        say(f"Cosine with the other side: {cosines or '-'}")
     for kind, found in report.get("attention_to", {}).items():
         share = f"{found['ratio']:.2f} of the others' ({found['clips']} clips)"
-        console.print(f"Temporal attention to frames {kind}: {share}")
+        say(f"Temporal attention to frames {kind}: {share}")

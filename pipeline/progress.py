@@ -3,8 +3,9 @@
 import contextlib
 from collections.abc import Callable, Iterable, Iterator, Sized
 
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, TimeRemainingColumn
+
+from stages.terminal import console, progress
 
 
 @contextlib.contextmanager
@@ -14,15 +15,14 @@ def progress_bar(what: str, unit: str) -> Iterator[Callable[[int, int], None]]:
     Nothing is shown before the first report, so that an error before it stands alone.
     """
     columns = (
-        TextColumn(what),
+        "{task.description}",
         BarColumn(),
         MofNCompleteColumn(),
-        TextColumn(unit),
-        TextColumn("{task.fields[speed]}"),
+        unit,
+        "{task.fields[speed]}",
         TimeRemainingColumn(),
     )
-    console = Console(stderr=True)
-    bar = Progress(*columns, console=console, disable=not console.is_terminal)
+    bar = progress(*columns, disable=not console(error=True).is_terminal)
     task = bar.add_task(what, total=None, speed="")
 
     def report(done: int, total: int) -> None:

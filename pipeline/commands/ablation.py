@@ -6,6 +6,7 @@ from pathlib import Path
 import click
 
 from pipeline.options import output_option, renamed
+from stages.terminal import say
 
 
 @click.command("ablation")
@@ -45,5 +46,5 @@ def command(config: Path | None, data_root: Path, cache: Path, output: Path, wor
     write_whole(output / "table.json", content.encode())
     seeds = len({result["seed"] for result in results})
     ablation.plot(table, output / "plot.png", f"Walkers: {len(table)} variants, {seeds} seeds each")
-    click.echo(text)
-    click.echo(f"table and plot: {output / 'table.md'}, {output / 'plot.png'}")
+    say(text)
+    say(f"table and plot: {output / 'table.md'}, {output / 'plot.png'}")

@@ -3,11 +3,10 @@
 from pathlib import Path
 
 import click
-from rich.console import Console
-from rich.table import Table
 
 from cache.errors import KeyReIDError
 from pipeline.options import output_option
+from stages import terminal
 
 FOLDER = click.argument("folder", type=click.Path(path_type=Path))
 
@@ -24,7 +23,7 @@ def info(folder: Path) -> None:
     from cache import PoseCache
 
     about = PoseCache.open(folder).info
-    table = Table("what", "value", title=str(folder), show_header=False)
+    table = terminal.text_table("what", "value", title=str(folder), show_header=False)
     rows = {
         "frames": f"{about.frames:,}",
         "size": f"{about.bytes / 1e6:,.1f} MB in {len(about.shards)} shards, "
@@ -41,7 +40,7 @@ def info(folder: Path) -> None:
     rows |= {f"version of {key}": value for key, value in sorted(about.packages.items())}
     for key, value in rows.items():
         table.add_row(key, value)
-    Console().print(table)
+    terminal.show(table)
 
 
 @command.command("verify")
@@ -64,7 +63,7 @@ def verify(folder: Path, workers: int | None, data_root: Path | None) -> None:
 
     problems = find_problems(folder, workers or cores())
     for problem in problems:
-        click.echo(problem)
+        terminal.say(problem)
     if problems:
         about = settle(folder)[0]
         raise KeyReIDError(
@@ -75,7 +74,7 @@ def verify(folder: Path, workers: int | None, data_root: Path | None) -> None:
     if data_root is not None:
         poses = PoseCache.open(folder)
         refuse_changed(poses, data_root, poses.frames(), thorough=True)
-    click.echo(f"{folder}: sound, {about.frames:,} frames in {len(about.shards)} shards")
+    terminal.say(f"{folder}: sound, {about.frames:,} frames in {len(about.shards)} shards")
 
 
 @command.command("show")
@@ -94,4 +93,4 @@ def show(frame: str, folder: Path, data_root: Path | None, parts: str, output: P
     root = data_root or Path("data") / folder.name
     output = output or Path(frame.replace("/", "_")).with_suffix(".poses.png")
     draw(PoseCache.open(folder), root, frame, int(parts), output)
-    click.echo(str(output))
+    terminal.say(output)

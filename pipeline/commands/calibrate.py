@@ -6,8 +6,8 @@ import click
 
 from pipeline.options import PATH, output_option
 from pipeline.settings import config_options, setting
-from pipeline.terminal import say, show, text_table
 from stages.reid.search.config import CalibrationConfig
+from stages.terminal import say, show, text_table
 
 
 @click.command()

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import click
 from rich import box
-from rich.console import Console
-from rich.table import Table
+
+from stages.terminal import say, show, text_table
 
 
 @click.command("compare")
@@ -26,9 +26,9 @@ def command(a: Path, b: Path, resamples: int, seed: int, as_json: bool) -> None:
 
     results = compare_queries(read_queries(a), read_queries(b), resamples, seed)
     if as_json:
-        click.echo(json.dumps(results, indent=1))
+        say(json.dumps(results, indent=1))
         return
-    table = Table(box=box.SIMPLE, padding=(0, 1, 0, 0))
+    table = text_table(box=box.SIMPLE, padding=(0, 1, 0, 0))
     for name in ("protocol", "score", "A", "B", "B - A", "95 % interval", "p", "n"):
         table.add_column(name, justify="left" if name in ("protocol", "score") else "right", no_wrap=True)
     for protocol, result in results.items():
@@ -44,10 +44,9 @@ def command(a: Path, b: Path, resamples: int, seed: int, as_json: bool) -> None:
                 f"{row['p']:.4f}",
                 f"{result['queries']:,}",
             )
-    console = Console()
-    console.print(table)
+    show(table)
     for protocol, result in results.items():
-        console.print(f"{protocol}: {result['queries']:,} queries of {result['persons']:,} persons")
+        say(f"{protocol}: {result['queries']:,} queries of {result['persons']:,} persons")
         only = [f"{result[k]:,} valid only in {k[-1].upper()}" for k in ("only_a", "only_b") if result[k]]
         if only:
-            console.print(f"{protocol}: left out: {', '.join(only)}")
+            say(f"{protocol}: left out: {', '.join(only)}")

@@ -6,6 +6,7 @@ import click
 
 from cache.errors import KeyReIDError
 from pipeline.options import output_option, renamed
+from stages.terminal import say
 
 
 @click.command("convert-weights")
@@ -30,4 +31,4 @@ def command(released: Path, output: Path, maps: str) -> None:
         raise KeyReIDError(f"{output}: expected a name that ends in .safetensors")
     model = load_published(released, published_maps=maps)
     save_model(model, output, source=released.name)
-    click.echo(f"{output}: {model.num_persons} identities, {model.num_cameras} cameras, part maps {maps}")
+    say(f"{output}: {model.num_persons} identities, {model.num_cameras} cameras, part maps {maps}")

@@ -5,6 +5,8 @@ from pathlib import Path
 
 import click
 
+from stages.terminal import say
+
 
 @click.command("demo")
 @click.option("--data-root", type=click.Path(path_type=Path), default=Path("data/walkers"), show_default=True)
@@ -35,8 +37,8 @@ def command(data_root: Path, cache: Path, runs: Path, overrides: tuple[str, ...]
     start = time.monotonic()
     for title, words in steps:
         mark = time.monotonic()
-        click.secho(f"\n{title}", bold=True)
-        click.echo(f"$ keyreid {' '.join(words)}")
+        say(f"\n{title}", style="bold")
+        say(f"$ keyreid {' '.join(words)}")
         keyreid.main(words, prog_name="keyreid", standalone_mode=False)
-        click.echo(f"({time.monotonic() - mark:.0f} s)")
-    click.echo(f"\nThe whole demo took {(time.monotonic() - start) / 60:.1f} minutes.")
+        say(f"({time.monotonic() - mark:.0f} s)")
+    say(f"\nThe whole demo took {(time.monotonic() - start) / 60:.1f} minutes.")

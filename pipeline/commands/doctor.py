@@ -3,11 +3,11 @@
 from pathlib import Path
 
 import click
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-from rich.table import Table
+from rich.progress import BarColumn, MofNCompleteColumn, TimeRemainingColumn
+from rich.text import Text
 
 from pipeline.options import Inputs, load_inputs, output_option, recipe_options, renamed
+from stages.terminal import TextTable, progress, say, show, text_table
 
 _ADVICE = {
     "missing": "unpack the archive again; some frames were not copied",
@@ -32,7 +32,8 @@ def command(inputs: Inputs, workers: int, frames: bool, output: Path | None) -> 
 
     dataset = load_inputs(inputs, check_files=False)
     found, known = counts(dataset), known_counts(dataset)
-    table = Table("check", "found", "expected", "", "what to do", title=f"{dataset.name} in {dataset.root}")
+    heads = ("check", "found", "expected", "", "what to do")
+    table = text_table(*heads, title=f"{dataset.name} in {dataset.root}")
     healthy = True
     for name, value in found.items():
         if name not in known and not value:
@@ -57,7 +58,7 @@ def command(inputs: Inputs, workers: int, frames: bool, output: Path | None) -> 
         healthy &= good
     if shared := shared_persons(dataset):
         note = f"{shared:,} are in train and test both; scores mean nothing if they are the same people"
-        table.add_row("persons", note, "", "[yellow]note[/]", "")
+        table.add_row("persons", note, "", Text("note", "yellow"), "")
     problems = []
     if frames:
         names = dataset.frames()
@@ -69,34 +70,34 @@ def command(inputs: Inputs, workers: int, frames: bool, output: Path | None) -> 
             label = "frames of wrong size" if kind == "size" else f"{kind} frames"
             _row(table, label, f"{some:,} of {len(names):,}", "0", not some, advice if some else "")
     for name, note in dataset.notes.items():
-        table.add_row(name, note, "", "[yellow]note[/]", "")
-    console = Console()
-    console.print(table)
+        table.add_row(name, note, "", Text("note", "yellow"), "")
+    show(table)
     for problem in problems[:_SHOWN]:
-        console.print(f"{problem.frame}: {problem.kind}: {problem.detail}", markup=False, highlight=False)
+        say(f"{problem.frame}: {problem.kind}: {problem.detail}")
     if len(problems) > _SHOWN:
         more = f"and {len(problems) - _SHOWN:,} more"
-        console.print(more if output else f"{more}; --output FILE writes all of them")
+        say(more if output else f"{more}; --output FILE writes all of them")
     if output:
         write_problems(output, problems)
     healthy &= not problems
-    console.print("[green]The data set is complete.[/]" if healthy else "[red]The data set has problems.[/]")
     if not healthy:
+        say("The data set has problems.", style="red")
         raise SystemExit(1)
+    say("The data set is complete.", style="green")
 
 
-def _row(table: Table, check: str, found: str, expected: str, good: bool, advice: str) -> None:
-    table.add_row(check, found, expected, "[green]ok[/]" if good else "[red]wrong[/]", advice)
+def _row(table: TextTable, check: str, found: str, expected: str, good: bool, advice: str) -> None:
+    table.add_row(check, found, expected, Text("ok", "green") if good else Text("wrong", "red"), advice)
 
 
 def _read_frames(dataset, names, workers: int) -> list:
     from stages.datasets.checkup import check_frames_all
 
     problems = []
-    columns = (TextColumn("reading frames"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, transient=True) as progress:
-        task = progress.add_task("", total=len(names))
+    columns = ("reading frames", BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with progress(*columns, transient=True) as bar:
+        task = bar.add_task("", total=len(names))
         for count, some in check_frames_all(dataset.root, names, dataset.frame_size, workers):
             problems += some
-            progress.advance(task, count)
+            bar.advance(task, count)
     return problems

@@ -10,6 +10,7 @@ from pipeline.progress import progress_bars
 from pipeline.recipe_file import Override, changed
 from pipeline.settings import overrides_options, setting
 from stages.pose.config import PoseConfig
+from stages.terminal import say
 
 
 @click.command()
@@ -91,7 +92,7 @@ def command(
             progress=progress,
         )
     made = Embeddings.load(output)
-    click.echo(
+    say(
         f"{output}: {len(made)} tracklets, {made.features.shape[1]} numbers each, "
         f"camera {made.about['camera']}, checkpoint {made.checkpoint[:12]}, "
         f"{output.stat().st_size / 1e6:.1f} MB"

@@ -3,8 +3,8 @@
 import json
 
 import click
-from rich.console import Console
-from rich.table import Table
+
+from stages.terminal import say, show, text_table
 
 
 @click.command("env")
@@ -15,9 +15,9 @@ def command(as_json: bool) -> None:
 
     found = environment()
     if as_json:
-        click.echo(json.dumps(found, indent=2))
+        say(json.dumps(found, indent=2))
         return
-    table = Table("what", "found", title="keyreid env")
+    table = text_table("what", "found", title="keyreid env")
     for name, value in found.items():
-        table.add_row(name, str(value))
-    Console().print(table)
+        table.add_row(name, value)
+    show(table)

@@ -9,6 +9,7 @@ from pipeline.options import PATH, output_option, renamed, run_option
 from pipeline.recipe_file import Override
 from pipeline.settings import overrides_options, setting
 from stages.pose.config import PoseConfig
+from stages.terminal import say
 
 
 @click.command()
@@ -56,7 +57,7 @@ def command(
 def _say(path: Path, difference: float) -> None:
     from stages.export.onnx_file import OPSET
 
-    click.echo(
+    say(
         f"{path}: opset {OPSET}, {path.stat().st_size / 1e6:.1f} MB, onnxruntime and torch differ by at most "
         f"{difference:.1e} of the largest value"
     )

@@ -7,6 +7,7 @@ import click
 from pipeline.options import output_option, renamed
 from pipeline.settings import config_options, settings
 from stages.pose.fit_config import FitConfig
+from stages.terminal import progress, say
 
 SETTINGS = (
     *("estimator", "start", "seed", "steps", "frames", "held_out", "batch_size", "learning_rate", "warmup"),
@@ -30,24 +31,24 @@ def command(output: Path, config: FitConfig) -> None:
     """
     import json
 
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+    from rich.progress import BarColumn, MofNCompleteColumn, TimeRemainingColumn
 
     from stages.pose import fit
 
-    about = TextColumn("loss {task.fields[loss]:.6f}  {task.fields[rate]:.0f} ms/step")
+    about = "loss {task.fields[loss]:.6f}  {task.fields[rate]:.0f} ms/step"
     counted = (MofNCompleteColumn(), about, TimeRemainingColumn())
-    with Progress(TextColumn("fit-pose"), BarColumn(), *counted) as bar:
+    with progress("fit-pose", BarColumn(), *counted) as bar:
         task = bar.add_task("steps", total=config.steps, loss=float("nan"), rate=0.0)
 
         def show(step: int, loss: float, seconds: float) -> None:
             bar.update(task, completed=step, loss=loss, rate=1e3 * seconds)
             if not bar.console.is_terminal and step % 100 == 0:  # a log keeps a line now and then
-                click.echo(f"step {step}: loss {loss:.6f}, {1e3 * seconds:.0f} ms/step")
+                say(f"step {step}: loss {loss:.6f}, {1e3 * seconds:.0f} ms/step")
 
-        path = fit.run(config, output, show, bar.console.print)
+        path = fit.run(config, output, show, say)
     record = json.loads(path.with_suffix(".json").read_text())
     fine, coarse = record["pck_0.05_held_out"], record["pck_0.1_held_out"]
     frames, whom = record["held_out_frames"], "walkers" if config.keypoints is None else "persons"
-    click.echo(f"PCK at 0.05 of the frame height: {fine:.4f} on {frames} frames of other {whom}")
-    click.echo(f"PCK at 0.1: {coarse:.4f}")
-    click.echo(f"weights: {path} ({record['weights_bytes'] / 2**20:.1f} MiB)")
+    say(f"PCK at 0.05 of the frame height: {fine:.4f} on {frames} frames of other {whom}")
+    say(f"PCK at 0.1: {coarse:.4f}")
+    say(f"weights: {path} ({record['weights_bytes'] / 2**20:.1f} MiB)")

@@ -4,12 +4,11 @@ import json
 from pathlib import Path
 
 import click
-from rich.console import Console
-from rich.table import Table
 
 from cache.errors import KeyReIDError
 from pipeline.options import PATH, output_option, renamed
 from pipeline.settings import config_options, setting
+from stages.terminal import say, show, text_table
 from stages.tracks.config import CutConfig
 
 
@@ -66,11 +65,11 @@ def command(
     about = json.loads((folder / ABOUT).read_text())
     _summary(folder, about)
     if about["damaged_frames"]:
-        click.echo(f"keyreid: warning: {_damage(about)}", err=True)
+        say(f"keyreid: warning: {_damage(about)}", error=True)
 
 
 def _summary(folder: Path, about: dict) -> None:
-    table = Table("what", "number", title=f"import-mot: {folder}")
+    table = text_table("what", "number", title=f"import-mot: {folder}")
     named = {
         "boxes": "boxes in TRACKS",
         "crops": "crops",
@@ -81,7 +80,7 @@ def _summary(folder: Path, about: dict) -> None:
         table.add_row(name, f"{about[key]:,}")
     for reason, count in about["left_out"].items():
         table.add_row(f"left out: {reason}", f"{count:,}")
-    Console().print(table)
+    show(table)
 
 
 def _damage(about: dict) -> str:

@@ -7,6 +7,7 @@ import click
 from pipeline.config import Recipe
 from pipeline.options import Inputs, recipe_options
 from pipeline.settings import setting
+from stages.terminal import say, show, text_table
 
 
 @click.command("model-info")
@@ -21,35 +22,31 @@ def command(inputs: Inputs, persons: int, cameras: int, as_json: bool) -> None:
     With --vit-path also: which ViT a weights file is of, which backbone goes with it, and what of it would be
     loaded into the recipe's, or why it cannot be.
     """
-    from rich.console import Console
-    from rich.table import Table
-
     from stages.reid.model.summary import Cost, model_costs
 
     model = inputs.recipe.model
     costs = model_costs(model, persons, cameras)
     costs["all"] = Cost(sum(c.parameters for c in costs.values()), sum(c.operations for c in costs.values()))
     if as_json:
-        click.echo(json.dumps({name: vars(cost) for name, cost in costs.items()}, indent=2))
+        say(json.dumps({name: vars(cost) for name, cost in costs.items()}, indent=2))
         return
     height, width = model.image_size
-    click.echo(
+    say(
         f"{model.backbone}, clips of {model.clip_length} frames of {height}x{width}, "
         f"{len(model.part_names)} parts, guidance {model.guidance}"
     )
-    table = Table()
-    table.add_column("part of the network")
+    table = text_table("part of the network")
     table.add_column("parameters, M", justify="right")
     table.add_column("operations, G", justify="right")
     for name, cost in costs.items():
         if name == "all":
             table.add_section()
         table.add_row(name, f"{cost.parameters / 1e6:.2f}", f"{cost.operations / 1e9:.3f}")
-    Console().print(table)
-    click.echo("Forward pass of one clip; a multiply-add counts as two operations.")
+    show(table)
+    say("Forward pass of one clip; a multiply-add counts as two operations.")
     if model.vit_path is not None:
         from stages.reid.model.backbone import build_vit
         from stages.reid.model.vit_weights import describe_file
 
-        click.echo(f"\n{describe_file(model.vit_path)}")
-        click.echo(f"into {model.backbone}: {build_vit(model)[1]}")
+        say(f"\n{describe_file(model.vit_path)}")
+        say(f"into {model.backbone}: {build_vit(model)[1]}")

@@ -16,6 +16,7 @@ from pipeline.options import (
 )
 from pipeline.settings import config_options, setting
 from stages.reid.scoring.probe_config import ProbeConfig
+from stages.terminal import say
 
 
 @click.command("probe")
@@ -56,7 +57,7 @@ def command(
     folder = output or job.weights.parent / "probe"
     report = probing.probe(job.weights, job.inputs, load_inputs(job.inputs), probe, folder, allow_other_poses)
     if as_json:
-        click.echo(json.dumps(report, indent=1))
+        say(json.dumps(report, indent=1))
         return
     probing.tell(report)
-    click.echo(f"{folder / 'probe.json'}, {folder / 'probe.png'}")
+    say(f"{folder / 'probe.json'}, {folder / 'probe.png'}")

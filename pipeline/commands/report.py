@@ -17,6 +17,7 @@ from pipeline.options import (
 )
 from pipeline.settings import config_options, setting
 from stages.report.config import ReportConfig
+from stages.terminal import say
 
 
 @click.command()
@@ -49,4 +50,4 @@ def command(
     if not no_pictures:
         inputs = folders.inputs_of(run, inputs)
         source = build.Source(load_inputs(inputs), PoseCache.open(inputs.cache))
-    click.echo(f"report: {build.run(run, source, shown, output)}")
+    say(f"report: {build.run(run, source, shown, output)}")

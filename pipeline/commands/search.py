@@ -7,8 +7,8 @@ import click
 
 from pipeline.options import PATH, output_option, renamed
 from pipeline.settings import config_options, setting
-from pipeline.terminal import show, text_table
 from stages.reid.search.config import SearchConfig
+from stages.terminal import say, show, text_table
 
 
 @click.command()
@@ -51,13 +51,13 @@ def command(
     picture = None if no_picture else output or default
     found = answer.run(config, galleries, query, picture, threshold, calibration, device)
     for note in found.notes:
-        click.echo(f"note: {note}", err=True)
+        say(f"note: {note}", error=True)
     if as_json:
-        click.echo(json.dumps(found.records, indent=1))
+        say(json.dumps(found.records, indent=1))
     else:
         _print(found)
     if found.picture is not None:
-        click.echo(f"picture: {found.picture}", err=as_json)
+        say(f"picture: {found.picture}", error=as_json)
 
 
 def _print(found) -> None:
@@ -75,4 +75,4 @@ def _print(found) -> None:
             table.add_row(*cells)
         show(table)
         if limit is not None and not record["somebody"]:
-            click.echo(f"No match: no tracklet is nearer than {limit:.4g}.")
+            say(f"No match: no tracklet is nearer than {limit:.4g}.")

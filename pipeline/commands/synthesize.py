@@ -9,6 +9,7 @@ from pipeline.options import PATH
 from pipeline.progress import progress_bar
 from pipeline.settings import config_options, settings
 from stages.datasets.walkers.config import WalkersConfig
+from stages.terminal import say
 
 
 @click.command()
@@ -35,14 +36,14 @@ def command(root: Path, config: WalkersConfig, workers: int, force: bool) -> Non
     from stages.datasets.walkers import make
 
     if make.is_made(config, root):
-        click.echo(f"{root}: already made with these values")
+        say(f"{root}: already made with these values")
         return
     with progress_bar("synthesize", "frames") as report:
         make.run(config, root, workers, force, report)
     counts = json.loads((root / make.RECORD).read_text())["counts"]
-    click.echo(
+    say(
         f"{root}: {counts['train_persons']} persons, {counts['train_frames']} frames for training; "
         f"{counts['test_persons']} persons, {counts['test_frames']} frames, {counts['queries']} queries "
         f"for the test, {100 * counts['test_occlusion']:.0f} % of the walkers' frames occluded"
     )
-    click.echo(f"contact sheet: {root / 'contact-sheet.png'}")
+    say(f"contact sheet: {root / 'contact-sheet.png'}")

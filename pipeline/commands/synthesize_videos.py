@@ -9,6 +9,7 @@ from cache.errors import KeyReIDError
 from pipeline.options import output_option
 from pipeline.settings import config_options, settings
 from stages.datasets.walkers.street import StreetConfig
+from stages.terminal import say
 
 
 @click.command("synthesize-videos")
@@ -40,4 +41,4 @@ def command(output: Path, start: str, config: StreetConfig) -> None:
     if output.exists() and (not output.is_dir() or any(output.iterdir())):
         raise KeyReIDError(f"{output}: is not empty; name a new folder")
     listed = make_videos(config, output, moment)
-    click.echo(f"{listed}: {config.cameras} cameras, {config.persons} persons; track them with --cameras")
+    say(f"{listed}: {config.cameras} cameras, {config.persons} persons; track them with --cameras")

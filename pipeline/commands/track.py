@@ -3,12 +3,11 @@
 from pathlib import Path
 
 import click
-from rich.console import Console
-from rich.table import Table
 
 from cache.errors import KeyReIDError
 from pipeline.options import PATH, output_option
 from pipeline.settings import config_options, setting
+from stages.terminal import say, show, text_table
 from stages.tracks.config import CameraConfig, TrackConfig
 
 
@@ -76,11 +75,11 @@ def command(
     _summary(output, done)
     for record in done:
         if record["damaged_frames"]:
-            click.echo(
+            say(
                 f"keyreid: warning: {record['source']}: the decoder reports damage "
                 f"{record['damaged_frames']} times ({record['damage']}): look at the crops, or copy "
                 "the video again from its source",
-                err=True,
+                error=True,
             )
     if truth is not None:
         _scores(output, chosen[0], truth, truth_sparse)
@@ -100,11 +99,11 @@ def _camera(name: str | None, videos: tuple[Path, ...], start: str | None, fps: 
 
 
 def _summary(folder: Path, records: list[dict]) -> None:
-    table = Table("video", "camera", "frames", "tracks", "tracklets", "crops", title=f"track: {folder}")
+    table = text_table("video", "camera", "frames", "tracks", "tracklets", "crops", title=f"track: {folder}")
     for record in records:
         counts = (record["frames"], record["tracks"], len(record["tracklets"]), record["crops"])
         table.add_row(record["tag"], record["camera"], *(f"{count:,}" for count in counts))
-    Console().print(table)
+    show(table)
 
 
 def _scores(folder: Path, camera: CameraConfig, truth: Path, sparse: bool) -> None:
@@ -112,7 +111,7 @@ def _scores(folder: Path, camera: CameraConfig, truth: Path, sparse: bool) -> No
     from stages.tracks.truth import score_tracks
 
     scores = score_tracks(truth, folder / f"{tags(camera)[0]}.txt", sparse)
-    table = Table(*scores, title=f"against {truth}")
+    table = text_table(*scores, title=f"against {truth}")
     switches = scores.pop("switches")
     table.add_row(*(f"{value:.3f}" for value in scores.values()), str(switches))
-    Console().print(table)
+    show(table)

@@ -7,6 +7,7 @@ import click
 from pipeline.config import Recipe
 from pipeline.options import Inputs, load_inputs, recipe_options, renamed, run_option, runs_option
 from pipeline.settings import setting
+from stages.terminal import say
 
 
 @click.command()
@@ -54,8 +55,8 @@ def command(inputs: Inputs, resume: bool, run: Path | None, allow_config_change:
         keep_config=lambda: folders.keep_config(old, inputs),
     )
     if folders.is_main_process():
-        click.echo(f"trained: {folder / 'model.safetensors'}")
-        click.echo(f"score it: keyreid eval --run {folder}")
+        say(f"trained: {folder / 'model.safetensors'}")
+        say(f"score it: keyreid eval --run {folder}")
 
 
 def warn_of_random_start(recipe: Recipe) -> None:
@@ -71,4 +72,4 @@ def warn_of_random_start(recipe: Recipe) -> None:
         "Give the file with --vit-path FILE, or --set start_weights=null if random weights are meant.",
     )
     for line in lines:
-        click.secho(line, fg="yellow", bold=True, err=True)
+        say(line, error=True, style="bold yellow")

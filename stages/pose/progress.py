@@ -7,18 +7,11 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
-from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    ProgressColumn,
-    TextColumn,
-    TimeRemainingColumn,
-)
+from rich.progress import BarColumn, MofNCompleteColumn, ProgressColumn, TimeRemainingColumn
 from rich.text import Text
 
 from cache.folder import PROGRESS
+from stages.terminal import console, progress, say
 
 INTERVAL = 0.5  # seconds between looks at the progress file
 
@@ -45,17 +38,15 @@ class Bar:
     """One line on the terminal, nothing where the output is no terminal (then only the messages)."""
 
     def __enter__(self) -> "Bar":
-        self._console = Console(stderr=True)
-        self._progress = Progress(
-            TextColumn("{task.description}"),
+        self._progress = progress(
+            "{task.description}",
             BarColumn(),
             MofNCompleteColumn(),
             Rate(),
-            TextColumn("left"),
+            "left",
             TimeRemainingColumn(),
-            console=self._console,
             speed_estimate_period=60,
-            disable=not self._console.is_terminal,
+            disable=not console(error=True).is_terminal,
         )
         self._progress.start()
         return self
@@ -64,7 +55,7 @@ class Bar:
         self._progress.stop()
 
     def say(self, message: str) -> None:
-        self._console.print(message, highlight=False, soft_wrap=True)
+        say(message, error=True)
 
     @contextlib.contextmanager
     def count(self, name: str, total: int) -> Iterator[Callable[[int], None]]:

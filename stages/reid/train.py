@@ -1,7 +1,6 @@
 """Stage two, training: `run` turns a data set and its pose cache into a run folder with a trained network."""
 
 import logging
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -20,6 +19,7 @@ from stages.reid.training.resume import Progress, TrainingStates
 from stages.reid.training.session import Session
 from stages.reid.training.trainer import Trainer
 from stages.reid.training.training_set import TrainingSet
+from stages.terminal import say
 
 log = logging.getLogger(__name__)
 
@@ -58,7 +58,7 @@ def run(
         folder = run_folder(accelerator, run_dir)
         if network.load_report is not None and accelerator.is_main_process:
             log.info("%s", network.load_report)  # again: only now there is a log file to hold it
-            print(f"start weights: {network.load_report}", file=sys.stderr)
+            say(f"start weights: {network.load_report}", error=True)
 
         states = TrainingStates(
             CheckpointFolder(folder / CHECKPOINTS, train.checkpoint.keep), identity, accelerator

@@ -4,12 +4,12 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 from rich import box
-from rich.table import Table
 
 from cache.errors import KeyReIDError
 from stages.reid.scoring.metrics import RankingScores
 from stages.reid.scoring.protocols import Protocol
 from stages.reid.scoring.statistics import intervals
+from stages.terminal import TextTable, text_table
 
 TABLE_RANKS = (1, 5, 10, 20)
 SHOWN = ("mAP", "rank1", "rank5", "rank10", "mINP")
@@ -58,12 +58,12 @@ def headline(report: Mapping) -> str:
     )
 
 
-def score_table(rows: Mapping[str, Mapping], first: str = "protocol", title: str | None = None) -> Table:
+def score_table(rows: Mapping[str, Mapping], first: str = "protocol", title: str | None = None) -> TextTable:
     """A rich table with a row of figures per name: protocols of a run, or runs under one protocol.
 
     In percent; 95 % intervals below, deviation behind. `queries` is valid / all. Fits in 80 columns.
     """
-    table = Table(box=box.SIMPLE, padding=(0, 1, 0, 0), title=title, title_justify="left")
+    table = text_table(box=box.SIMPLE, padding=(0, 1, 0, 0), title=title, title_justify="left")
     table.add_column(first, no_wrap=True)
     for score in SHOWN:
         table.add_column(score.replace("rank", "Rank-"), justify="right", no_wrap=True)

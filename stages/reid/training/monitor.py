@@ -4,7 +4,6 @@ import json
 import logging
 import math
 import resource
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,14 +11,15 @@ from typing import Any
 
 import numpy as np
 import torch
-from rich.console import Console, RenderableType
-from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.console import RenderableType
+from rich.progress import BarColumn, Progress, TimeRemainingColumn
 from rich.text import Text
 from torch import Tensor
 from torch.utils.tensorboard import SummaryWriter
 
 from cache.files import write_whole
 from stages.reid.model.keyreid import ClipOutput
+from stages.terminal import progress
 
 log = logging.getLogger(__name__)
 METRICS = "metrics.jsonl"
@@ -44,13 +44,13 @@ class Monitor:
         self.board = SummaryWriter(
             str(run_dir / "tensorboard"), purge_step=start_step + 1 if start_step else None
         )
-        self.progress = _TwoLines(
-            TextColumn("{task.description}"),
+        self.progress = progress(
+            "{task.description}",
             BarColumn(bar_width=12),
-            TextColumn("{task.completed}/{task.total}"),
+            "{task.completed}/{task.total}",
             TimeRemainingColumn(compact=True),
-            TextColumn("left"),
-            console=Console(file=sys.stderr),
+            "left",
+            kind=_TwoLines,
             disable=not show,
             refresh_per_second=2,
         )

@@ -18,6 +18,7 @@ from stages.reid.training.resume import Progress, TrainingStates
 from stages.reid.training.trainer import NotFiniteError, StepResult, Trainer
 from stages.reid.training.training_set import TrainingSet
 from stages.reid.training.validation import cross_camera_scores
+from stages.terminal import say
 
 log = logging.getLogger(__name__)
 
@@ -151,7 +152,7 @@ class Session:
         path = self.states.save(self.trainer, self.progress) or self.states.folder.newest()
         log.info("stopped by signal %d after step %d; resume from %s", number, self.progress.step, path)
         if self.main:
-            print(f"stopped after step {self.progress.step}; resume: {self.folder}", file=sys.stderr)
+            say(f"stopped after step {self.progress.step}; resume: {self.folder}", error=True)
         raise SystemExit(StopSignals.EXIT_CODES.get(number, 1))
 
     def _not_finite(self, error: NotFiniteError) -> KeyReIDError:
