@@ -37,6 +37,7 @@ from stages.pose.plan import packages
 from stages.pose.shard_task import ShardTask, load_estimator, run_shard
 from stages.pose.sources import check_frames
 from stages.pose.weights import find_weights, load_into
+from stages.precision import choose
 
 MARS = 1_191_003
 
@@ -94,10 +95,11 @@ def rates(data: Dataset, name: str, given: argparse.Namespace, folder: Path) -> 
     weights, note = weights_of(spec, folder)
     gpu = given.device != "cpu"
     amount = given.frames or (2048 if gpu else 64 if name.startswith("hrnet") else 512)
+    precision = choose(given.precision, given.device, half="fp16")
     settings = {
         "batch_size": min(given.batch_size or (128 if gpu else 32), amount),
         "threads": given.threads,
-        "half": gpu,
+        "precision": precision,
         "padding": spec.padding,
         "flip_test": False,
         "device": given.device,
@@ -114,7 +116,7 @@ def rates(data: Dataset, name: str, given: argparse.Namespace, folder: Path) -> 
     ready = estimator.prepare(images)
     loop = mmpose_loop(spec, weights, task.device)
     paths = [data.root / frame for frame in frames[: max(amount // 4, 16)]]
-    flipping = HRNetEstimator(spec, weights, flip_test=True, device=task.device, half=gpu)
+    flipping = HRNetEstimator(spec, weights, flip_test=True, device=task.device, precision=precision)
 
     def bare(network=estimator) -> int:
         for _ in range(amount // settings["batch_size"]):
@@ -264,6 +266,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--estimators", nargs="+", default=["walkers", "hrnet-w32-256x192"])
     parser.add_argument("--data-root", type=Path, help="walkers data; default: made for the occasion")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    parser.add_argument("--precision", default="auto", help="auto, fp32, bf16 or fp16")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--batch-size", type=int)
     parser.add_argument("--frames", type=int, help="frames per round")

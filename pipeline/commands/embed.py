@@ -1,6 +1,7 @@
 """`keyreid embed`: tracklets to a gallery file, stage one included."""
 
 from pathlib import Path
+from typing import get_args
 
 import click
 
@@ -10,6 +11,7 @@ from pipeline.progress import progress_bars
 from pipeline.recipe_file import Override, changed
 from pipeline.settings import overrides_options, setting
 from stages.pose.config import PoseConfig
+from stages.precision import Precision
 from stages.terminal import say
 
 
@@ -42,6 +44,11 @@ from stages.terminal import say
 )
 @click.option("--workers", type=click.IntRange(0), help="Reading processes. Default: as in the run.")
 @click.option("--device", default="auto", show_default=True, help="cpu, cuda, cuda:1, ...")
+@click.option(
+    "--precision",
+    type=click.Choice(get_args(Precision)),
+    help="Numbers of the network. Default: as in the run (eval.precision).",
+)
 @renamed("--checkpoint", "--run")
 @renamed("--camera", "--camera-mode")
 def command(
@@ -59,6 +66,7 @@ def command(
     redo_poses: bool,
     workers: int | None,
     device: str,
+    precision: str | None,
 ) -> None:
     """Embed TRACKLETS (a folder person/camera/tracklet/*.jpg) into a gallery file.
 
@@ -76,7 +84,7 @@ def command(
     name = dataset or "folder"
     root = tracklets or data_root or Path("data") / name
     data = load_dataset(name, root, split=split)
-    embedder = Embedder(run, pose_config(run, overrides), device)
+    embedder = Embedder(run, pose_config(run, overrides), device, precision)
     with progress_bars("clips") as progress:
         embed.run(
             embedder,
@@ -94,7 +102,7 @@ def command(
     made = Embeddings.load(output)
     say(
         f"{output}: {len(made)} tracklets, {made.features.shape[1]} numbers each, "
-        f"camera {made.about['camera']}, checkpoint {made.checkpoint[:12]}, "
+        f"camera {made.about['camera']}, {made.about['precision']}, checkpoint {made.checkpoint[:12]}, "
         f"{output.stat().st_size / 1e6:.1f} MB"
     )
 

@@ -23,6 +23,7 @@ from stages.terminal import say, show, text_table
 @click.option("--calibration", type=PATH, help="File of keyreid calibrate. Default: beside the checkpoint.")
 @setting(SearchConfig, "index", help="exact; FAISS: flat, ivf, hnsw, or a factory string.")
 @setting(SearchConfig, "index_folder", help="Keep the FAISS index there for the next search.")
+@setting(SearchConfig, "precision", help="For a query of pictures. Default: the gallery's.")
 @output_option("Ranking picture (PNG). Default: beside the (first) gallery.")
 @click.option("--no-picture", is_flag=True, help="Draw none.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")

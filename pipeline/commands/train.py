@@ -17,6 +17,7 @@ from stages.terminal import say
 @setting(Recipe, "train.epochs", help="Same as --set train.epochs=N.")
 @setting(Recipe, "train.loader.workers", help="Reading processes; does not change the batches.")
 @setting(Recipe, "train.seed", help="Same as --set train.seed=N.")
+@setting(Recipe, "train.precision", help="Mixed precision. Default: the recipe's.")
 @setting(Recipe, "train.device", help="Default: CUDA where there is any.")
 @click.option("--resume", is_flag=True, help="Go on with a stopped run, with its own config.")
 @run_option("Run folder to resume. Default: the newest that was stopped.")

@@ -11,6 +11,7 @@ import configs
 from cache.errors import KeyReIDError
 from cache.files import read_regular
 from stages.config import StrictModel
+from stages.precision import Precision
 
 MOST = 2**20  # bytes of an estimator file
 SPECS = Path(configs.__file__).resolve().parent / "pose"
@@ -56,7 +57,10 @@ class PoseConfig(StrictModel):
         None, ge=1, description="local processes, each with `threads`; None: fill the cores"
     )
     device: str = Field("auto", description="* cpu, cuda, cuda:1, ...; auto: cuda where there is one")
-    half: bool | None = Field(None, description="* half precision; None: on a GPU only")
+    precision: Precision = Field(
+        "auto",
+        description="* numbers of the network; auto: fp16 on a GPU, bf16 on a CPU with AMX, else fp32",
+    )
     scheduler: str | None = Field(
         None, description="tcp://host:port of a Dask scheduler to run the shards on"
     )
@@ -66,6 +70,17 @@ class PoseConfig(StrictModel):
     force: bool = Field(
         False, description="throw away a cache that was made with different settings, and redo all of it"
     )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _earlier(cls, given: Any) -> Any:
+        """`half`, in the configs of earlier runs."""
+        if not isinstance(given, dict) or "half" not in given:
+            return given
+        half, rest = given["half"], {key: value for key, value in given.items() if key != "half"}
+        if half:
+            raise ValueError("half is now precision: give fp16 or bf16")
+        return rest if half is None else {"precision": "fp32"} | rest
 
 
 class WeightsFile(StrictModel):

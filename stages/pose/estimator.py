@@ -16,6 +16,7 @@ from stages.pose import geometry
 from stages.pose.config import EstimatorSpec
 from stages.pose.decoding import decode
 from stages.pose.weights import load_into
+from stages.precision import dtype_of
 
 GRID = (GRID_WIDTH, GRID_HEIGHT)
 SCORE_STEPS = np.float32(4096)
@@ -104,10 +105,11 @@ class HRNetEstimator:
         padding: float | None = None,
         flip_test: bool = False,
         device: str = "cpu",
-        half: bool = False,
+        precision: str = "fp32",
         channels_last: bool = True,
     ):
-        """weights None: randomly initialised, for benchmarks. half: float16 on a GPU, bfloat16 on a CPU."""
+        """weights None: randomly initialised, for benchmarks. precision: fp32, bf16 or fp16, of all but the
+        layer that ends in heat, which is float32."""
         network = build_network(spec, initialise=weights is None)
         if weights is not None:
             load_into(network, weights)
@@ -122,8 +124,7 @@ class HRNetEstimator:
         self.heatmap_size: geometry.Size = tuple(int(n) for n in self.codec.heatmap_size)
         self.padding = spec.padding if padding is None else padding
         self.device = torch.device(device)
-        kind = torch.float16 if self.device.type == "cuda" else torch.bfloat16
-        self.dtype = kind if half else torch.float32
+        self.dtype = dtype_of(precision)
         self.flip_test = flip_test
         # Pixel x is at a x + b in the heat; mirrored and turned back, this many cells farther to the left.
         a, b = geometry.input_to_heatmap(self.codec.scale_factor)[0, [0, 2]]
@@ -137,6 +138,9 @@ class HRNetEstimator:
         self.scale, self.shift = (1 / std).to(self.device), (-mean / std).to(self.device)
         self.layout = torch.channels_last if channels_last else torch.contiguous_format
         self.network = network.to(self.device, self.dtype, memory_format=self.layout)
+        if self.dtype != torch.float32:
+            last = network.head.final_layer.float()
+            last.register_forward_pre_hook(lambda _, inputs: tuple(one.float() for one in inputs))
         self._grids: dict[bytes, torch.Tensor] = {}
         self._affines: dict[geometry.Size, np.ndarray] = {}
 

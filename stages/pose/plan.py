@@ -17,6 +17,7 @@ from cache.shard import SCHEMA, frames_digest, shard_name
 from stages.datasets.tracklet import Dataset
 from stages.pose.config import EstimatorSpec, PoseConfig
 from stages.pose.sources import content_digest
+from stages.precision import choose
 from stages.versions import versions_of
 
 PACKAGES = ("torch", "mmpose", "mmengine", "numpy", "opencv-python-headless", "h5py", "keyreid")
@@ -92,7 +93,8 @@ class KnownSettings(BaseModel):
 
     batch_size: int | None = Field(None, ge=1)
     threads: int | None = Field(None, ge=1)
-    half: bool | None = None
+    precision: str | None = Field(None, pattern="^(fp32|bf16|fp16)$")
+    half: bool | None = None  # caches made before there was `precision`: fp16 on a GPU, bf16 on a CPU
     shard_frames: int | None = Field(None, ge=1)
 
 
@@ -122,7 +124,6 @@ def settings(
     open_ones = {
         "batch_size": (config.batch_size, 128 if gpu else 32),
         "threads": (config.threads, 4 if gpu else 1),
-        "half": (config.half, gpu),
     }
     chosen = {
         key: given if given is not None else known.get(key, default)
@@ -130,12 +131,32 @@ def settings(
     }
     return {
         **chosen,
+        **_precision(config, device, known),
         "shard_frames": config.shard_frames if config.shard_frames else known.get("shard_frames"),
         "padding": spec.padding if config.padding is None else config.padding,
         "flip_test": config.flip_test,
         "device": device.split(":")[0],
         "layout": "channels_last",
     }
+
+
+def precision_of(settings: Mapping[str, Any]) -> str:
+    """fp32, bf16 or fp16, as a cache's settings say."""
+    if "precision" in settings:
+        return settings["precision"]
+    return ("bf16" if settings["device"] == "cpu" else "fp16") if settings["half"] else "fp32"
+
+
+def _precision(config: PoseConfig, device: str, known: Mapping[str, Any]) -> dict[str, Any]:
+    """The precision as settings name it; as `half` in a cache that says so and agrees."""
+    named = device.split(":")[0]
+    if "half" in known:
+        before = precision_of({"half": known["half"], "device": named})
+        if config.precision in ("auto", before):
+            return {"half": known["half"]}
+    if config.precision == "auto" and "precision" in known:
+        return {"precision": known["precision"]}
+    return {"precision": choose(config.precision, device, half="fp16")}
 
 
 def make_parts(

@@ -20,7 +20,7 @@ from cache.lock import check_token
 from cache.manifest import Manifest, ShardEntry
 from cache.writer import write_shard
 from stages.pose.config import EstimatorSpec
-from stages.pose.plan import packages
+from stages.pose.plan import packages, precision_of
 from stages.pose.progress import note_progress
 from stages.pose.sources import read_frame
 
@@ -125,7 +125,7 @@ def _refuse_not_finite(task: ShardTask, maps, start: int) -> None:
     if len(wrong):
         raise KeyReIDError(
             f"{task.frames[start + int(wrong[0])]}: the heat of {task.plan.estimator} is not finite "
-            f"(weights {task.weights}); give other weights, or full precision with --set pose.half=false"
+            f"(weights {task.weights}); give other weights, or --set pose.precision=fp32"
         )
 
 
@@ -200,6 +200,6 @@ def load_estimator(spec: str, weights: Path, sha256: str, settings: tuple, devic
         padding=chosen["padding"],
         flip_test=chosen["flip_test"],
         device=device,
-        half=chosen["half"],
+        precision=precision_of(chosen),
         channels_last=chosen["layout"] == "channels_last",
     )

@@ -10,6 +10,7 @@ import numpy as np
 from cache.errors import KeyReIDError
 from cache.files import make_folder
 from stages.datasets.files import list_images, natural
+from stages.precision import recorded
 from stages.reid.embedder import Embedder
 from stages.reid.scoring.embeddings import Embeddings, join
 from stages.reid.search.answers import draw, records
@@ -55,7 +56,7 @@ def run(
     whole = read_gallery(galleries)
     notes = pose_note(whole)
     rows = np.arange(len(whole))
-    if (asked := _asked(query, whole, device)) is not None:
+    if (asked := _asked(query, whole, device, config.precision)) is not None:
         whole = join([("gallery", whole), (query, asked)])
         queries = np.arange(len(rows), len(whole))
     else:
@@ -69,7 +70,7 @@ def run(
     return Answers(found, value, bool(whole.about.get("labelled")), drawn, [*notes, *more])
 
 
-def _asked(query: str, like: Embeddings, device: str) -> Embeddings | None:
+def _asked(query: str, like: Embeddings, device: str, precision: str | None) -> Embeddings | None:
     """Embeddings of a query that is no row of the galleries; None for a tracklet's name."""
     path = Path(query)
     try:
@@ -88,4 +89,5 @@ def _asked(query: str, like: Embeddings, device: str) -> Embeddings | None:
         raise KeyReIDError(
             f"{checkpoint}: the gallery's checkpoint is gone; embed the query with keyreid embed"
         )
-    return Embedder(checkpoint, device=device).query([path / name for name in names])
+    embedder = Embedder(checkpoint, device=device, precision=precision or recorded(like.about))
+    return embedder.query([path / name for name in names])

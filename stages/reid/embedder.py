@@ -21,6 +21,7 @@ from stages.frame_file import read_picture
 from stages.pose import geometry
 from stages.pose.config import PoseConfig, load_spec
 from stages.pose.weights import find_weights
+from stages.precision import choose
 from stages.reid.model import KeyReID
 from stages.reid.scoring.config import EvalConfig
 from stages.reid.scoring.embed_set import Checkpoint, Progress, embed_set, pose_record, silent
@@ -34,14 +35,21 @@ class Embedder:
     """A trained network and its pose network. Persons need not be those it was trained on.
 
     checkpoint: run folder, or its .safetensors file. pose: stage one's config; default: the run's.
-    device: cpu, cuda, ...; auto: cuda where there is one. Raises KeyReIDError for a checkpoint that
-    cannot be read.
+    device: cpu, cuda, ...; auto: cuda where there is one. precision: numbers of the network, fp32, bf16,
+    fp16 or auto; default: the run's eval.precision. Raises KeyReIDError for a checkpoint that cannot be
+    read.
     """
 
-    def __init__(self, checkpoint: Path | str, pose: PoseConfig | None = None, device: str = "auto"):
-        self.device = find_device(device)
-        self.checkpoint = Checkpoint.load(checkpoint_file(Path(checkpoint)), self.device)
-        run_pose, self.config = run_config(self.checkpoint.path)
+    def __init__(
+        self,
+        checkpoint: Path | str,
+        pose: PoseConfig | None = None,
+        device: str = "auto",
+        precision: str | None = None,
+    ):
+        self.device, file = find_device(device), checkpoint_file(Path(checkpoint))
+        run_pose, self.config = run_config(file)
+        self.checkpoint = Checkpoint.load(file, self.device, precision or self.config.precision)
         self.pose = pose or run_pose
 
     @property
@@ -132,7 +140,12 @@ class Embedder:
         spec = load_spec(self.pose.estimator)
         weights, _ = find_weights(spec, self.pose.weights)
         return HRNetEstimator(
-            spec, weights, padding=self.pose.padding, flip_test=self.pose.flip_test, device=self.device
+            spec,
+            weights,
+            padding=self.pose.padding,
+            flip_test=self.pose.flip_test,
+            device=self.device,
+            precision=choose(self.pose.precision, self.device, half="fp16"),
         )
 
 

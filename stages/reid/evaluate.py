@@ -15,6 +15,7 @@ from cache.errors import KeyReIDError
 from cache.files import make_folder
 from stages.datasets.tracklet import Dataset
 from stages.device import find_device
+from stages.precision import converted, name_of
 from stages.reid.data.loader import check_cache
 from stages.reid.model import KeyReID
 from stages.reid.scoring.baselines import stripe_histograms
@@ -56,7 +57,7 @@ def run(
     check_tests(dataset)
     check_cache(cache, [f for t in dataset.test_tracklets() for f in t.frames], dataset.root)
     device = find_device(config.device)
-    tested = Checkpoint.load(checkpoint, device)
+    tested = Checkpoint.load(checkpoint, device, config.precision)
     check_test(tested.extra, dataset, cache, other_poses)
     cameras = known_cameras(tested.extra, dataset, tested.model.num_cameras, cache)
     folder = folder() if callable(folder) else folder
@@ -65,13 +66,14 @@ def run(
     embeddings = embed_dataset(tested, config, dataset, cache, cameras, progress, "embed")
     embeddings.save(folder / EMBEDDINGS)
     for name in beside:
-        other = Checkpoint.load(checkpoint.with_name(f"{name}.safetensors"), device)
+        other = Checkpoint.load(checkpoint.with_name(f"{name}.safetensors"), device, config.precision)
         found = embed_dataset(other, config, dataset, cache, cameras, progress, f"embed {name}")
         found.save(folder / name / EMBEDDINGS)
         score(found, config, folder / name)
     if baselines:
         torch.manual_seed(seed)
-        network = KeyReID(tested.model.config, tested.model.num_persons, tested.model.num_cameras).to(device)
+        network = KeyReID(tested.model.config, tested.model.num_persons, tested.model.num_cameras)
+        network = converted(network, name_of(tested.model)).to(device)
         untrained = Checkpoint(Path("untrained"), network, {}, "")
         found = embed_dataset(untrained, config, dataset, cache, cameras, progress, "embed untrained")
         plain = config.model_copy(update={"distance": "euclidean", "bootstrap": 0})

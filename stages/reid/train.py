@@ -14,7 +14,7 @@ from stages.reid.training.checkpoint import CHECKPOINTS, CheckpointFolder
 from stages.reid.training.config import TrainConfig
 from stages.reid.training.finished import FinishedWeights
 from stages.reid.training.identity import Identity
-from stages.reid.training.processes import from_main, run_folder, start_processes
+from stages.reid.training.processes import from_main, run_folder, start_processes, with_precision
 from stages.reid.training.resume import Progress, TrainingStates
 from stages.reid.training.session import Session
 from stages.reid.training.trainer import Trainer
@@ -47,6 +47,7 @@ def run(
     step, for inputs that do not fit; and where the loss is not finite.
     """
     accelerator = start_processes(train)
+    train = with_precision(train)
     try:
         if resume and CheckpointFolder(Path(run_dir) / CHECKPOINTS, 1).states():
             # the weights come from the checkpoint, so the file that training started from may be gone
@@ -75,6 +76,7 @@ def run(
         )  # fmt: skip
 
         origin = {"dataset": dataset.name, "split": dataset.split, "pose_cache": cache.info.fingerprint}
+        origin["precision"] = train.precision
         labels = {"cameras": data.cameras, "persons": data.persons}
         weights = FinishedWeights(folder, {**origin, **labels})
         Session(folder, trainer, data, states, weights, progress, show_progress).run()

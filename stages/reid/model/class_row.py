@@ -63,13 +63,13 @@ def attend(
         logits = logits * factor[:, :, None]
     if bias is not None:
         logits = logits + bias[:, :, None]
-    weights = logits.softmax(dim=-1)  # [B, K, H, R]
+    weights = logits.softmax(dim=-1, dtype=torch.promote_types(logits.dtype, torch.float32))  # [B, K, H, R]
 
     mixing = attn.attn_drop(weights)
     if factor is not None:
         mixing = mixing * factor[:, :, None]
     clips, parts, heads, _ = mixing.shape
-    mixed = mixing.flatten(1, 2) @ rows  # [B, K*H, D]
+    mixed = mixing.flatten(1, 2).to(rows.dtype) @ rows  # [B, K*H, D]
     if offset is not None:
         mixed = mixed + offset
     mixed = mixed.view(clips * parts, heads, width).transpose(0, 1)  # [H, B*K, D]

@@ -126,7 +126,8 @@ class KeyReID(nn.Module):
         drawn = keys if self.training else None
         set_keys(self, frame_keys(drawn, frames))
         tokens, arguments = self.backbone.embed(
-            images.flatten(0, 1), None if cameras is None else cameras.repeat_interleave(frames)
+            images.flatten(0, 1).to(self.number_type),
+            None if cameras is None else cameras.repeat_interleave(frames),
         )
         out = self.branches(tokens, arguments, self.heat(part_maps, images), kept, drawn)
         set_keys(self, None)
@@ -172,6 +173,16 @@ class KeyReID(nn.Module):
         return ClipOutput(**out)
 
     @property
+    def number_type(self) -> torch.dtype:
+        """Of the trunk's weights: float32 but in a copy made for faster embedding."""
+        return self.backbone.vit.cls_token.dtype
+
+    def half_parts(self) -> list[nn.Module]:
+        """What may compute in half precision at test; necks and the released local branch keep float32."""
+        local = None if self.config.guidance == "published" else self.local_branch
+        return [part for part in (self.backbone, self.global_branch, local) if part is not None]
+
+    @property
     def part_level(self) -> int:
         """Trunk blocks before the parts are read."""
         depth = len(self.backbone.vit.blocks)
@@ -190,7 +201,8 @@ class KeyReID(nn.Module):
         """Part features [B, K, part width] and attention on the whole patch grid [B, K, T or 1, n]."""
         frames, patches = heat.shape[1], heat.shape[-1]
         if self.config.guidance == "published":
-            features, attention = self.local_branch(self.clip_tokens(tokens, frames), heat, keys)
+            rows = self.clip_tokens(tokens.to(next(self.local_branch.parameters()).dtype), frames)
+            features, attention = self.local_branch(rows, heat, keys)
             return features, attention[:, :, None, 1:]
         tokens = tokens[:, self.backbone.prefix :].unflatten(0, (-1, frames))
         if kept is None:

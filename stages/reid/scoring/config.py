@@ -5,6 +5,7 @@ from typing import Literal
 from pydantic import Field
 
 from stages.config import StrictModel
+from stages.precision import Precision
 from stages.reid.data.config import ClipConfig
 from stages.reid.scoring.distances import Distance
 
@@ -22,6 +23,10 @@ class EvalConfig(ClipConfig):
     """How the test set is embedded, ranked and scored."""
 
     device: str = Field("auto", description="cpu, cuda, cuda:1, ...; auto: cuda where there is one")
+    precision: Precision = Field(
+        "auto",
+        description="numbers of the network; auto: bf16 on a GPU or a CPU with AMX, else fp32",
+    )
     camera: Literal["given", "unknown"] = Field(
         "given", description="camera embedding: of the camera, or none"
     )

@@ -12,6 +12,7 @@ import numpy as np
 from cache import PoseCache
 from cache.files import sha256_of
 from stages.datasets.tracklet import Tracklet
+from stages.precision import choose, converted, name_of
 from stages.reid.data.loader import naming_killed_workers, test_loader
 from stages.reid.model import KeyReID
 from stages.reid.model.weights import load_model
@@ -38,10 +39,11 @@ class Checkpoint:
     sha256: str
 
     @classmethod
-    def load(cls, path: Path, device: str) -> "Checkpoint":
-        """Raises KeyReIDError as `load_model`."""
+    def load(cls, path: Path, device: str, precision: str = "fp32") -> "Checkpoint":
+        """precision: numbers of the network; auto: what is fast there. Raises as `load_model`."""
         model, extra = load_model(path)
-        return cls(path, model.to(device), extra, sha256_of(path))
+        model = converted(model, choose(precision, device)).to(device)
+        return cls(path, model, extra, sha256_of(path))
 
     def about(self) -> dict[str, Any]:
         """For the header of embeddings."""
@@ -100,6 +102,7 @@ def described(
     parts = 0 if model.local_branch is None else model.num_parts
     header = {"dataset": dataset, "distance": config.distance, "camera": config.camera}
     header |= {name: getattr(config, name) for name in CLIP_FIELDS}
+    header |= {"precision": name_of(model), "device": next(model.parameters()).device.type}
     header |= {"version": importlib.metadata.version("keyreid")}
     header |= {"created": datetime.now(UTC).isoformat(timespec="seconds")}
     return of_tracklets(

@@ -162,7 +162,7 @@ class Embeddings:
             first = self.names[int(np.argmax(bad))]
             raise KeyReIDError(
                 f"{where}: {name} of {int(bad.sum())} tracklets is not finite, first {first}; check "
-                "the checkpoint"
+                "the checkpoint, and that its numbers fit into the precision: give precision fp32"
             )
 
     def save(self, path: Path, half: bool = False) -> Path:

@@ -6,6 +6,7 @@ from typing import Annotated
 from pydantic import Field
 
 from stages.config import StrictModel
+from stages.precision import Precision
 from stages.reid.scoring.config import RerankConfig
 from stages.reid.scoring.distances import Distance
 
@@ -25,6 +26,9 @@ class SearchConfig(StrictModel):
     )
     other_cameras: bool = Field(False, description="leave out tracklets of the query's own camera")
     rerank: RerankConfig = Field(default_factory=RerankConfig, description="k-reciprocal re-ranking")
+    precision: Precision | None = Field(
+        None, description="numbers of the network for a query of pictures; default: the gallery's"
+    )
 
 
 class CalibrationConfig(StrictModel):

@@ -5,6 +5,7 @@ from typing import Literal
 from pydantic import Field, model_validator
 
 from stages.config import StrictModel
+from stages.precision import Precision
 from stages.reid.data.config import AugmentConfig, LoaderConfig, SamplerConfig
 
 
@@ -94,7 +95,10 @@ class TrainConfig(StrictModel):
     epochs: int = Field(120, ge=1, description="epochs")
     seed: int = Field(1, ge=0, lt=2**31, description="one number decides every random draw")
     device: Literal["auto", "cpu", "cuda"] = Field("auto", description="auto: CUDA where there is any")
-    precision: Literal["fp32", "bf16", "fp16"] = Field("fp32", description="mixed precision")
+    precision: Precision = Field(
+        "auto",
+        description="mixed precision; fp32: none; auto: bf16 on a GPU or a CPU with AMX, else fp32",
+    )
     compile: bool = Field(False, description="torch.compile the network (needs a compiler for the device)")
     compile_backend: str = Field("inductor", description="backend of torch.compile")
     activation_checkpointing: bool = Field(

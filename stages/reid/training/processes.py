@@ -20,6 +20,7 @@ from accelerate.utils import (
 )
 
 from cache.errors import KeyReIDError
+from stages.precision import choose
 from stages.reid.training.config import TrainConfig
 
 PATIENCE = timedelta(hours=2)  # the others wait while the main process validates or saves
@@ -32,13 +33,12 @@ def start_processes(config: TrainConfig) -> Accelerator:
     Raises KeyReIDError where CUDA is asked for and absent, for fp16 without CUDA, and for more processes
     on this machine than CUDA devices.
     """
-    cuda = torch.cuda.is_available()
-    if config.device == "cuda" and not cuda:
+    if config.device == "cuda" and not torch.cuda.is_available():
         raise KeyReIDError(
             f"train.device = cuda: torch {torch.__version__} finds no CUDA device; use auto or cpu, or "
             "install a CUDA build of torch"
         )
-    on_cpu = config.device == "cpu" or not cuda
+    config, on_cpu = with_precision(config), _on_cpu(config)
     if config.precision == "fp16" and on_cpu:
         raise KeyReIDError("train.precision = fp16: needs CUDA; use fp32 or bf16 on the CPU")
     local = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
@@ -60,6 +60,16 @@ def start_processes(config: TrainConfig) -> Accelerator:
         ],
     )
     return accelerator
+
+
+def with_precision(config: TrainConfig) -> TrainConfig:
+    """The config with the precision that `auto` is on this machine's device."""
+    device = "cpu" if _on_cpu(config) else "cuda"
+    return config.model_copy(update={"precision": choose(config.precision, device)})
+
+
+def _on_cpu(config: TrainConfig) -> bool:
+    return config.device == "cpu" or not torch.cuda.is_available()
 
 
 def from_main(accelerator: Accelerator, make: Callable[[], Any]) -> Any:

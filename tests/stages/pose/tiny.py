@@ -80,4 +80,4 @@ def write_frames(root: Path, tracklets: int = 6, length: int = 5, size=(64, 128)
 
 def config(estimator: Path, **changes) -> PoseConfig:
     values = {"estimator": str(estimator), "shard_frames": 8, "batch_size": 4, "workers": 1, "threads": 1}
-    return PoseConfig(**(values | {"device": "cpu"} | changes))
+    return PoseConfig(**(values | {"device": "cpu", "precision": "fp32"} | changes))
