@@ -4,7 +4,7 @@
     python -m benchmarks.cache --data-root data/walkers --mini-mars data/mini-mars --frames 400
 
 Heat comes from the walkers network on walkers frames and, where given, on the real frames of mini-mars.
-hdf5plugin's codecs are measured where that package is installed (it is no dependency).
+hdf5plugin's codecs are measured where that package is installed (it is not a dependency).
 h5py reads without its chunk cache, which random clips of a large set never hit.
 The released format is one .npy file a frame, float64 [6, 256, 128].
 Sides take turns; medians are printed. Warm: files in the page cache. Cold: dropped from it before each read.

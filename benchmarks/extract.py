@@ -5,9 +5,9 @@
     python -m benchmarks.extract --memory                 # also: peak memory for 10x the frames
 
 Every side runs on the same frames and the same cores: one worker, pinned to as many cores as it has
-threads, which is its share of a machine whose cores are all at work. Sides take turns; medians are printed.
+threads, which is its share of a machine whose cores are all busy. Sides take turns; medians are printed.
 The CPU clock counts what this process was given, which a busy machine disturbs less than the wall clock.
-Weights that are not at hand are replaced by random ones, which take the same time.
+Missing weights are replaced by random ones, which take the same time.
 """
 
 import argparse

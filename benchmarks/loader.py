@@ -143,7 +143,7 @@ def training_set(root: Path, tracklets: list[list[str]], size: tuple[int, int]) 
 
 
 def drawn(clips: TrainingClips, batch: int, count: int) -> list[list[tuple[int, int]]]:
-    """Samples, (tracklet, key), of so many batches."""
+    """Samples, (tracklet, key), of this many batches."""
     rng = np.random.default_rng(1)
     return [
         [(int(rng.integers(len(clips.lengths))), key) for key in sample_keys(0, number, batch).tolist()]
@@ -180,7 +180,7 @@ def measure(clips: TrainingClips, root: Path, batch: int, rounds: int) -> float:
 
 
 def loader_speed(clips: TrainingClips, workers: int, batch: int, rounds: int) -> float:
-    """Clips/s of the training loader with so many worker processes, once they are all at work."""
+    """Clips/s of the training loader with this many worker processes, once all are running."""
     config = LoaderConfig(workers=workers)
     before = 2 * workers * config.prefetch  # read while the workers started
     times = [time.perf_counter()]
@@ -231,7 +231,7 @@ def private_mb(pid: int) -> float:
 def memory(
     root: Path, tracklets: list[list[str]], workers: int, start: str, batches: int = 40
 ) -> list[list[float]]:
-    """Private memory of each worker after each of ten epochs of so many batches; printed too."""
+    """Private memory of each worker after each of ten epochs of this many batches; printed too."""
     config = ModelConfig(image_size=(256, 128), backbone="vit_base_patch16_224")
     times = -(-509_914 // (len(tracklets) * FRAMES))
     index = FrameIndex(tracklets * times)

@@ -153,7 +153,7 @@ def timed(call: Callable) -> tuple[float, object]:
 
 
 def rate(search: Callable[[int, int], np.ndarray], size: int, seconds: float) -> float:
-    """Queries/s in calls of `size` queries, for about so many seconds."""
+    """Queries/s in calls of `size` queries, for about this many seconds."""
     done, began = 0, time.perf_counter()
     while (elapsed := time.perf_counter() - began) < seconds:
         start = done % (QUERIES - size + 1)

@@ -1,4 +1,4 @@
-"""Files that are either whole or absent: write aside, flush, rename."""
+"""Atomic writes: to a temporary name, flushed, renamed."""
 
 import contextlib
 import errno

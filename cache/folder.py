@@ -38,7 +38,7 @@ def refuse_foreign(folder: Path) -> None:
     if foreign and not _proven(folder):
         few = ", ".join(foreign[:3]) + (", ..." if len(foreign) > 3 else "")
         raise KeyReIDError(
-            f"{folder} is not empty ({few}) and no pose cache of this program; nothing in it was touched: "
+            f"{folder} is not empty ({few}) and not a pose cache of this program; nothing was changed: "
             "choose a new or empty folder with --cache"
         )
 

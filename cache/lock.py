@@ -1,4 +1,4 @@
-"""One writer per cache folder, and a token by which late workers of a dead run know that it is over."""
+"""One writer per cache folder, and a token that tells late workers of a dead run to stop."""
 
 import contextlib
 import fcntl

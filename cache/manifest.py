@@ -1,4 +1,4 @@
-"""plan.json: what a cache is to hold, written first. manifest.json: what it holds, written last."""
+"""plan.json: what a cache will hold, written first. manifest.json: what it holds, written last."""
 
 import hashlib
 import json
@@ -17,7 +17,7 @@ from cache.shard import SCHEMA, shard_name
 
 PLAN, MANIFEST = "plan.json", "manifest.json"
 MOST = 2**28  # bytes of either; MARS needs 200 kB
-IMPORTED = "imported"  # the estimator of poses that were made elsewhere
+IMPORTED = "imported"  # estimator name of imported poses
 COCO_JOINTS = (
     "nose", "left_eye", "right_eye", "left_ear", "right_ear", "left_shoulder", "right_shoulder",
     "left_elbow", "right_elbow", "left_wrist", "right_wrist", "left_hip", "right_hip",
@@ -40,7 +40,7 @@ class ShardEntry:
 
 @dataclass(frozen=True)
 class Manifest:
-    """What a cache is. `parts` are what the fingerprint is made of, so that a difference has a name."""
+    """Description of a cache. `parts`: inputs of the fingerprint, so that a difference can be named."""
 
     __pydantic_config__ = ConfigDict(extra="forbid", strict=True)
 
@@ -83,12 +83,12 @@ class Manifest:
 
     @property
     def command(self) -> str:
-        """The command that makes such a cache."""
+        """The command that makes this kind of cache."""
         return "import-poses" if self.estimator == IMPORTED else "extract-poses"
 
     def save(self, path: Path) -> None:
         record = {**asdict(self), "fingerprint": self.fingerprint}
-        record["digest"] = fingerprint(record)  # of all of it, so that no edit goes unseen
+        record["digest"] = fingerprint(record)  # over everything, so that no edit goes unnoticed
         write_whole(path, (json.dumps(record, indent=1, sort_keys=True) + "\n").encode())
 
     def differences(self, other: "Manifest") -> list[str]:
@@ -133,7 +133,7 @@ def load_manifest(path: Path) -> Manifest:
             "wrote it, or choose another --cache folder"
         )
     if stated != manifest.fingerprint or digest != computed:
-        raise KeyReIDError(f"{path} is damaged (it is not what its digest says); {AGAIN}")
+        raise KeyReIDError(f"{path} is damaged (its digest does not match); {AGAIN}")
     if [entry.file for entry in manifest.shards] != [shard_name(n) for n in range(len(manifest.shards))]:
         raise KeyReIDError(f"{path} is damaged (shards are not named {shard_name(0)} and so on); {AGAIN}")
     return manifest

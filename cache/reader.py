@@ -22,7 +22,7 @@ SMALL_SHARDS = 16  # shards whose keypoints are kept in memory
 
 
 class Stamp(NamedTuple):
-    """Which file a shard was when the cache was opened."""
+    """Identity of a shard's file when the cache was opened."""
 
     inode: int
     bytes: int
@@ -60,7 +60,7 @@ class PoseCache:
 
     @classmethod
     def open(cls, folder: Path | str) -> "PoseCache":
-        """Open a finished cache. Raises KeyReIDError saying what is missing, damaged or foreign."""
+        """Open a finished cache. Raises KeyReIDError saying what is missing, damaged or from another run."""
         folder = Path(folder)
         info = load_manifest(_finished(folder))
         names, index, stamps = [], [], []
@@ -166,7 +166,7 @@ class PoseCache:
         return handle
 
     def _open(self, path: Path) -> int:
-        """A handle, for which older ones are closed where the process may have no more."""
+        """A file handle; older ones are closed where the process has reached its limit."""
         while True:
             try:
                 return os.open(path, os.O_RDONLY | os.O_CLOEXEC)
@@ -184,11 +184,11 @@ class PoseCache:
         os.close(self._handles.popitem(last=False)[1])
 
     def _refuse_rewritten(self, path: Path, status: os.stat_result, shard: int) -> None:
-        """The index is of the file that was there when the cache was opened."""
+        """The index belongs to the file as it was when the cache was opened."""
         if _stamp(status) != self._stamps[shard]:
             raise KeyReIDError(
-                f"{path} is not the file that was there when the cache was opened: it was damaged, or "
-                "the cache was made again meanwhile; start again"
+                f"{path} is not the file it was when the cache was opened: it was damaged, or "
+                "the cache was rewritten meanwhile; start again"
             )
 
     def _small_arrays(self, shard: int) -> tuple[np.ndarray, np.ndarray]:

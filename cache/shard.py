@@ -136,7 +136,7 @@ def read_small(path: Path | io.BytesIO) -> tuple[np.ndarray, np.ndarray]:
     with _opened(path) as (file, _):
         keypoints, sizes = file["keypoints"][:], file["frame_size"][:]
     if not np.isfinite(keypoints).all() or (sizes < 0).any():
-        raise ValueError("keypoints or frame sizes are not numbers of pixels")
+        raise ValueError("keypoints or frame sizes are not valid pixel values")
     return keypoints, sizes
 
 

@@ -45,7 +45,7 @@ def check_shard(folder: Path, number: int, plan: Manifest) -> ShardEntry:
         raise ValueError(f"from another run: {', '.join(keys) or 'more attributes'} differ")
     frames = [name.decode() for name in shard.frames]
     if len(frames) != entry.rows or frames_digest(frames) != entry.frames_sha256:
-        raise ValueError(f"holds other frames than it should ({len(frames)}, expected {entry.rows})")
+        raise ValueError(f"holds unexpected frames ({len(frames)}, expected {entry.rows})")
     arrays = read_small(io.BytesIO(data))
     if not entry.sha256:
         chunks = []
@@ -61,7 +61,7 @@ def check_shard(folder: Path, number: int, plan: Manifest) -> ShardEntry:
 
 
 def _where(data: bytes) -> str:
-    """What a damaged shard's own checksums say, as far as they can tell."""
+    """Where a damaged shard's checksums locate the damage, if they can."""
     try:
         shard = read_rows(io.BytesIO(data), thorough=True)
     except ValueError:
@@ -90,11 +90,11 @@ def check_shards(
 
 
 def settle(folder: Path) -> tuple[Manifest | None, list[str]]:
-    """What a cache says it is, and what is wrong with manifest.json and plan.json, one line each.
+    """The description of a cache, and problems of manifest.json and plan.json, one line each.
 
     Raises SchemaError for a cache of another version.
 
-    Where these two disagree, one of them is from another run; that one counts to which more shards belong.
+    Where these two disagree, one is from another run; the one that more shards belong to is used.
     """
     readable: dict[str, Manifest] = {}
     problems = []

@@ -36,7 +36,7 @@ def write_shard(
 
 
 def shard_attributes(plan: Manifest, number: int) -> dict[str, object]:
-    """What a shard says about itself; a shard that says anything else does not belong to the plan."""
+    """The attributes of a shard; one with other attributes does not belong to the plan."""
     return {
         "shard": number,
         "estimator": plan.estimator,

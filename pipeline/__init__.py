@@ -1,1 +1,1 @@
-"""The outside of KeyRe-ID: commands, typed config and run folders. Each command wraps one stage."""
+"""The command line of KeyRe-ID: commands, typed config and run folders. Each command wraps one stage."""

@@ -42,7 +42,7 @@ class AblationConfig(StrictModel):
     @classmethod
     def _each_seed_once(cls, value: list[int]) -> list[int]:
         if twice := sorted({seed for seed in value if value.count(seed) > 1}):
-            raise ValueError(f"seed {twice[0]} is there twice: it would count twice in the mean")
+            raise ValueError(f"seed {twice[0]} is listed twice: it would count twice in the mean")
         return value
 
 
@@ -237,9 +237,8 @@ def _mean_and_spread(values: Sequence[float]) -> tuple[float, float]:
 
 
 def from_json(path: Path) -> dict[str, dict[str, tuple[float, float]]]:
-    """The summary of a table.json that the command wrote, made anew from the results in it.
-
-    Raises KeyReIDError for a file that is none.
+    """The summary of a table.json that the command wrote, recomputed from the results in it.
+    Raises KeyReIDError for another kind of file.
     """
     try:
         results = json.loads(path.read_text())["results"]

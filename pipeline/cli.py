@@ -20,14 +20,14 @@ GROUPS = {
     },
     "Stage one": {
         "extract-poses": "Run HRNet over every frame and fill the pose cache.",
-        "import-poses": "Fill the pose cache from keypoints made elsewhere.",
+        "import-poses": "Fill the pose cache from keypoints of other tools.",
         "cache": "Look at a pose cache, check every byte of it, draw a frame.",
     },
     "Stage two": {
         "train": "Train the dual-branch transformer on frames and cached poses.",
         "eval": "Embed the test set, rank it, score it, draw it.",
         "report": "Write one HTML page about an evaluated run.",
-        "probe": "Replace heat, attention and patches of a trained network and score it.",
+        "probe": "Replace heat, attention or patches of a trained network and score it.",
         "compare": "Test the difference between two evaluations, query by query.",
         "ablation": "Train and score variants of the network on walkers.",
     },
@@ -77,7 +77,8 @@ def keyreid(debug: bool) -> None:
     Two stages, joined by a pose cache: extract-poses, then train and eval.
     Start with `make demo`, or `keyreid COMMAND --help`.
 
-    Completion in bash: eval "$(_KEYREID_COMPLETE=bash_source keyreid)"; in zsh and fish likewise.
+    Completion in bash: eval "$(_KEYREID_COMPLETE=bash_source keyreid)"
+    (zsh_source in zsh, fish_source in fish).
     """
 
 

@@ -1,4 +1,4 @@
-"""What `keyreid eval` asks of the stage, and the tables that it prints."""
+"""Runs the evaluation stage for `keyreid eval` and prints its tables."""
 
 import json
 from collections.abc import Mapping, Sequence

@@ -1,4 +1,4 @@
-"""`torchrun`, with time to save on SIGTERM and Ctrl-C, and with exit codes that tell how training ended.
+"""`torchrun`, with time to save on SIGTERM and Ctrl-C, and with exit codes that say how training ended.
 
     python -m pipeline.launch --standalone --nproc-per-node 2 -m pipeline train ...
 

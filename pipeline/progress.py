@@ -1,4 +1,4 @@
-"""A progress bar for stages that report (done, all)."""
+"""Progress bars for stages that report (done, all)."""
 
 import contextlib
 from collections.abc import Callable, Iterable, Iterator, Sized

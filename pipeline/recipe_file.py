@@ -40,7 +40,7 @@ class _Loader(yaml.SafeLoader):
         for key, _ in node.value:
             name = (key.tag, key.value) if isinstance(key, yaml.ScalarNode) else id(key)
             if name in seen:
-                reason = f"the key {key.value!r} is there twice"
+                reason = f"the key {key.value!r} appears twice"
                 raise yaml.constructor.ConstructorError(None, None, reason, key.start_mark)
             seen.add(name)
         return node

@@ -119,7 +119,7 @@ def inputs_of(run: Path, inputs: Inputs) -> Inputs:
     given = inputs.given
     path = given.config or run / CONFIG
     if not path.is_file():
-        raise KeyReIDError(f"{run}: no {CONFIG} in it, so it is no run folder; keyreid train makes them")
+        raise KeyReIDError(f"{run}: no {CONFIG} in it, so it is not a run folder; keyreid train makes them")
     recipe = load_recipe(None, path, given.overrides)
     if given.dataset not in (None, recipe.dataset.name):
         raise KeyReIDError(

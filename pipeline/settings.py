@@ -1,4 +1,4 @@
-"""Options that are values of a config: type, range, default and help are those of the config's field.
+"""Options that set values of a config: type, range, default and help come from the config's field.
 
 @click.command()
 @config_options(CutConfig)                       # the command receives `config`

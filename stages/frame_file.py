@@ -73,7 +73,7 @@ def decode(data: bytes, size: tuple[int, int] | None = None) -> np.ndarray:
     """A picture file's pixels, uint8 [height, width, 3], BGR, upright; resized to `size` (height, width).
 
     A JPEG is decoded at a half, a quarter or an eighth where that is exact and not below `size`.
-    Raises ValueError saying why this is no frame.
+    Raises ValueError saying why it is not a frame.
     """
     stored, flags = check_header(data), cv2.IMREAD_COLOR
     if size is not None and data[:2] == b"\xff\xd8":
@@ -118,7 +118,7 @@ def check_header(data: bytes) -> tuple[int, int]:
         elif data[:4] == b"RIFF" and data[8:12] == b"WEBP":
             size = _webp_size(data)
         else:
-            raise ValueError(f"is no picture; expected the content of a {FORMATS} file")
+            raise ValueError(f"is not a picture; expected the content of a {FORMATS} file")
     except (struct.error, IndexError):
         raise ValueError(f"is cut short ({len(data)} bytes)") from None
     height, width = size
@@ -136,7 +136,7 @@ def _jpeg_size(data: bytes) -> tuple[int, int]:
     """From the frame header; the end mark must come after the scan header (ITU T.81, annex B)."""
     at, size = 2, None
     while True:
-        at = data.find(b"\xff", at)  # as libjpeg does, skip what is no marker
+        at = data.find(b"\xff", at)  # as libjpeg does, skip what is not a marker
         if at < 0:
             raise IndexError
         marker = data[at + 1]

@@ -57,13 +57,13 @@ def mirrored(joint: str) -> str:
 
 
 def grouping(parts: Grouping) -> dict[str, tuple[str, ...]]:
-    """Part names with their joints: a built-in grouping by number (3, 4, 6) or one's own mapping.
+    """Part names with their joints: a built-in grouping by number (3, 4, 6) or your own mapping.
 
     Raises KeyReIDError for a number without a grouping, an unknown joint, an empty part or no part.
     """
     if isinstance(parts, int):
         if parts not in PARTS:
-            raise KeyReIDError(f"parts: {parts} is no built-in grouping; expected 3, 4, 6 or a mapping")
+            raise KeyReIDError(f"parts: {parts} is not a built-in grouping; expected 3, 4, 6 or a mapping")
         return PARTS[parts]
     if not parts:
         raise KeyReIDError("parts: the mapping is empty; name at least one part with its joints")
@@ -73,7 +73,7 @@ def grouping(parts: Grouping) -> dict[str, tuple[str, ...]]:
         for joint in joints:
             if joint not in JOINTS:
                 raise KeyReIDError(
-                    f"parts: {joint!r} in part {name!r} is no joint; expected some of {', '.join(JOINTS)}"
+                    f"parts: {joint!r} in part {name!r} is not a joint; expected some of {', '.join(JOINTS)}"
                 )
     return {name: tuple(joints) for name, joints in parts.items()}
 

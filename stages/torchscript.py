@@ -81,7 +81,7 @@ class _Reader(pickle.Unpickler):
             return OrderedDict
         if module == "torch" and name in DTYPES:
             return DTYPES[name]
-        raise pickle.UnpicklingError(f"it names {module}.{name}, which is no part of a network")
+        raise pickle.UnpicklingError(f"it names {module}.{name}, which is not part of a network")
 
     def persistent_load(self, pid: Any) -> Tensor:
         """A storage, as a flat tensor: ("storage", dtype, key, device, numbers)."""

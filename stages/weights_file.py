@@ -84,7 +84,7 @@ def unwrapped(state: Mapping, label: str, prefixes: Sequence[str] = PREFIXES) ->
     """A state dict out of its wrappings: its entries, and where they were, "" for a plain one.
 
     Known containers are opened, then those of `prefixes` that most names share, or that stand before a ViT,
-    are taken off; names without it stay. Raises KeyReIDError for a name that is no string; label: of the
+    are taken off; names without it stay. Raises KeyReIDError for a name that is not a string; label: of the
     file, for the message.
     """
     steps, opened = [], []

@@ -1,1 +1,1 @@
-"""What benchmarks are fed with where real data of that size is not at hand."""
+"""What benchmarks are fed with where real data of that size is not available."""

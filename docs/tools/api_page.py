@@ -41,7 +41,7 @@ SHOWN: dict[str, dict[str, tuple[str, ...]]] = {
         "stages.reid.model.weights.load_model": (),
         "stages.reid.model.weights.save_model": (),
     },
-    "One's own video and tracklets": {
+    "Your own video and tracklets": {
         "stages.tracks.run": (),
         "stages.tracks.CutConfig": (),
         "stages.reid.Embedder": ("embed", "gallery", "query"),

@@ -1,4 +1,4 @@
-"""`keyreid ablation`: which parts of the network earn their keep, on walkers."""
+"""`keyreid ablation`: what each part of the network contributes, on walkers."""
 
 import os
 from pathlib import Path
@@ -21,7 +21,7 @@ def command(config: Path | None, data_root: Path, cache: Path, output: Path, wor
 
     Scores queries without and with an occluder apart. Every variant is compared with the first one, with a
     95 % interval and a p-value over seeds and persons together.
-    Safe to interrupt: the same command does what is missing, and again whatever was made with a different
+    Safe to interrupt: the same command runs what is missing, and repeats what was made with a different
     recipe or different poses.
     """
     import json

@@ -1,4 +1,4 @@
-"""`keyreid cache`: what a pose cache is, whether it is sound, what a frame's poses look like."""
+"""`keyreid cache`: print, check and draw a pose cache."""
 
 from pathlib import Path
 

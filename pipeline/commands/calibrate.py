@@ -41,7 +41,7 @@ def command(gallery: tuple[Path, ...], config: CalibrationConfig, output: Path |
         f"{entry['gallery']} tracklets"
     )
     table = text_table(
-        "false positives asked", "measured", "threshold", "true positives", "identified", title=title
+        "target false positives", "measured", "threshold", "true positives", "identified", title=title
     )
     for row in entry["rates"]:
         table.add_row(

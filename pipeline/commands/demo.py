@@ -16,7 +16,7 @@ from stages.terminal import say
 def command(data_root: Path, cache: Path, runs: Path, overrides: tuple[str, ...]) -> None:
     """Synthesize walkers, extract their poses, train a small network, evaluate it beside two baselines.
 
-    What an earlier call has made and is still valid (data set, poses) is used again.
+    What an earlier call made and is still valid (data set, poses) is reused.
     """
     from pipeline.cli import keyreid
 

@@ -29,7 +29,7 @@ from pipeline.settings import setting
 def command(inputs: Inputs) -> None:
     """Run the pose network over every frame and fill the pose cache.
 
-    Safe to interrupt: the same command goes on where it stopped, after checking what is there.
+    Safe to interrupt: the same command continues where it stopped, after checking what exists.
     A complete and sound cache is left as it is.
     """
     from stages.pose.extract import run

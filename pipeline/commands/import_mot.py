@@ -1,4 +1,4 @@
-"""`keyreid import-mot`: tracklets from one's own video."""
+"""`keyreid import-mot`: tracklets from your own video."""
 
 import json
 from pathlib import Path
@@ -24,7 +24,7 @@ from stages.tracks.config import CutConfig
 @setting(CutConfig, "first_frame", help="Number of the first frame in TRACKS.")
 @setting(CutConfig, "last_frame", help="Use TRACKS up to this frame.")
 @setting(CutConfig, "pad_width", help="Margin left and right, share of the box.")
-@setting(CutConfig, "pad_height", help="Margin above and below, likewise.")
+@setting(CutConfig, "pad_height", help="Margin above and below, share of the box.")
 @setting(CutConfig, "min_confidence", help="Lowest confidence (column 7) used.")
 @setting(
     CutConfig,

@@ -1,4 +1,4 @@
-"""`keyreid import-poses`: poses made elsewhere into the cache."""
+"""`keyreid import-poses`: poses of other tools into the cache."""
 
 import click
 

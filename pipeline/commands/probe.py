@@ -1,4 +1,4 @@
-"""`keyreid probe`: what a trained network loses where its heat, attention or patches are replaced."""
+"""`keyreid probe`: what a trained network loses when its heat, attention or patches are replaced."""
 
 import json
 from pathlib import Path
@@ -39,10 +39,10 @@ def command(
     output: Path | None,
     runs: Path,
 ) -> None:
-    """Evaluate a trained network again with its causes replaced, one at a time.
+    """Evaluate a trained network again with one input or mechanism replaced at a time.
 
-    Its heat: all ones, none, another part's, left and right exchanged, another clip's, moved aside by 1
-    to 4 cells, moved at random as bad poses would. Its temporal attention: uniform. Its patches: kept at
+    Its heat: all ones, none, another part's, left and right exchanged, another clip's, shifted by 1 to
+    4 cells, moved at random as bad poses would. Its temporal attention: uniform. Its patches: kept at
     random. Each with the queries alone changed and with both sides changed; the change of mAP and Rank-1
     with 95 % intervals and p-values by persons, for clean and occluded queries where walkers.json says it.
 

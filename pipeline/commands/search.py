@@ -1,4 +1,4 @@
-"""`keyreid search`: who in the gallery is the person of a query?"""
+"""`keyreid search`: rank a gallery by distance to a query."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""`keyreid synthesize-videos`: something to try `keyreid track` on."""
+"""`keyreid synthesize-videos`: videos to try `keyreid track` on."""
 
 from datetime import datetime
 from pathlib import Path

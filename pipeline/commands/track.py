@@ -28,7 +28,7 @@ from stages.tracks.config import CameraConfig, TrackConfig
 @setting(TrackConfig, "max_length", help="Split longer tracklets; frames.")
 @setting(TrackConfig, "max_gap", help="Split a track where more frames are missing.")
 @setting(TrackConfig, "pad_width", help="Margin left and right, share of the box.")
-@setting(TrackConfig, "pad_height", help="Margin above and below, likewise.")
+@setting(TrackConfig, "pad_height", help="Margin above and below, share of the box.")
 @setting(TrackConfig, "size", metavar="WxH", help="Size of a crop, or keep.  [default: 128x256]")
 @setting(TrackConfig, "quality", help="JPEG quality of a crop.")
 @click.option("--device", default="auto", show_default=True, help="Of the detector: cpu, cuda or auto.")
@@ -50,7 +50,7 @@ def command(
 ) -> None:
     """Detect and track the persons in VIDEOS and cut them out: OUTPUT/person/camera/tracklet/frame.jpg.
 
-    VIDEOS of one camera follow one another. Run it again to go on where it was stopped. Then:
+    VIDEOS of one camera follow one another. Run it again to continue where it stopped. Then:
     keyreid embed OUTPUT --run RUN -o gallery.h5
     """
     from pipeline.progress import progress_bar

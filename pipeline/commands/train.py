@@ -19,7 +19,7 @@ from stages.terminal import say
 @setting(Recipe, "train.seed", help="Same as --set train.seed=N.")
 @setting(Recipe, "train.precision", help="Mixed precision. Default: the recipe's.")
 @setting(Recipe, "train.device", help="Default: CUDA where there is any.")
-@click.option("--resume", is_flag=True, help="Go on with a stopped run, with its own config.")
+@click.option("--resume", is_flag=True, help="Resume a stopped run, with its own config.")
 @run_option("Run folder to resume. Default: the newest that was stopped.")
 @click.option("--allow-config-change", is_flag=True, help="Resume although config, data or poses differ.")
 @runs_option
@@ -27,8 +27,8 @@ from stages.terminal import say
 def command(inputs: Inputs, resume: bool, run: Path | None, allow_config_change: bool, runs: Path) -> None:
     """Train on frames and cached poses; writes RUNS/DATASET/TIME-NAME/.
 
-    Needs the pose cache that extract-poses makes. Ctrl-C saves and stops; --resume goes on from there,
-    and ends with the very weights of a run that was never stopped.
+    Needs the pose cache that extract-poses makes. Ctrl-C saves and stops; --resume continues from there,
+    and ends with the same weights as a run that was never stopped.
     """
     from cache import PoseCache
     from cache.errors import KeyReIDError
@@ -36,7 +36,7 @@ def command(inputs: Inputs, resume: bool, run: Path | None, allow_config_change:
     from stages.reid import train
 
     if run is not None and not resume:
-        raise KeyReIDError(f"--run {run}: give --resume with it, to go on with that run")
+        raise KeyReIDError(f"--run {run}: give --resume with it, to continue that run")
     old = run or folders.unfinished_run(inputs.recipe.dataset.name, runs) if resume else None
     if old is not None:
         inputs = folders.inputs_of(old, inputs)
@@ -61,7 +61,7 @@ def command(inputs: Inputs, resume: bool, run: Path | None, allow_config_change:
 
 
 def warn_of_random_start(recipe: Recipe) -> None:
-    """Say so where a recipe for trained weights is about to train from random ones, in the main process."""
+    """Warn, in the main process, where a recipe for trained weights is about to train from random ones."""
     from pipeline.runs import is_main_process
 
     given = recipe.model.vit_path is not None or recipe.model.pretrained

@@ -1,7 +1,7 @@
 """CCVID: persons who change their clothes.
 
 Reference: Gu et al., "Clothes-Changing Person Re-identification with RGB Modality Only", CVPR 2022.
-The structure is that which public loaders read; the data set was not at hand, so counts are not checked.
+The structure is that which public loaders read; the data set was not available, so counts are not checked.
 
     <data root>/
       train.txt, query.txt, gallery.txt      lines: folder of a tracklet, person, clothes

@@ -140,7 +140,7 @@ def known_counts(dataset: Dataset) -> dict[str, int]:
 
 
 def without_answer(dataset: Dataset) -> int:
-    """How many queries have no right answer: no gallery tracklet of the person by another camera.
+    """Number of queries without a right answer: no gallery tracklet of the person by another camera.
 
     Tracklets of an unknown camera count as by another one.
     """
@@ -154,7 +154,7 @@ def without_answer(dataset: Dataset) -> int:
 
 
 def shared_persons(dataset: Dataset) -> int:
-    """How many persons are in train and test."""
+    """Number of persons in both train and test."""
     test = {t.person for t in dataset.test_tracklets() if t.person > DISTRACTOR}
     return len({t.person for t in dataset.train} & test)
 

@@ -20,7 +20,7 @@ _ABSOLUTE = re.compile(r"^(?:[A-Za-z]:|[\\/])")
 
 
 def check_root(root: Path | str, name: str) -> Path:
-    """The data root as a Path. Raises KeyReIDError when it is no folder."""
+    """The data root as a Path. Raises KeyReIDError when it is not a folder."""
     root = Path(root)
     if not root.is_dir():
         state = "is a file, not a folder" if root.exists() else "does not exist"
@@ -43,14 +43,14 @@ def check_relative(name: str, where: str) -> str:
     where: file and row, for the message.
     """
     if "\0" in name or not _NAME.fullmatch(name):
-        raise KeyReIDError(f"{where}: {name!r} is no file name; expected a path relative to the data root")
+        raise KeyReIDError(f"{where}: {name!r} is not a file name; expected a path relative to the data root")
     if _ABSOLUTE.match(name):
         raise KeyReIDError(f"{where}: {name!r} is absolute; expected a path relative to the data root")
     path = PurePosixPath(name.replace("\\", "/"))
     if ".." in path.parts:
         raise KeyReIDError(f"{where}: {name!r} may leave the data root; expected a path without '..'")
     if path.suffix.lower() not in IMAGE_SUFFIXES:
-        raise KeyReIDError(f"{where}: {name!r} is no image; expected one of {', '.join(IMAGE_SUFFIXES)}")
+        raise KeyReIDError(f"{where}: {name!r} is not an image; expected one of {', '.join(IMAGE_SUFFIXES)}")
     return path.as_posix()
 
 
@@ -74,7 +74,7 @@ def _listed(folder: Path) -> list[tuple[str, bool]]:
         raise KeyReIDError(f"{where}: cannot be read: {error.strerror}; repair or remove it") from error
     for name, _ in listed:
         if not _NAME.fullmatch(name):
-            raise KeyReIDError(f"{str(folder / name)!r}: a name that is no UTF-8 text on one line; rename it")
+            raise KeyReIDError(f"{str(folder / name)!r}: the name is not UTF-8 text on one line; rename it")
     return listed
 
 

@@ -17,7 +17,7 @@ else they are numbered 1, 2, ... in sorted order, `distractor` and `junk` apart.
 sorted so that frame2 precedes frame10. Tables `*times.tsv` in the root say when tracklets were filmed, see
 times.py.
 
-`test` is divided as in MARS: the first tracklet of each person in each camera is a query, and all are the
+`test` is split as in MARS: the first tracklet of each person in each camera is a query, and all are the
 gallery; if a camera is unknown, the queries are not in the gallery.
 """
 
@@ -122,7 +122,7 @@ def _read_persons(
                     raise KeyReIDError(f"{root / place}: a tracklet without a frame; remove or fill it")
                 others = sum(1 for _ in (root / place).iterdir()) - len(frames)
                 if others:
-                    notes[place] = f"{others} files that are no pictures (.jpg, .jpeg, .png) are not used"
+                    notes[place] = f"{others} files that are not images (.jpg, .jpeg, .png) are not used"
                 known = "" if camera == "unknown" else camera
                 paths = [f"{place}/{f}" for f in frames]
                 yield Draft(subset, person, known, place, str(root / place), paths)
@@ -146,7 +146,7 @@ def _numbers(labels: Iterable[tuple[str, str]]) -> dict[str, int]:
         for name in plain:
             if numbers.setdefault(int(name), name) != name:
                 raise KeyReIDError(
-                    f"{where[name]}: {name!r} and {numbers[int(name)]!r} are one number; write it one way"
+                    f"{where[name]}: {name!r} and {numbers[int(name)]!r} are one number; use one spelling"
                 )
         return {n: _SPECIAL[n] if n in _SPECIAL else int(n) for n in where}
     special = {n: _SPECIAL[n] for n in where if n in _SPECIAL}

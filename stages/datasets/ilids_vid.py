@@ -36,7 +36,7 @@ LAYOUT = Layout(
     name="ilids-vid",
     folders=("i-LIDS-VID/sequences", "sequences"),
     cameras=("cam1", "cam2"),
-    tree="i-LIDS-VID/sequences/cam1/person001/*.png, cam2 likewise, and splits.json or "
+    tree="i-LIDS-VID/sequences/cam1/person001/*.png, cam2 alike, and splits.json or "
     "train-test people splits/train_test_splits_ilidsvid.mat",
     frame_size=(64, 128),
 )

@@ -28,8 +28,8 @@ def whole(text: str, where: str, what: str) -> int:
 
 
 def inside(place: str, where: str) -> str:
-    """A place within the data root that a list names, as a clean POSIX path."""
+    """A path inside the data root that a list names, as a clean POSIX path."""
     parts = place.replace("\\", "/").split("/")
     if not place or place.startswith(("/", "\\")) or ".." in parts or ":" in parts[0] or "\0" in place:
-        raise KeyReIDError(f"{where}: {place!r} is no place within the data root")
+        raise KeyReIDError(f"{where}: {place!r} is not a path inside the data root")
     return "/".join(part for part in parts if part not in ("", "."))

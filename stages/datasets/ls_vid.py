@@ -1,7 +1,7 @@
 """LS-VID.
 
 Reference: Li et al., "Global-Local Temporal Representations For Video Person Re-Identification", ICCV 2019.
-The structure is that which public loaders read; the data set was not at hand, so counts are not checked.
+The structure is that which public loaders read; the data set was not available, so counts are not checked.
 
     <data root>/
       list_sequence/list_seq_train.txt, list_seq_test.txt    lines: beginning of the frames' path, person
@@ -40,7 +40,7 @@ def load_ls_vid(root: Path | str) -> Dataset:
     rows = _query_rows(require(path, "test/data/info_test.mat with the rows of the queries"))
     if not len(rows) or rows.min() < 1 or rows.max() > len(gallery) or len(np.unique(rows)) < len(rows):
         raise KeyReIDError(
-            f"{path}: query is no list of different 1-based rows of the {len(gallery)} test tracklets"
+            f"{path}: query is not a list of distinct 1-based rows of the {len(gallery)} test tracklets"
         )
     return Dataset("ls-vid", root, train, tuple(gallery[row - 1] for row in rows), gallery)
 

@@ -23,7 +23,7 @@ image     the official protocol: every image is a tracklet of one frame, query/ 
 sequence  the images of one person in one camera and sequence, samples of one walk, are a tracklet, in time
           order (CUHK03: of one person in one camera). Queries are chosen as in MARS: the first tracklet of
           each person in each camera; the gallery is all of bounding_box_test/, its junk and distractors
-          image by image, as they are no walk of one person. query/ is not used.
+          image by image, as they are not walks of one person. query/ is not used.
 """
 
 import re

@@ -100,7 +100,7 @@ def _read_names(path: Path) -> list[str]:
     if not _NAMES.fullmatch(text + "\n"):
         row = next(i for i, n in enumerate(names) if not _NAME.fullmatch(n))
         raise KeyReIDError(
-            f"{path}, line {row + 1}: {names[row][:80]!r} is no MARS frame name; expected a bare file "
+            f"{path}, line {row + 1}: {names[row][:80]!r} is not a MARS frame name; expected a bare file "
             "name like 0001C1T0001F001.jpg (person, camera, tracklet, frame)"
         )
     in_order = sorted(names)  # a list that is in order already, as the official ones are, sorts in no time

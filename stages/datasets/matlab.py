@@ -123,5 +123,5 @@ def _numbers(element: tuple[int, bytes], order: str) -> np.ndarray:
         raise _Damaged(f"type {kind} where numbers are expected")
     dtype = np.dtype(order + _NUMBERS[kind])
     if len(content) % dtype.itemsize:
-        raise _Damaged(f"{len(content)} bytes are no whole number of {dtype.name} values")
+        raise _Damaged(f"{len(content)} bytes are not a whole number of {dtype.name} values")
     return np.frombuffer(content, dtype).astype(dtype.newbyteorder("="))

@@ -2,7 +2,7 @@
 
 Reference: Davila et al., "MEVID: Multi-view Extended Videos with Identities for Video Person
 Re-Identification", WACV 2023. Metadata: the authors' repository Kitware/MEVID.
-The structure is that which public loaders read; the data set was not at hand, so counts are not checked.
+The structure is that which public loaders read; the data set was not available, so counts are not checked.
 
     <data root>/
       train_name.txt, test_name.txt                    a frame name per line

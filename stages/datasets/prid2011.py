@@ -24,7 +24,7 @@ LAYOUT = Layout(
     name="prid2011",
     folders=("prid_2011/multi_shot", "multi_shot", "prid2011/multi_shot"),
     cameras=("cam_a", "cam_b"),
-    tree="prid_2011/multi_shot/cam_a/person_0001/*.png, cam_b likewise, and splits_prid2011.json",
+    tree="prid_2011/multi_shot/cam_a/person_0001/*.png, cam_b alike, and splits_prid2011.json",
     frame_size=(64, 128),
 )
 SPLIT_FILES = ("splits_prid2011.json", "splits.json", "prid_2011/splits_prid2011.json")

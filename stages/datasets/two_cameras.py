@@ -91,7 +91,9 @@ def read_two_cameras(
     def tracklet(name: str, camera: str) -> Tracklet:
         match = _PERSON.fullmatch(name)
         if match is None or int(match[1]) < 1:
-            raise KeyReIDError(f"{source}, split {number}: {name!r} is no person's folder like person001")
+            raise KeyReIDError(
+                f"{source}, split {number}: {name!r} is not a person's folder such as person001"
+            )
         place = f"{folder}/{camera}/{name}"
         if name not in present[camera]:
             raise KeyReIDError(

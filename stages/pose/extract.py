@@ -17,8 +17,8 @@ def run(dataset: Dataset, config: PoseConfig, folder: Path) -> Path:
     """Fill the pose cache in `folder` with every frame of `dataset`; returns the folder.
 
     Raises KeyReIDError, before the network runs where that is possible: no weights, unreadable frames, a
-    folder that is no cache, a cache made with different settings (what differs is named), another run at
-    work, a disk that is full or read-only.
+    folder that is not a cache, a cache made with different settings (what differs is named), another run in
+    progress, a disk that is full or read-only.
     """
     spec = load_spec(config.estimator)
     weights, sha256 = find_weights(spec, config.weights)

@@ -35,7 +35,7 @@ SAMPLE = 256
 
 @dataclass(frozen=True)
 class OpenFolder:
-    """A cache folder that this run holds. before: what is there; problems: why that cannot be read."""
+    """A cache folder locked by this run. before: its plan or manifest; problems: why these cannot be read."""
 
     folder: Path
     token: str
@@ -46,13 +46,13 @@ class OpenFolder:
 
     @property
     def settings(self) -> Mapping[str, object]:
-        """Settings of the cache that is there; none where there is no cache."""
+        """Settings of the existing cache; none where there is no cache."""
         return planning.known_settings(self.before)
 
 
 @dataclass(frozen=True)
 class Work:
-    """What is to be made: the shards `todo` of a plan. runs: frames of each shard; sound: shards in place."""
+    """The work to do: the shards `todo` of a plan. runs: frames of each shard; sound: shards in place."""
 
     opened: OpenFolder
     root: Path
@@ -80,10 +80,10 @@ class Work:
 
 @contextlib.contextmanager
 def open_folder(folder: Path, force: bool) -> Iterator[OpenFolder]:
-    """Hold a cache folder and read what it is to hold. force: whatever is there is going to be replaced.
+    """Lock a cache folder and read its plan or manifest. force: existing content will be replaced.
 
-    Raises KeyReIDError: a folder that is not ours, another run at work, a cache of another version, a disk
-    that is full or read-only.
+    Raises KeyReIDError: a folder that is not ours, another run in progress, a cache of another version, a
+    disk that is full or read-only.
     """
     refuse_foreign(folder)
     make_folder(folder)
@@ -94,7 +94,7 @@ def open_folder(folder: Path, force: bool) -> Iterator[OpenFolder]:
 
 
 def verify(opened: OpenFolder, dataset: Dataset, recipe: Recipe, zero_bad: bool) -> Work:
-    """Check every frame and every shard that is there, and write down what is to be made.
+    """Check every frame and every existing shard, and write the plan.
 
     zero_bad: unreadable frames get zero heat and are recorded. Raises KeyReIDError: unreadable frames, a
     cache that was made with different settings (what differs is named) or whose settings cannot be read.
@@ -182,7 +182,7 @@ def _refuse_other_settings(opened: OpenFolder, parts: dict) -> None:
 
 
 def _start(opened: OpenFolder, runs, parts: dict, sources: Sources, recipe: Recipe) -> Manifest:
-    """Write down what is to be made. With force, what is there goes first, the manifest before all."""
+    """Write the plan. With force, existing files are removed first, beginning with the manifest."""
     folder = opened.folder
     plan = planning.make_plan(runs, parts, sources.bad, recipe)
     (folder / MANIFEST).unlink(missing_ok=True)
@@ -205,7 +205,7 @@ def _keep_sound(opened: OpenFolder, plan: Manifest) -> dict[int, ShardEntry]:
             if entry is not None:
                 sound[number] = entry
             elif path.exists():
-                opened.bar.say(f"{path.name} is made again: {wrong}")
+                opened.bar.say(f"{path.name} is rewritten: {wrong}")
                 path.unlink()
             advance(plan.shards[number].rows)
     known = {entry.file for entry in plan.shards}

@@ -1,4 +1,4 @@
-"""What a pose network learns from photographs: the frames of a data set, and keypoints from elsewhere."""
+"""What a pose network learns from photographs: the frames of a data set, and keypoints of other tools."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -27,8 +27,8 @@ def photo_pools(
 ) -> tuple[Pool, Pool]:
     """Frames of a data set's training tracklets, and of its test tracklets without junk and distractors.
 
-    size: (width, height) at which frames are kept. counts: at most so many frames of each, drawn by the seed.
-    scores: as `visibilities`. Raises KeyReIDError where too few frames have keypoints.
+    size: (width, height) at which frames are kept. counts: at most this many frames of each, drawn by the
+    seed. scores: as `visibilities`. Raises KeyReIDError where too few frames have keypoints.
     """
     dataset = load_dataset(name, root)
     poses = read_poses(keypoints, None, list(dataset.frames()))

@@ -1,4 +1,4 @@
-"""Which frame of a data set a name in somebody else's file means."""
+"""Finds the frame of a data set that a name in another tool's file refers to."""
 
 from collections.abc import Sequence
 
@@ -10,7 +10,7 @@ class FrameNames:
 
     A name means the frame of that path, or the one whose path ends with it, or the one that it ends with,
     folder by folder: `cam1/a/1.jpg` for `data/cam1/a/1.jpg` and the other way round, never `cam2/a/1.jpg`.
-    The suffix may be missing. A name that several frames could have means none of them.
+    The suffix may be missing. An ambiguous name matches no frame.
     """
 
     def __init__(self, frames: Sequence[str]):
@@ -48,7 +48,7 @@ class FrameNames:
 
 
 def _split(path: str) -> tuple[list[str], str, str]:
-    """Folders, name without suffix, and suffix; the suffix of a name that is no image's is part of it."""
+    """Folders, name without suffix, and suffix; a suffix that is not an image's is part of the name."""
     *folders, base = path.split("/")
     suffix = next((s for s in IMAGE_SUFFIXES if base.lower().endswith(s)), "")
     return folders, base[: len(base) - len(suffix)], base[len(base) - len(suffix) :]

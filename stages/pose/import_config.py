@@ -1,4 +1,4 @@
-"""How poses that were made elsewhere become heat."""
+"""How imported poses become heat."""
 
 from pathlib import Path
 from typing import Literal

@@ -1,4 +1,4 @@
-"""Poses that were made elsewhere, into the same cache: Gaussians at their keypoints."""
+"""Poses of other tools into the same cache: Gaussians at their keypoints."""
 
 import functools
 import hashlib
@@ -26,7 +26,7 @@ SHOWN = 5  # frames named in an error
 
 
 def run(dataset: Dataset, config: ImportConfig, folder: Path) -> Path:
-    """Fill the pose cache in `folder` from keypoints made elsewhere; returns the folder.
+    """Fill the pose cache in `folder` from keypoints of other tools; returns the folder.
 
     Raises KeyReIDError: files that cannot be read, frames without a pose, and what `open_folder`
     and `verify` raise.

@@ -1,4 +1,4 @@
-"""Reads keypoints of others: COCO JSON, files of AlphaPose, mmpose, Ultralytics, OpenPifPaf, NumPy arrays.
+"""Keypoints of other tools: COCO JSON, files of AlphaPose, mmpose, Ultralytics, OpenPifPaf, NumPy arrays.
 
 One file for all frames:
 - COCO annotations: {"images": [{"id", "file_name"}], "annotations": [{"image_id", "keypoints"}]}
@@ -104,7 +104,7 @@ def _from_list(source: Path, entries: list, names: dict[str, str], known: FrameN
         frame = known.find(name) if isinstance(name, str) else known.numbered(name)
         if frame is None and not isinstance(name, str):
             raise KeyReIDError(
-                f"{source}: entry {number}: image_id {name} is no file name; "
+                f"{source}: entry {number}: image_id {name} is not a file name; "
                 "give the COCO file with the list of images with --images"
             )
         if frame is None:
@@ -187,12 +187,12 @@ def _keypoints(person: dict, where: str) -> np.ndarray:
         values = np.column_stack([values, (values != 0).any(1).astype(np.float32)])
     pose = values[:JOINTS]
     if not np.isfinite(pose).all():
-        raise KeyReIDError(f"{where}: keypoints hold values that are no numbers")
+        raise KeyReIDError(f"{where}: keypoints hold values that are not numbers")
     return pose
 
 
 def _amount(keypoints: Any) -> str:
-    return f"{len(keypoints)} numbers" if isinstance(keypoints, list) else "keypoints are no list"
+    return f"{len(keypoints)} numbers" if isinstance(keypoints, list) else "keypoints are not a list"
 
 
 def _known() -> str:

@@ -1,4 +1,4 @@
-"""What a run of stage one is going to make, before it makes anything."""
+"""The plan of a stage-one run, made before any work."""
 
 import functools
 import zlib
@@ -87,7 +87,7 @@ def divide(dataset: Dataset, target: int | None) -> list[tuple[str, ...]]:
 
 
 class KnownSettings(BaseModel):
-    """Settings of a cache that is there, as far as a config may leave them open."""
+    """Settings of an existing cache that a config may leave open."""
 
     model_config = ConfigDict(extra="ignore", strict=True)
 
@@ -107,7 +107,7 @@ def known_settings(before: Manifest | None) -> dict[str, Any]:
     except ValidationError as error:
         first = error.errors()[0]
         raise KeyReIDError(
-            f"{PLAN}: settings.{'.'.join(map(str, first['loc']))}: {first['msg']}; it is no plan of this "
+            f"{PLAN}: settings.{'.'.join(map(str, first['loc']))}: {first['msg']}; it is not a plan of this "
             "program: choose another --cache folder, or --force to throw it away"
         ) from error
     return known.model_dump(exclude_none=True)
@@ -118,7 +118,7 @@ def settings(
 ) -> dict[str, Any]:
     """Everything about the arithmetic that is fixed per cache.
 
-    What the config leaves open is taken from `known`, the settings of a cache that is already there.
+    What the config leaves open is taken from `known`, the settings of the existing cache.
     """
     gpu = device != "cpu"
     open_ones = {

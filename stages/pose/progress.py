@@ -17,7 +17,7 @@ INTERVAL = 0.5  # seconds between looks at the progress file
 
 
 def note_progress(folder: Path, shard: int, frames: int) -> None:
-    """Note for the progress bar how many frames of a shard are done; a missing bar is no reason to stop."""
+    """Note for the progress bar how many frames of a shard are done; a missing bar does not stop the run."""
     with contextlib.suppress(OSError):
         descriptor = os.open(folder / PROGRESS, os.O_WRONLY)
         try:
@@ -27,7 +27,7 @@ def note_progress(folder: Path, shard: int, frames: int) -> None:
 
 
 class Rate(ProgressColumn):
-    """Frames per second of late."""
+    """Recent frames per second."""
 
     def render(self, task) -> Text:
         speed = task.finished_speed or task.speed
@@ -35,7 +35,7 @@ class Rate(ProgressColumn):
 
 
 class Bar:
-    """One line on the terminal, nothing where the output is no terminal (then only the messages)."""
+    """One line on the terminal, nothing where the output is not a terminal (then only the messages)."""
 
     def __enter__(self) -> "Bar":
         self._progress = progress(

@@ -115,7 +115,7 @@ def _poses(task: ShardTask) -> list[Future]:
                 note_progress(task.folder, task.number, (len(parts) - AHEAD + 1) * size)
             parts.append(packers.submit(_pack, estimator, heat, maps.cpu().numpy(), affines, sizes))
         on_error.pop_all()
-    packers.shutdown(wait=False)  # it still does what it was given
+    packers.shutdown(wait=False)  # it still processes what it was given
     return parts
 
 

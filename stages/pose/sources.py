@@ -89,7 +89,7 @@ def digest_of(data: bytes) -> int:
 
 
 def check_frame(path: Path) -> tuple[int, int, int, str]:
-    """Size in bytes, mtime in ns, digest of the content, and "" or why it is no frame."""
+    """Size in bytes, mtime in ns, digest of the content, and "" or why it is not a frame."""
     try:
         data = load(path)
     except FrameError as error:

@@ -75,7 +75,9 @@ def read_state_dict(path: Path) -> dict[str, torch.Tensor]:
 
     state, _ = unwrapped(read_tensors(path), f"weights {path}")
     if not state or not all(isinstance(value, torch.Tensor) for value in state.values()):
-        raise KeyReIDError(f"weights {path} hold no state_dict of tensors; expected a checkpoint of mmpose")
+        raise KeyReIDError(
+            f"weights {path} do not hold a state_dict of tensors; expected a checkpoint of mmpose"
+        )
     return {
         f"head.{name.removeprefix(OLD_HEAD)}" if name.startswith(OLD_HEAD) else name: value
         for name, value in state.items()

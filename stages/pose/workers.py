@@ -81,7 +81,7 @@ def _in_processes(tasks: Iterable[ShardTask], workers: int, threads: int) -> Ite
             yield from pool(joblib.delayed(_numbered)(task, os.getpid()) for task in tasks)
     except TerminatedWorkerError as error:
         raise KeyReIDError(
-            "a worker process was killed, perhaps for want of memory; run the command again to go on, "
+            "a worker process was killed, possibly out of memory; run the command again to continue, "
             f"with fewer than --workers {workers} if it happens again"
         ) from error
     finally:
@@ -107,14 +107,14 @@ def _on_dask(tasks: Iterable[ShardTask], scheduler: str) -> Iterator[tuple[int, 
             yield from pool(joblib.delayed(_numbered)(task) for task in tasks)
         except KilledWorker as error:
             raise KeyReIDError(
-                f"--scheduler {scheduler}: Dask workers died again and again at one shard, perhaps for want "
+                f"--scheduler {scheduler}: Dask workers died repeatedly at one shard, possibly out "
                 "of memory; see their logs and run the command again to go on"
             ) from error
 
 
 def _dask_backend() -> type:
     """joblib's backend for Dask, with one change: errors that are not the task's own, such as KilledWorker,
-    reach the run, which would wait for ever."""
+    reach the run, which would otherwise wait forever."""
     from joblib._dask import DaskDistributedBackend
 
     class Backend(DaskDistributedBackend):

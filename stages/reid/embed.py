@@ -32,7 +32,7 @@ def run(
 ) -> Path:
     """Embed the tracklets of a subset (of SUBSETS) into a gallery file; returns its path.
 
-    cache: folder of the poses, filled by stage one where it is empty. own: tracklets of one's own, which a
+    cache: folder of the poses, filled by stage one where it is empty. own: tracklets of your own, which a
     new import may have changed: stage one then compares the cache with the frames. redo_poses: replace a
     cache of other frames or of another network. camera, workers: as of `Embedder.gallery`. half: float16
     features. Raises KeyReIDError, before any network runs, for what does not fit together.

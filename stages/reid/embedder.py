@@ -60,7 +60,7 @@ class Embedder:
     def embed(self, frames: Sequence[Path | str], camera: int | None = None) -> np.ndarray:
         """The embedding float32 [F] of one tracklet: its picture files, in time order, any size.
 
-        camera: number of the camera in the training set; default: unknown, as in one's own video.
+        camera: number of the camera in the training set; default: unknown, as in your own video.
         Raises KeyReIDError for a picture that cannot be read, for none at all, for a camera where the
         checkpoint names none, and where no pose network is known.
         """

@@ -1,4 +1,4 @@
-"""Proof by cause: a trained network is evaluated again with its heat, attention and patches replaced.
+"""Interventions on a trained network: it is evaluated again with heat, attention or patches replaced.
 
 `run` embeds the test set under every condition and scores it with the queries alone changed and with both
 sides changed; a change that both sides share can cancel.

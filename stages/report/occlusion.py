@@ -1,4 +1,4 @@
-"""How much of a walker is hidden: from the maker's record, or from the heat that stage one found."""
+"""How much of a walker is hidden: from the generator's record, or from the heat of stage one."""
 
 import csv
 import itertools

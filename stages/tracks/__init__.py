@@ -1,4 +1,4 @@
-"""One's own video: persons tracked in it, or the tracks of any tracker, cut into tracklets (`folder` layout).
+"""Your own video: persons tracked in it, or the tracks of any tracker, cut into tracklets (`folder` layout).
 
 >>> run(CutConfig(camera="door"), Path("tracks.txt"), Path("door.mp4"), Path("data/door"))
 

@@ -13,7 +13,7 @@ _CLASSES = {
     "ocsort": "OCSORTTracker",
     "botsort": "BoTSORTTracker",
 }
-# Least overlap with the place where a track is expected. The library's 0.1 exchanges more persons who cross:
+# Least overlap with the place where a track is expected. The library's 0.1 swaps more persons who cross:
 # IDF1 0.61 and 0.66 on the two videos of benchmarks/track.py, 0.78 and 0.73 with 0.3.
 _OPTIONS = {"bytetrack": {"minimum_iou_threshold": 0.3}}
 _BUFFER_RATE = 30  # frames/s in which the library counts how long a track may be lost

@@ -38,7 +38,7 @@ def load_cameras(path: Path) -> tuple[CameraConfig, ...]:
         raise KeyReIDError(f"{path}: cannot be read: {' '.join(str(error).split())}") from error
     twice = [name for name, count in Counter(c.name for c in cameras).items() if count > 1]
     if twice:
-        raise KeyReIDError(f"{path}: camera {twice[0]} is there twice; give it once, with all its files")
+        raise KeyReIDError(f"{path}: camera {twice[0]} is listed twice; list it once, with all its files")
     return tuple(
         camera.model_copy(
             update={"files": tuple(f.model_copy(update={"file": path.parent / f.file}) for f in camera.files)}

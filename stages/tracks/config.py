@@ -57,7 +57,7 @@ class CutConfig(CropConfig):
     )
     strict: bool = Field(
         False,
-        description="stop at a box that is no box (not finite, empty, far outside), rather than leave it out",
+        description="stop at an invalid box (not finite, empty, far outside) instead of leaving it out",
     )
 
     @field_validator("start")
@@ -110,7 +110,7 @@ class CameraConfig(StrictModel):
         description="corners (x, y) in px of a polygon in which a person's feet must be; default: everywhere",
     )
     min_width: int | None = Field(None, ge=1, description="px; instead of that for all cameras")
-    min_height: int | None = Field(None, ge=1, description="px; likewise")
+    min_height: int | None = Field(None, ge=1, description="px; as min_width")
 
     @field_validator("files", mode="before")
     @classmethod

@@ -81,7 +81,7 @@ def person_name(camera: str, track: int) -> str:
 
 
 def _restore(out: Path) -> None:
-    """Undo, or finish, what a process was killed in while it replaced `out`: see _put."""
+    """Recover from a process killed while it replaced `out`: see _put."""
     for old in sorted(out.parent.glob(f".{glob.escape(out.name)}.*.old")):
         if not (old / ABOUT).is_file():
             continue
@@ -96,7 +96,7 @@ def _restore(out: Path) -> None:
 
 def _check_out(out: Path, force: bool) -> None:
     if out.is_symlink() or (out.exists() and not out.is_dir()):
-        raise KeyReIDError(f"{out}: is no folder; name a new one for the tracklets")
+        raise KeyReIDError(f"{out}: is not a folder; name a new one for the tracklets")
     if not out.is_dir() or not any(out.iterdir()):
         return
     if not force:

@@ -17,7 +17,7 @@ _CONTAINERS = (
 )  # fmt: skip
 _OPTIONS = {"protocol_whitelist": "file", "format_whitelist": ",".join(_CONTAINERS)}
 
-ERRORS = (av.FFmpegError, ValueError, ArithmeticError)  # what PyAV raises for bytes that are no video
+ERRORS = (av.FFmpegError, ValueError, ArithmeticError)  # what PyAV raises for bytes that are not a video
 
 
 @dataclass

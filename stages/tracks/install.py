@@ -12,7 +12,7 @@ from pathlib import Path
 from cache.files import sync_folder
 
 RECORD = ".track.json"  # after the tag
-_REPLACED = "replaced.json"  # names of the folders that give way, in a .ready folder that is not yet moved
+_REPLACED = "replaced.json"  # names of the folders to be replaced, in a .ready folder not yet moved
 
 
 def begin(out: Path, tag: str) -> Path:
@@ -24,7 +24,7 @@ def begin(out: Path, tag: str) -> Path:
 
 
 def install(out: Path, tag: str, replaced: list[str]) -> None:
-    """Move the results out of the folder of `begin`. replaced: folders of `out` that give way to them."""
+    """Move the results out of the folder of `begin`. replaced: folders of `out` that they replace."""
     made, ready = out / f".{tag}.tmp", out / f".{tag}.ready"
     (made / _REPLACED).write_text(json.dumps(replaced))
     os.sync()

@@ -12,7 +12,7 @@ _RATE = 25.0  # frames/s where neither file nor user says
 
 
 class VideoStream:
-    """Frames numbered from 1 as they come; each has its own time, so a varying rate is no fault.
+    """Frames numbered from 1 as they come; each has its own time, so a varying rate is accepted.
 
     rate: frames/s. count: frames as the file claims, 0 unknown. fps: takes the place of the file's own times.
     damaged: how many frames or pieces FFmpeg complained of so far; said: its words for the first.

@@ -78,10 +78,10 @@ def run(
 ) -> Path:
     """Track the persons in all videos of `cameras` into the folder `out`; returns it.
 
-    A video that is done, with these settings and this content, is not done again; one that was done with
-    others is refused, or replaced with `force`. Each video's results appear whole or not at all.
+    A video already tracked with these settings and this content is skipped; one tracked with others is
+    refused, or replaced with `force`. Each video's results appear whole or not at all.
     detector: instead of the one that config names. progress: called with frames done and in all.
-    Memory: a frame and the boxes of the tracklets that go on, however long the video.
+    Memory: a frame and the boxes of unfinished tracklets, however long the video.
     Raises KeyReIDError.
     """
     scores = load_detector_spec(config.detector).scores
@@ -110,7 +110,7 @@ def run(
 
 
 def records(out: Path) -> list[dict]:
-    """What was done in a folder, a record per video."""
+    """The records of a folder, one per video."""
     return [json.loads(path.read_text()) for path in sorted(out.glob(f"*{RECORD}"))]
 
 

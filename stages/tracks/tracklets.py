@@ -14,7 +14,7 @@ from stages.tracks.segments import clip_boxes
 
 @dataclass
 class Tracklet:
-    """One that is finished, or goes on. boxes: (number of the frame, left, top, right, bottom)."""
+    """A tracklet, finished or not. boxes: (number of the frame, left, top, right, bottom)."""
 
     track: int
     folder: Path
@@ -37,7 +37,7 @@ class TrackletCutter:
     """Cuts the tracklets of one video into root/PERSON/CAMERA/FIRST-LAST/NUMBER.jpg.
 
     person: what precedes the number of the track. left_out: why boxes were not used, how many.
-    Memory: the boxes of the tracklets that go on, at most max_length each; finished ones wait for `take`.
+    Memory: the boxes of unfinished tracklets, at most max_length each; finished ones wait for `take`.
     """
 
     def __init__(self, root: Path, person: str, camera: str, config: CropConfig, max_length: int):

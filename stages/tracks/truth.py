@@ -1,4 +1,4 @@
-"""How good tracks are, against true ones: HOTA, IDF1 and CLEAR as the library `trackers` computes them."""
+"""Scores of tracks against ground truth: HOTA, IDF1 and CLEAR as the library `trackers` computes them."""
 
 import tempfile
 from pathlib import Path

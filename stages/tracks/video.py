@@ -60,7 +60,7 @@ class VideoFrames:
             raise self._too_short(f"has about {self.count} frames", last, number, where)
 
     def _reach(self, count: int) -> float:
-        """The last number that a video of about so many frames may have."""
+        """The highest frame number that a video of about this many frames may have."""
         return self.first + count - 1 + max(10, _SLACK * count)
 
     def read(self, wanted: np.ndarray, where: str) -> Iterator[tuple[int, np.ndarray]]:

@@ -23,7 +23,7 @@ from cache.writer import write_cache
 def test_a_folder_of_another_program_is_refused_and_left_as_it_is(tmp_path, names):
     for name in names:
         (tmp_path / name).write_text("{}")
-    with pytest.raises(KeyReIDError, match=rf"{tmp_path} is not empty .*nothing in it was touched"):
+    with pytest.raises(KeyReIDError, match=rf"{tmp_path} is not empty .*nothing was changed"):
         refuse_foreign(tmp_path)
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted(names)
 

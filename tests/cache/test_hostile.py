@@ -1,4 +1,4 @@
-"""A cache from somebody else: nothing outside it is read or written, nothing large is made of little."""
+"""An untrusted cache: nothing outside it is read or written, small files cannot use up memory."""
 
 import hashlib
 import json
@@ -221,8 +221,8 @@ def test_keypoints_that_are_not_finite_are_refused_when_made_and_when_read(folde
     data = (folder / "shard-00000.h5").read_bytes()
     signed = replace(manifest.shards[0], bytes=len(data), sha256=hashlib.sha256(data).hexdigest())
     replace(manifest, shards=(signed, *manifest.shards[1:])).save(folder / "manifest.json")
-    assert any("keypoints or frame sizes are not numbers of pixels" in line for line in verify(folder))
-    with pytest.raises(KeyReIDError, match="not numbers of pixels"):
+    assert any("keypoints or frame sizes are not valid pixel values" in line for line in verify(folder))
+    with pytest.raises(KeyReIDError, match="not valid pixel values"):
         PoseCache.open(folder).read(["p/0.jpg"])
     with pytest.raises(ValueError, match="not finite"):
         write_cache(
@@ -237,7 +237,7 @@ def test_a_reader_that_is_open_takes_nothing_of_a_cache_that_is_made_again(folde
     heat = np.full((12, 17, 64, 32), 9, np.uint8)
     write_cache(folder, frames, heat, np.ones((12, 17, 3), np.float32), np.full((12, 2), 128), shard_frames=4)
     assert cache.read_heatmaps(["p/0.jpg"]).max() == 200
-    with pytest.raises(KeyReIDError, match="not the file that was there when the cache was opened"):
+    with pytest.raises(KeyReIDError, match="not the file it was when the cache was opened"):
         cache.read_heatmaps(["p/5.jpg"])
 
 

@@ -117,13 +117,13 @@ def test_queries_are_split_by_what_stood_before_them(walkers_tiny, tmp_path):
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("seeds: [1, 2, 1]\nvariants: {a: []}", "seeds = .*seed 1 is there twice"),
+        ("seeds: [1, 2, 1]\nvariants: {a: []}", "seeds = .*seed 1 is listed twice"),
         (
             "seeds: [1]\nvariants:\n  a: []\n  b: []\n  a: [model.kps=false]",
-            "the key 'a' is there twice.*line 6",
+            "the key 'a' appears twice.*line 6",
         ),
-        ("seeds: [1]\nvariants: {a: [], 'a': []}", "the key 'a' is there twice"),
-        ("seeds: [1]\nvariants: {1: [], 1: []}", "the key '1' is there twice"),
+        ("seeds: [1]\nvariants: {a: [], 'a': []}", "the key 'a' appears twice"),
+        ("seeds: [1]\nvariants: {1: [], 1: []}", "the key '1' appears twice"),
     ],
 )
 def test_a_seed_or_a_variant_that_is_there_twice_is_named(tmp_path, text, words):

@@ -102,7 +102,7 @@ def test_a_mapping_is_merged_twice_and_its_values_replaced(tmp_path):
     path.write_text("a: &a {x: 1, y: 2}\nb: &b\n  <<: *a\n  x: 3\nc:\n  <<: *b\n  y: 4\n1: one\n'1': other\n")
     content = read_yaml(path)
     assert content["c"] == {"x": 3, "y": 4} and content[1] != content["1"]
-    with pytest.raises(KeyReIDError, match="the key 'ratio' is there twice"):
+    with pytest.raises(KeyReIDError, match="the key 'ratio' appears twice"):
         parse_override("model.backbone_args={ratio: 1, ratio: 2}")
 
 

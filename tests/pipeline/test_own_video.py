@@ -1,4 +1,4 @@
-"""From one's own video to a ranked answer, through the command line."""
+"""From your own video to a ranked answer, through the command line."""
 
 import json
 import shutil

@@ -23,10 +23,10 @@ def test_a_probe_prints_tables_writes_json_and_picture_and_is_part_of_the_report
 
     assert keyreid("eval", "--run", trained.run, *data).code == 0
     page = (trained.run / "report.html").read_text()
-    assert "What replaced causes do" in page and "left and right swapped" in page
+    assert "What replacing heat, attention and patches does" in page and "left and right swapped" in page
     (trained.run / "probe/probe.json").write_text(json.dumps({**report, "sha256": "of other weights"}))
     assert keyreid("report", "--run", trained.run, *data, "--no-pictures").code == 0
-    assert "What replaced causes do" not in (trained.run / "report.html").read_text()
+    assert "What replacing heat, attention and patches does" not in (trained.run / "report.html").read_text()
 
 
 def test_json_is_what_is_written(trained: Trained, keyreid, tmp_path):

@@ -84,7 +84,7 @@ def test_size_and_completeness_are_in_the_header(picture, kind):
     assert check_header(data) == (200, 100)
     assert check_header(data + b"trailer of a motion photo" * 200) == (200, 100)
     for length in (len(data) // 2, 30, 12, 4):
-        with pytest.raises(ValueError, match=r"cut short|no picture"):
+        with pytest.raises(ValueError, match=r"cut short|not a picture"):
             check_header(data[:length])
 
 
@@ -128,12 +128,12 @@ REFUSED = {
     "short.png": "cut short",
     "header.jpg": "cut short",
     "empty.jpg": "empty",
-    "text.jpg": "no picture",
-    "gif.jpg": "no picture",
-    "tga.jpg": "no picture",
-    "tiff.jpg": "no picture",
-    "dds.jpg": "no picture",
-    "postscript.jpg": "no picture",
+    "text.jpg": "not a picture",
+    "gif.jpg": "not a picture",
+    "tga.jpg": "not a picture",
+    "tiff.jpg": "not a picture",
+    "dds.jpg": "not a picture",
+    "postscript.jpg": "not a picture",
     "gone.jpg": "missing",
     "folder.jpg": "not a regular file",
     "pipe.jpg": "not a regular file",

@@ -8,7 +8,7 @@ from pydantic import Field, model_validator
 
 from stages.config import StrictModel
 
-# Raise when a change of the code changes a single pixel: data sets of older looks are then made anew.
+# Increase when a code change alters any pixel: data sets of older looks are then regenerated.
 LOOK = 3
 
 

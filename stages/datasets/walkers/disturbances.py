@@ -1,4 +1,4 @@
-"""What goes wrong in the tracklets of the hard look, decided before a pixel is drawn.
+"""Disturbances of the tracklets of the hard look, decided before a pixel is drawn.
 
 Passers-by and things that cross in front, the errors of a tracker (boxes that jitter, drift, cut off feet or
 head, take in a neighbour; some frames of another person), blur, frames that were lost or repeated.
@@ -39,7 +39,7 @@ class Disturbance:
     steps int [T]: how far the walk went on since the frame before, 1 as a rule, 0 in a repeated frame.
     shift float [T, 2]: by how much a wrong box moves the walker to the right and down, in frame sizes.
     zoom float [T]: size of the walker in the frame over that in a right box.
-    blur, smear float [T]: out of focus by a deviation of so many pixels, moved by so many pixels.
+    blur, smear float [T]: out of focus by a deviation of this many pixels, motion blur over this many pixels.
     other bool [T]: frames in which the tracker follows `stranger` instead.
     thing, passer: what or who crosses in front. neighbour: who walks beside, in a box too wide.
     """

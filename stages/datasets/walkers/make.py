@@ -1,4 +1,4 @@
-"""The stage: from a config to a folder in MARS layout, whole or not at all."""
+"""The stage: from a config to a folder in MARS layout, written atomically."""
 
 import hashlib
 import json

@@ -1,4 +1,4 @@
-"""Which tracklets of a made data set have somebody or something before them, by the maker's own record."""
+"""Which tracklets of a walkers data set are occluded, from the generator's record."""
 
 import json
 from pathlib import Path
@@ -10,7 +10,7 @@ class Occlusion:
     """`name in occlusion`, for names that the MARS reader gives tracklets, such as test/0002C1T0001F001."""
 
     def __init__(self, root: Path):
-        """Raises KeyReIDError where root has no record of the maker."""
+        """Raises KeyReIDError where root has no record of the generator."""
         path = root / "walkers.json"
         try:
             self._hidden = frozenset(json.loads(path.read_text())["occluded_tracklets"])

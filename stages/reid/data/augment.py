@@ -125,7 +125,7 @@ def normalise(
     Works where the frames are, so that a device gets bytes and not floats.
     """
     images = frames.to(torch.float32)
-    for channel, (m, s) in enumerate(zip(mean, std, strict=True)):  # by channel: thrice as fast on CPUs
+    for channel, (m, s) in enumerate(zip(mean, std, strict=True)):  # by channel: three times as fast on CPUs
         images[..., channel, :, :].mul_(1 / (255 * s)).add_(-m / s)
     value = torch.tensor(fill, dtype=torch.float32, device=frames.device)[:, None, None]
     flat = images.view(-1, *images.shape[-3:])

@@ -28,7 +28,7 @@ def consecutive_clips(
 
     Clips start every `stride` frames (default: `frames`, so they touch and do not overlap) and
     together reach the last frame (a stride above `frames` leaves out what lies between). A last clip
-    that runs out of frames repeats its own from the start. cap: at most so many clips, the first ones.
+    that runs out of frames repeats its own from the start. cap: at most this many clips, the first ones.
     """
     stride = stride or frames
     count = min(1 + max(0, -(-(length - frames) // stride)), -(-length // stride))
@@ -38,10 +38,10 @@ def consecutive_clips(
 
 
 def spread_clips(length: int, frames: int, cap: int | None = None) -> np.ndarray:
-    """Every clip of a tracklet for testing, each over its whole time: int64 [C, frames], ascending positions.
+    """Every clip of a tracklet for testing, each spanning it: int64 [C, frames], ascending positions.
 
     Clip c of C takes positions c, c + C, c + 2C, ..., so every frame is in one clip. A clip that runs out of
-    frames repeats its own from the start. cap: at most so many clips, the first ones.
+    frames repeats its own from the start. cap: at most this many clips, the first ones.
     """
     count = -(-length // frames)
     starts = np.arange(count if cap is None else min(count, cap), dtype=np.int64)

@@ -71,7 +71,7 @@ class LoaderConfig(StrictModel):
     memory_mb: int = Field(
         0,
         ge=0,
-        description="keep decoded frames and part maps in memory where all fit in so many MB; 0: never",
+        description="keep decoded frames and part maps in memory where all fit in this many MB; 0: never",
     )
 
 
@@ -91,7 +91,7 @@ class ClipConfig(StrictModel):
     clip_stride: int | None = Field(
         None, ge=1, description="clip_order run: frames from clip to clip; null: clip length"
     )
-    clip_cap: int | None = Field(None, ge=1, description="at most so many clips per tracklet; null: all")
+    clip_cap: int | None = Field(None, ge=1, description="at most this many clips per tracklet; null: all")
 
     @model_validator(mode="after")
     def _order(self) -> "ClipConfig":

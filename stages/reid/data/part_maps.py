@@ -14,7 +14,7 @@ class PartGroups:
     """A grouping with what a flip needs.
 
     joints: rows of the joints of each group; the first `count` groups are the parts themselves, the
-    rest are mirror images that are no part of their own. flip[k]: the group that is part k after a flip.
+    rest are mirror images that are not parts themselves. flip[k]: the group that is part k after a flip.
     """
 
     joints: tuple[np.ndarray, ...]

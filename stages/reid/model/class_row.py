@@ -1,4 +1,4 @@
-"""The last block of a branch, worked out for the class row alone.
+"""The last block of a branch, computed for the class row alone.
 
 Only row 0 of a last block is read, so one query, one projection and one MLP row are enough. With
 a single query the wide projections of keys and values go too:

@@ -90,7 +90,7 @@ def tensors_of(state: Mapping, label: str) -> dict[str, Tensor]:
     """Plain entries of a released state dict: out of its wrapping, the shared block under one name.
 
     `block1.*` and `b2.0.*` are the same tensors under two names; either will do. label: of the state dict,
-    for messages. Raises KeyReIDError where the two differ, and for entries that are no tensors.
+    for messages. Raises KeyReIDError where the two differ, and for entries that are not tensors.
     """
     plain, _ = unwrapped(state, label)
     for name, value in plain.items():

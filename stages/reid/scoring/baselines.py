@@ -18,8 +18,8 @@ def stripe_histograms(
     """Colour histograms of `stripes` equal horizontal stripes: float32 [N, stripes * 128].
 
     Each stripe's histogram over hue, saturation and value sums to 1 and enters by its square root, so that
-    the squared Euclidean distance is twice the squared Hellinger distance. frames: at most so many frames of
-    a tracklet, evenly spread; their mean is the tracklet's. Raises KeyReIDError for an unreadable frame.
+    the squared Euclidean distance is twice the squared Hellinger distance. frames: at most this many frames
+    of a tracklet, evenly spread; their mean is the tracklet's. Raises KeyReIDError for an unreadable frame.
     """
     features = np.empty((len(tracklets), stripes * int(np.prod(BINS))), np.float32)
     for row, tracklet in enumerate(tracklets):

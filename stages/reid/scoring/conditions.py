@@ -18,7 +18,7 @@ Batches = Iterable[dict[str, Any]]
 
 @dataclass(frozen=True)
 class Condition:
-    """One replaced cause.
+    """One replaced input or mechanism.
 
     family: heat, shift, noise, attention or patches. size: cells, for curves. change: of the heat.
     other_clips: heat of other clips. within: of the network, while it sees the clips of these numbers.

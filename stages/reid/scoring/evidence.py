@@ -29,7 +29,7 @@ class Recording:
 
 @contextmanager
 def recording(model: nn.Module, clips: int) -> Iterator[Recording]:
-    """Within, forward passes over a data set of so many clips are recorded."""
+    """Within, forward passes over a data set of this many clips are recorded."""
     kept = Recording(step=max(1, -(-clips // MOST_CLIPS)))
     plain = model.forward
 

@@ -63,7 +63,7 @@ def moved(maps: Tensor, down: np.ndarray, right: np.ndarray, empty: float) -> Te
 
 
 def shifted(cells: int, empty: float, seed: int) -> Change:
-    """All maps of a clip moved by so many cells to a side drawn for the clip, as in a wrong box."""
+    """All maps of a clip moved by this many cells to a side drawn for the clip, as in a wrong box."""
 
     def change(maps: Tensor, clips: np.ndarray) -> Tensor:
         sides = np.array([_drawn(seed, 1, clip).integers(4) for clip in clips])

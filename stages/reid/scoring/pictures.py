@@ -36,7 +36,7 @@ class Match:
 
 
 def read_rgb(path: Path, size: tuple[int, int] | None = None) -> np.ndarray:
-    """uint8 [H, W, 3] in RGB; size is (height, width). Raises KeyReIDError for a file that is no picture."""
+    """uint8 [H, W, 3] in RGB; size is (height, width). Raises KeyReIDError for any other file."""
     image = read_picture(path)
     if size is not None:
         image = cv2.resize(image, (size[1], size[0]), interpolation=cv2.INTER_AREA)

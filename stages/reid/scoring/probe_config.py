@@ -11,7 +11,7 @@ class ProbeConfig(StrictModel):
     protocol: str | None = Field(
         None, description="protocol of all scores; null: queries-kept, or the data set's only one"
     )
-    shifts: tuple[int, ...] = Field((1, 2, 3, 4), description="cells by which all heat is moved aside")
+    shifts: tuple[int, ...] = Field((1, 2, 3, 4), description="cells by which all heat is shifted")
     noise: tuple[float, ...] = Field(
         (1, 2, 4, 8, 16),
         description="deviations in cells by which each part's heat is moved, as bad poses would",

@@ -1,4 +1,4 @@
-"""The picture of a probe: change of mAP by every replaced cause, and curves over shift and noise."""
+"""The picture of a probe: change of mAP by every replacement, and curves over shift and noise."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,7 +12,7 @@ from stages.figure_file import save_figure
 
 SIDES = {"queries": ("queries alone", "#b2182b", "o"), "both": ("both sides", "#2166ac", "s")}
 LINES = {"all": "-", "clean": "--", "occluded": ":"}
-CURVES = {"shift": "heat moved aside, cells", "noise": "noise of the heat's place, deviation in cells"}
+CURVES = {"shift": "heat shifted, cells", "noise": "noise of the heat's place, deviation in cells"}
 
 
 def probe_picture(path: Path, report: Mapping[str, Any]) -> None:
@@ -25,7 +25,9 @@ def probe_picture(path: Path, report: Mapping[str, Any]) -> None:
     for axis, family in zip(axes[1:], curves, strict=True):
         _curve(axis, report, family)
     plain = report["plain"]["all"]["mAP"]
-    figure.suptitle(f"mAP {plain:.1f} ({report['protocol']}) and what replaced causes do to it", fontsize=10)
+    figure.suptitle(
+        f"mAP {plain:.1f} ({report['protocol']}) and what replacing inputs does to it", fontsize=10
+    )
     figure.tight_layout()
     save_figure(figure, path)
 

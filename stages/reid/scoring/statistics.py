@@ -1,7 +1,7 @@
 """How sure the scores are, with persons as the unit: queries of one person are not independent.
 
 Whatever makes a person easy or hard for a network acts on all queries of that person. Resampling queries one
-by one counts that as so many independent observations: intervals come out too narrow, p-values too small.
+by one counts that as that many independent observations: intervals come out too narrow, p-values too small.
 """
 
 from dataclasses import dataclass

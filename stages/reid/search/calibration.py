@@ -1,4 +1,4 @@
-"""Rejection thresholds, from which distance on a tracklet is no match: measured on a labelled set.
+"""Rejection thresholds, the distance beyond which a tracklet is not a match: measured on a labelled set.
 
 Every tracklet of an identity is a query twice. Once with its person taken out of the gallery: if anybody
 is nearer than the threshold, that is a false positive. Once with its person there (from other cameras, where
@@ -106,7 +106,7 @@ def calibrate(gallery: Embeddings, config: CalibrationConfig) -> dict:
 def save(path: Path, entry: dict) -> Path:
     """Add an entry of `calibrate` to a JSON file; one of the same kind (see `threshold`) is replaced.
 
-    Returns the path. Raises KeyReIDError where the file is there and is no calibration.
+    Returns the path. Raises KeyReIDError where the file exists and is not a calibration.
     """
     kept = [e for e in _read(path) if _key(e) != _key(entry)] if path.is_file() else []
     write_whole(path, json.dumps({"schema": SCHEMA, "entries": [*kept, entry]}, indent=1).encode())

@@ -19,13 +19,13 @@ def search(gallery: Embeddings, query: np.ndarray, rows: np.ndarray, config: Sea
     query: int64 [Q] and rows: int64 [R], rows of `gallery`; they may overlap. Of equal distances, the lower
     row comes first (exact and re-ranked search).
     Raises KeyReIDError for what cannot be combined (an index with re-ranking or with distance visible), for a
-    kind of index that FAISS refuses, where FAISS is needed and not installed, and where no row is left to be
-    found.
+    kind of index that FAISS refuses, where FAISS is needed and not installed, and where no row is left to
+    search.
     """
     few = len(rows) <= len(query)
     if not len(query) or not len(rows) or (few and not len(np.setdiff1d(rows, query))):
         raise KeyReIDError(
-            f"{len(query)} queries in a gallery of {len(rows)} tracklets: nothing is left to be found; "
+            f"{len(query)} queries in a gallery of {len(rows)} tracklets: there is nothing to search; "
             "expected a query, and a gallery of others"
         )
     if config.distance is None:
@@ -49,7 +49,7 @@ def search(gallery: Embeddings, query: np.ndarray, rows: np.ndarray, config: Sea
 
 
 def excluded(gallery: Embeddings, row: int, config: SearchConfig) -> np.ndarray:
-    """Rows that are no answer to the query `row`: the same tracklet, and its camera's if asked for. [N]"""
+    """Rows that may not answer the query `row`: the same tracklet, and its camera's if asked for. [N]"""
     same = gallery.places == gallery.places[row]
     cameras = gallery.camera_numbers
     if config.other_cameras and cameras[row] >= 0:
@@ -117,7 +117,7 @@ def find_query(gallery: Embeddings, name: str, rows: np.ndarray) -> int:
         return int(rows[near[0]])
     if len(near):
         some = ", ".join(full[near[:3]]) + ", ..." * (len(near) > 3)
-        raise KeyReIDError(f"--query {name}: {len(near)} tracklets are named so ({some}); give more of it")
+        raise KeyReIDError(f"--query {name}: {len(near)} tracklets match it ({some}); give more of the name")
     raise KeyReIDError(
         f"--query {name}: no tracklet of the gallery has that name, and there is no such file or folder; "
         f"names are like {full[0]}"

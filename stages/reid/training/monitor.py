@@ -1,4 +1,4 @@
-"""What a training run tells: progress bar, metrics.jsonl, TensorBoard. Main process only."""
+"""What a training run reports: progress bar, metrics.jsonl, TensorBoard. Main process only."""
 
 import json
 import logging
@@ -92,7 +92,7 @@ class Monitor:
             yield
         except OSError as error:
             if not self.failed:
-                log.warning("%s and TensorBoard cannot be written (%s); training goes on", self.path, error)
+                log.warning("%s and TensorBoard cannot be written (%s); training continues", self.path, error)
             self.failed = True
 
     def rates(self, rates: dict[str, float], step: int) -> None:

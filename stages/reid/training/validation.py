@@ -47,7 +47,7 @@ def cross_camera_scores(model: KeyReID, batches: Iterable, tracklets: Sequence[T
     squares = np.square(features).sum(axis=1)
     distances = np.maximum(squares[:, None] + squares[None] - 2 * features @ features.T, 0)
     persons = [t.person for t in tracklets]
-    # a label of its own for each unknown camera: a tracklet is no answer to itself
+    # a label of its own for each unknown camera: a tracklet is not an answer to itself
     unknown = 1 + max((t.camera for t in tracklets if t.camera is not None), default=0)
     cameras = [unknown + row if t.camera is None else t.camera for row, t in enumerate(tracklets)]
     scores = score_ranking(distances, persons, persons, cameras, cameras)

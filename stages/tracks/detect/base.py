@@ -1,4 +1,4 @@
-"""What a detector is."""
+"""The interface of detectors."""
 
 from dataclasses import dataclass
 from typing import Protocol
@@ -26,7 +26,7 @@ class Detections:
 
 
 class Detector(Protocol):
-    """Anything that finds persons."""
+    """A person detector."""
 
     name: str
     sha256: str  # of what decides its answers: the weights

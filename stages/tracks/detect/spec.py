@@ -1,4 +1,4 @@
-"""Which detector: a YAML file in configs/detect/ beside, or naming, an ONNX file."""
+"""A detector's spec: a YAML file in configs/detect/ beside, or naming, an ONNX file."""
 
 from pathlib import Path
 from typing import Literal
@@ -53,7 +53,9 @@ class DetectorSpec(StrictModel):
     )
     channels: Literal["rgb", "bgr"] = Field("rgb", description="order of the input's channels")
     mean: tuple[float, float, float] = Field((0, 0, 0), description="subtracted, in the order of `channels`")
-    deviation: tuple[float, float, float] = Field((1, 1, 1), description="then divided by, likewise")
+    deviation: tuple[float, float, float] = Field(
+        (1, 1, 1), description="then divided by, in the order of `channels`"
+    )
     person: int = Field(0, ge=0, description="class index of persons")
     overlap: float = Field(
         0.6, gt=0, le=1, description="IoU from which on one of two boxes is dropped; 1: none"

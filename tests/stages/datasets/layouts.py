@@ -40,7 +40,7 @@ def change(root: Path, file: str, key: str, edit) -> None:
 
 
 def write_two_cameras(root: Path, names: list[str], cameras=("cam1", "cam2"), suffix: str = ".png") -> Path:
-    """Two frames per person and camera, created in an order that sorting has to mend."""
+    """Two frames per person and camera, created in an order that sorting has to correct."""
     for camera in cameras:
         for name in reversed(names):
             folder = root / camera / name

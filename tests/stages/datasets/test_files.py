@@ -13,10 +13,10 @@ from tests.stages.datasets.layouts import write_mars
 def test_names_that_are_not_utf8_are_named(tmp_path):
     (tmp_path / "a\udcff").mkdir()
     for listing in (list_folders, list_images):
-        with pytest.raises(KeyReIDError, match=r"'.*a\\udcff': a name that is no UTF-8 text") as error:
+        with pytest.raises(KeyReIDError, match=r"'.*a\\udcff': the name is not UTF-8 text") as error:
             listing(tmp_path)
         str(error.value).encode()
-    with pytest.raises(KeyReIDError, match="no UTF-8 text"):
+    with pytest.raises(KeyReIDError, match="not UTF-8 text"):
         load_dataset("folder", tmp_path)
 
 

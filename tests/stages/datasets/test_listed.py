@@ -45,8 +45,8 @@ def test_ccvid_counts_the_cameras_of_its_third_session_on(ccvid):
         ("session1/001_01 001", "line 2: has 2 words, expected 3"),
         ("session1/001_01 x u0", "line 2: the person is 'x'"),
         ("session1/003_01 003 u0", "003_01: this folder is missing"),
-        ("../other/001_01 001 u0", "line 2: '../other/001_01' is no place within"),
-        ("/etc 001 u0", "line 2: '/etc' is no place within"),
+        ("../other/001_01 001 u0", "line 2: '../other/001_01' is not a path inside"),
+        ("/etc 001 u0", "line 2: '/etc' is not a path inside"),
         ("session1 001 u0", "line 2: the camera at the end"),
     ],
 )

@@ -202,7 +202,7 @@ def test_a_frame_that_turns_bad_after_opening_is_an_error(folder, frames):
     with pytest.raises(KeyReIDError, match="is damaged"):
         cache.read_heatmaps(frames.frames()[:1])
     cache.close()
-    with pytest.raises(KeyReIDError, match="not the file that was there when the cache was opened"):
+    with pytest.raises(KeyReIDError, match="not the file it was when the cache was opened"):
         cache.read_heatmaps(frames.frames()[:1])
 
 
@@ -313,7 +313,7 @@ def test_a_folder_of_somebody_else_is_not_touched(frames, estimator, tmp_path, f
     for name in ("thesis.tmp", "shard-00000.h5", "notes.txt"):
         (tmp_path / name).write_text(name)
     before = contents(tmp_path)
-    with pytest.raises(KeyReIDError, match="nothing in it was touched"):
+    with pytest.raises(KeyReIDError, match="nothing was changed"):
         run(frames, config(estimator, force=force), tmp_path)
     assert contents(tmp_path) == before
 

@@ -102,7 +102,7 @@ def test_workers_that_die_at_the_same_shard_again_are_reported(cluster, frames, 
 
     killer = threading.Thread(target=kill_both)
     killer.start()
-    with pytest.raises(KeyReIDError, match="Dask workers died again and again"):
+    with pytest.raises(KeyReIDError, match="Dask workers died repeatedly"):
         run(many, tiny.config(estimator, shard_frames=1, scheduler=address), target)
     killer.join()
 

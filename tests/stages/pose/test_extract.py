@@ -166,7 +166,7 @@ def test_all_unreadable_frames_are_found_before_the_network_runs(copied, estimat
     with pytest.raises(KeyReIDError) as error:
         run(copied, config(estimator), tmp_path / "poses")
     text = str(error.value)
-    for row, reason in ((3, "cut short"), (11, "zero bytes"), (20, "missing"), (21, "is no picture")):
+    for row, reason in ((3, "cut short"), (11, "zero bytes"), (20, "missing"), (21, "is not a picture")):
         assert f"{names[row]}: " in text and reason in text
     assert "4 of 30 frames" in text and "--on-bad-frame zero" in text and "\n" not in text
     assert len((tmp_path / "poses" / "unreadable-frames.txt").read_text().splitlines()) == 4
@@ -198,7 +198,7 @@ def test_other_formats_and_huge_frames_are_found_too(copied, estimator, tmp_path
         run(copied, config(estimator), tmp_path / "poses")
     text = str(error.value)
     for name in copied.frames()[:5]:
-        assert f"{name}: is no picture; expected the content of a JPEG, PNG, BMP or WebP file" in text
+        assert f"{name}: is not a picture; expected the content of a JPEG, PNG, BMP or WebP file" in text
     assert "60000 x 60000 pixels; at most 34 million" in text and "6000 x 6000 pixels" in text
     assert not list((tmp_path / "poses").glob("shard*"))
 
@@ -217,7 +217,7 @@ def test_unreadable_frames_can_be_given_zero_heat(copied, finished, estimator, t
     expected = PoseCache.open(finished).read_heatmaps(names)
     assert np.array_equal(cache.read_heatmaps(names)[good], expected[good])
     run(copied, zero, folder)
-    # Mended frames are not what the cache was made of.
+    # Repaired frames are not those the cache was made from.
     shutil.copy(tmp_path / "data" / names[0], tmp_path / "data" / names[3])
     with pytest.raises(KeyReIDError, match=r"made with different settings.*unreadable"):
         run(copied, zero, folder)

@@ -43,7 +43,7 @@ def test_numeric_stems_that_were_written_as_numbers_are_found(tmp_path):
         "a/000001.jpg",
         "a/000002.jpg",
     ]
-    with pytest.raises(KeyReIDError, match="image_id 1 is no file name"):
+    with pytest.raises(KeyReIDError, match="image_id 1 is not a file name"):
         read_poses(tmp_path / "poses.json", None, ["a/000001.jpg", "b/000001.jpg"])
 
 

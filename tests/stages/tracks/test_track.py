@@ -212,7 +212,7 @@ def test_videos_of_one_name_are_told_apart_by_their_folder():
         ("cameras: [{name: ../x, files: [a.mp4]}]", "cameras.0.name"),
         ("cameras: [{name: a, files: [a.mp4], start: 2026-11-26T08:00:00}]", "offset from UTC"),
         ("cameras: [{name: a, files: [a.mp4], region: [[0, 0], [1, 1]]}]", "at least 3"),
-        ("cameras: [{name: a, files: [x.mp4]}, {name: a, files: [y.mp4]}]", "there twice"),
+        ("cameras: [{name: a, files: [x.mp4]}, {name: a, files: [y.mp4]}]", "listed twice"),
         ("cameras: [{name: a, files: [x.mp4], zoom: 3}]", "zoom"),
         ("- just a list", "cannot be read"),
     ],

@@ -37,7 +37,7 @@ def test_vit_base_counts_agree_with_counting_by_hand(keep):
     block = 12 * own * D**2 + 2 * own**2 * D
     local = PARTS * (block + 2 * D**2 + 2 * HEADS * own * D + (2 + 8) * D**2)
     assert costs["local branch"].operations == 2 * local
-    # the class row of each frame likewise, and the attention over frames
+    # the class row of each frame, too, and the attention over frames
     row = 2 * D**2 + 2 * HEADS * (1 + kept) * D + (2 + 8) * D**2
     scores = D * 256 + 256 + PARTS + 1
     assert costs["global branch"].operations == 2 * FRAMES * (row + scores)

@@ -76,7 +76,7 @@ def test_a_full_disk_costs_records_and_not_the_run(tmp_path, caplog):
         monitor.file = Path("/dev/full").open("w")  # noqa: SIM115  the device that is always full
         monitor.write(record(1))
         monitor.write(record(2))
-    assert caplog.text.count("training goes on") == 1
+    assert caplog.text.count("training continues") == 1
 
 
 def test_the_picture_shows_heat_where_it_is_on_the_frame():
