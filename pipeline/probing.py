@@ -35,7 +35,7 @@ def probe(
 
 
 def tell(report: Mapping[str, Any]) -> None:
-    """Print what changed, as tables of mAP and Rank-1, and what parts and attention have to say."""
+    """Print what changed, as tables of mAP and Rank-1, and what was measured of parts and attention."""
     for half, plain in report["plain"].items():
         title = (
             f"{report['queries'][half]} {half} queries: mAP {plain['mAP']:.2f}, Rank-1 {plain['rank1']:.2f}. "

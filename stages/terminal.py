@@ -1,7 +1,7 @@
 """The border to the terminal: all that a user is shown goes through here, as plain text.
 
 Names of tracklets, cameras and folders, and what libraries say about files, are others' data: control
-characters are shown as escapes, not obeyed, and square brackets are no markup. tests/test_terminal_border.py
+characters are shown as escapes, not obeyed, and square brackets are not markup. tests/test_terminal_border.py
 finds whatever prints past this module.
 """
 
@@ -21,7 +21,7 @@ _CONTROLS = re.compile(
 
 
 def plain(text: object) -> str:
-    """Text that a terminal shows as it is: controls and undecodable bytes as escapes."""
+    """Text that is safe to print: control characters and undecodable bytes as escapes."""
     return _CONTROLS.sub(lambda match: match[0].encode("unicode_escape", "surrogatepass").decode(), str(text))
 
 

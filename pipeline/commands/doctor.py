@@ -57,7 +57,7 @@ def command(inputs: Inputs, workers: int, frames: bool, output: Path | None) -> 
         )
         healthy &= good
     if shared := shared_persons(dataset):
-        note = f"{shared:,} are in train and test both; scores mean nothing if they are the same people"
+        note = f"{shared:,} are in both train and test; scores are meaningless if they are the same people"
         table.add_row("persons", note, "", Text("note", "yellow"), "")
     problems = []
     if frames:

@@ -84,8 +84,8 @@ def differences(before: Identity, now: Identity) -> list[str]:
 def check_same_run(path: Path, before: Identity, now: Identity, allowed: bool) -> list[str]:
     """The differences, which are logged. Raises KeyReIDError that names them, unless they are allowed.
 
-    A different number of classes is never allowed: the weights would not fit. Nor is another optimiser: what
-    one has learnt about the gradients is of no use to the other.
+    A different number of classes is never allowed: the weights would not fit. Nor is another optimiser: the
+    state of one does not fit the other.
     """
     if before.num_persons != now.num_persons:
         raise KeyReIDError(
@@ -96,7 +96,7 @@ def check_same_run(path: Path, before: Identity, now: Identity, allowed: bool) -
     if one != two:
         raise KeyReIDError(
             f"{path}: the run was started with train.optim.name = {one}, not {two}, and its training states "
-            f"are of use to {one} alone; keep it, or start a new run"
+            f"only fit {one}; keep it, or start a new run"
         )
     found = differences(before, now)
     if found and not allowed:

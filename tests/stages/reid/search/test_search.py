@@ -167,7 +167,7 @@ def test_what_cannot_be_combined_is_refused():
 
 
 def test_a_gallery_of_the_query_alone_is_refused():
-    with pytest.raises(KeyReIDError, match="nothing is left"):
+    with pytest.raises(KeyReIDError, match="nothing to search"):
         search(made_gallery(), np.array([5]), np.array([5]), SearchConfig())
 
 
@@ -177,7 +177,7 @@ def test_a_query_is_named_whole_or_by_a_part_that_only_one_has():
         assert find_query(gallery, name, ROWS) == 5
     odd = np.where(ROWS == 5, "a:p002/c2", "a")  # a file name that begins like another
     assert find_query(replace(gallery, part=odd), "a:p002/c2:0005", ROWS) == 5
-    with pytest.raises(KeyReIDError, match=r"4 tracklets are named so \(p002"):
+    with pytest.raises(KeyReIDError, match=r"4 tracklets match it \(p002"):
         find_query(gallery, "p002", ROWS)
     with pytest.raises(KeyReIDError, match="no tracklet of the gallery"):
         find_query(gallery, "p999", ROWS)
