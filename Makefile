@@ -22,7 +22,7 @@ REQUIREMENTS := $(wildcard requirements/*.txt)
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help setup demo synthesize doctor extract-poses train eval report probe track ablation docs test lint bench clean
+.PHONY: help setup demo synthesize doctor extract-poses train eval report probe track link ablation docs test lint bench clean
 
 help:  ## list the targets
 	@echo "usage: make TARGET [DATASET=walkers] [DATA=data/DATASET] [RUN=folder] [WORKERS=n] [NPROC=1] [ARGS='...']"
@@ -87,6 +87,9 @@ track: $(VENV)/.track  ## detect and track persons in videos (ARGS: see keyreid 
 $(VENV)/.track: $(VENV)/.installed
 	@$(BIN)/python -m pip install -q --disable-pip-version-check --no-deps -r requirements/track.txt
 	@touch $@
+
+link: setup  ## link tracklets over cameras to identities (ARGS: see keyreid link --help)
+	@$(KEYREID) link $(ARGS)
 
 # Tests try the optional parts too: documentation, search in large galleries, ONNX export, Dask, tracking.
 $(VENV)/.extras: $(VENV)/.docs $(VENV)/.track

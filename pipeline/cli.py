@@ -36,6 +36,7 @@ GROUPS = {
         "import-mot": "Cut tracklets from your own video with the tracks of any tracker.",
         "embed": "Embed tracklets into a gallery file, stage one included.",
         "search": "Rank a gallery by distance to a query; draw it.",
+        "link": "Link tracklets over cameras and days to identities: who was where.",
         "calibrate": "Measure rejection thresholds on a labelled gallery.",
     },
     "Tools": {

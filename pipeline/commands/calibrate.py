@@ -19,7 +19,7 @@ from stages.terminal import say, show, text_table
     "--fpr",
     multiple=True,
     metavar="FLOAT",
-    help="False-positive rate. Repeat for more.",
+    help="False-positive rate. Repeat for more. Default: those of 0.01, 0.05, 0.1 that can be measured.",
 )
 @setting(CalibrationConfig, "distance", help="Default: as in the run.")
 @setting(CalibrationConfig, "other_cameras", help="For searches with --other-cameras.")
@@ -29,16 +29,13 @@ def command(gallery: tuple[Path, ...], config: CalibrationConfig, output: Path |
 
     Every tracklet is searched with its person in the gallery and with its person taken out of it.
     """
-    from stages.reid.search.calibration import FILE, calibrate, save
-    from stages.reid.search.gallery import read_gallery
+    from stages.reid import calibrate
 
-    loaded = read_gallery(gallery)
-    entry = calibrate(loaded, config)
-    path = output or Path(loaded.about["checkpoint"]["path"]).parent / FILE
-    save(path, entry)
+    path, entry = calibrate.run(config, gallery, output)
     title = (
-        f"{entry['dataset']}, {entry['distance']}, camera {entry['camera']}: {entry['queries']} searches in "
-        f"{entry['gallery']} tracklets"
+        f"{', '.join(entry['footage']['datasets'])}, {entry['distance']}, camera {entry['camera']}: "
+        f"{entry['queries']} searches for {entry['persons']} persons in {entry['gallery']} tracklets; "
+        "95 % intervals by persons"
     )
     table = text_table(
         "target false positives", "measured", "threshold", "true positives", "identified", title=title
@@ -46,11 +43,22 @@ def command(gallery: tuple[Path, ...], config: CalibrationConfig, output: Path |
     for row in entry["rates"]:
         table.add_row(
             f"{row['false_positive_rate']:.2%}",
-            f"{row['measured_false_positive_rate']:.2%}",
+            f"{row['measured_false_positive_rate']:.2%} {_between(row['false_positive_interval'])}",
             f"{row['threshold']:.6g}",
-            f"{row['true_positive_rate']:.2%}",
+            f"{row['true_positive_rate']:.2%} {_between(row['true_positive_interval'])}",
             f"{row['identified']:.2%}",
         )
     show(table)
+    linked = entry["link"]
+    say(
+        f"linking: threshold {linked['threshold']:.4g} gives {linked['identities']} identities of "
+        f"{linked['persons']} persons, pairwise F1 {linked['pairwise_f1']:.1%} "
+        f"(precision {linked['pairwise_precision']:.1%}, recall {linked['pairwise_recall']:.1%})"
+    )
     rate = entry["rates"][0]["false_positive_rate"]
-    say(f"saved in {path}; use it with keyreid search --threshold fpr={rate:g}")
+    say(f"saved in {path}; use it with keyreid search --threshold fpr={rate:g}, and keyreid link")
+
+
+def _between(interval: list[float]) -> str:
+    low, high = interval
+    return f"({low:.2%} to {high:.2%})" if low == low else ""

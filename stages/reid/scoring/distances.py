@@ -41,6 +41,21 @@ def distance_blocks(rows: Rows, queries: np.ndarray, block: int) -> Iterator[tup
         yield first, rows(queries[first : first + block])
 
 
+def pair_distances(embeddings: Embeddings, a: np.ndarray, b: np.ndarray, distance: Distance) -> np.ndarray:
+    """Distances float32 [P] of the rows a to the rows b, int64 [P] each."""
+    one, other = embeddings.features[a], embeddings.features[b]
+    if distance == "cosine":
+        lengths = np.linalg.norm(one, axis=1) * np.linalg.norm(other, axis=1)
+        return 1 - np.einsum("pf,pf->p", one, other) / np.maximum(lengths, np.finfo(np.float32).tiny)
+    squares = (one - other) ** 2
+    if distance == "euclidean":
+        return squares.sum(1)
+    split, parts = embeddings.global_width, embeddings.parts
+    seen = (embeddings.visibility[a].astype(np.float32) + 1e-6) * (embeddings.visibility[b] + 1e-6)
+    local = squares[:, split:].reshape(len(squares), parts, -1).sum(2)
+    return squares[:, :split].sum(1) + parts * (seen * local).sum(1) / seen.sum(1)
+
+
 def _euclidean(features: np.ndarray, columns: np.ndarray) -> Rows:
     squares = np.einsum("nf,nf->n", features, features)
     # In order and without gaps, the gallery needs no copy.

@@ -4,6 +4,7 @@ Every tracklet of an identity is a query twice. Once with its person taken out o
 is nearer than the threshold, that is a false positive. Once with its person there (from other cameras, where
 cameras are known): if a right tracklet is nearer than the threshold, that is a true positive.
 A false-positive rate is of whole searches, so it belongs to the size of the gallery it was measured with.
+Searches of one person are not independent: intervals are by persons.
 """
 
 import json
@@ -19,10 +20,15 @@ from cache.files import write_whole
 from stages.datasets.tracklet import DISTRACTOR, JUNK
 from stages.reid.scoring.distances import Distance, distance_blocks, distance_rows
 from stages.reid.scoring.embeddings import Embeddings
+from stages.reid.scoring.statistics import interval_by_person
 from stages.reid.search.config import CalibrationConfig, SearchConfig
+from stages.reid.search.footage import footage, footage_note
 
 FILE = "calibration.json"
-SCHEMA = 1
+SCHEMA = 2
+DEFAULT_RATES = (0.01, 0.05, 0.1)
+_RESAMPLES = 2000
+_WAY = "run keyreid calibrate on a labelled gallery"
 
 
 def nearest(
@@ -51,11 +57,12 @@ def nearest(
     return right, wrong
 
 
-def rates_at(right: np.ndarray, wrong: np.ndarray, rates: Sequence[float]) -> list[dict]:
+def rates_at(right: np.ndarray, wrong: np.ndarray, rates: Sequence[float], persons: np.ndarray) -> list[dict]:
     """Threshold and true-positive rate at each false-positive rate asked for.
 
-    A distance below the threshold is a match. The threshold is the largest with at most the rate asked for.
-    identified: share of queries whose nearest answer is right and below the threshold.
+    right, wrong: [Q] as of `nearest`; persons: [Q], whom each query is of. A distance below the threshold is
+    a match. The threshold is the largest with at most the rate asked for. identified: share of queries whose
+    nearest answer is right and below the threshold. *_interval: 95 %, by persons; NaN with one person.
     """
     present = np.isfinite(right)
     ordered = np.sort(wrong)
@@ -63,43 +70,66 @@ def rates_at(right: np.ndarray, wrong: np.ndarray, rates: Sequence[float]) -> li
     for rate in rates:
         threshold = float(ordered[min(int(np.floor(rate * len(ordered) + 1e-9)), len(ordered) - 1)])
         below = right[present] < threshold
-        found.append(
-            {
-                "false_positive_rate": rate,
-                "threshold": threshold,
-                "measured_false_positive_rate": float((wrong < threshold).mean()),
-                "true_positive_rate": float(below.mean()),
-                "identified": float((below & (right[present] < wrong[present])).mean()),
-            }
+        first = below & (right[present] < wrong[present])
+        row = {
+            "false_positive_rate": rate,
+            "threshold": threshold,
+            "measured_false_positive_rate": float((wrong < threshold).mean()),
+            "true_positive_rate": float(below.mean()),
+            "identified": float(first.mean()),
+        }
+        (low, high), (least, most) = (
+            interval_by_person(values.astype(float)[None], own, _RESAMPLES)[0].tolist()
+            for values, own in ((wrong < threshold, persons), (below, persons[present]))
         )
+        row |= {"false_positive_interval": [low, high], "true_positive_interval": [least, most]}
+        found.append(row)
     return found
 
 
-def calibrate(gallery: Embeddings, config: CalibrationConfig) -> dict:
-    """An entry for the calibration file: how it was measured, and `rates`, the rows of `rates_at`.
+def measurable(rates: Sequence[float] | None, queries: int) -> tuple[float, ...]:
+    """The rates to measure in so many searches; None: those of DEFAULT_RATES that can be.
 
-    Raises KeyReIDError for a gallery that is not labelled, or has too few tracklets.
+    Raises KeyReIDError for a rate below one false positive in all searches: its threshold would be chance.
+    """
+    least = f"{queries} searches tell no rate below {1 / max(queries, 1):.2g}, one false positive"
+    few = [rate for rate in rates or () if rate * queries < 1 - 1e-9]
+    if few:
+        raise KeyReIDError(f"--fpr {min(few):g}: {least}; ask for no less, or give a larger labelled set")
+    found = rates or tuple(rate for rate in DEFAULT_RATES if rate * queries >= 1)
+    if not found:
+        raise KeyReIDError(f"{least}: too few to calibrate; give a larger labelled set")
+    return tuple(found)
+
+
+def calibrate(gallery: Embeddings, config: CalibrationConfig) -> dict:
+    """An entry for the calibration file: on what it was measured, and `rates`, the rows of `rates_at`.
+
+    Raises KeyReIDError for a gallery that is not labelled, or has too few tracklets for the rates asked for.
     """
     distance = config.distance or gallery.about["distance"]
     if not gallery.about.get("labelled"):
         raise KeyReIDError("persons of this gallery are a tracker's ids, not identities; give a labelled set")
+    persons = gallery.persons
+    asked = persons[persons > DISTRACTOR]
+    rates = measurable(config.rates, len(asked))
     right, wrong = nearest(gallery, distance, config.other_cameras)
     if not np.isfinite(right).any() or not np.isfinite(wrong).all():
         raise KeyReIDError(
             f"{len(right)} tracklets of identities, {int(np.isfinite(right).sum())} with a right answer from "
             "another camera: too few to calibrate; give a labelled set with two persons or more, seen twice"
         )
-    persons = gallery.persons
     return {
         "distance": distance,
         "camera": gallery.about["camera"],
         "other_cameras": config.other_cameras,
         "checkpoint_sha256": gallery.checkpoint,
-        "dataset": gallery.about["dataset"],
+        "footage": footage(gallery),
+        "persons": len(np.unique(asked)),
         "gallery": int((persons != JUNK).sum()),
         "queries": len(right),
         "queries_with_right_answer": int(np.isfinite(right).sum()),
-        "rates": rates_at(right, wrong, config.rates),
+        "rates": rates_at(right, wrong, rates, asked),
     }
 
 
@@ -154,32 +184,42 @@ class Limit:
             other_cameras=config.other_cameras,
             checkpoint_sha256=gallery.checkpoint,
         )
+        notes = footage_note(gallery, entry)
         if size <= 2 * entry["gallery"]:
-            return found, []
+            return found, notes
         return found, [
+            *notes,
             f"calibrated in a gallery of {entry['gallery']} tracklets, this one has {size}: "
-            "expect more false positives than asked for"
+            "expect more false positives than asked for",
         ]
 
 
 def threshold(path: Path, rate: float, **wanted: str | bool) -> tuple[float, dict]:
     """The threshold at a false-positive rate, and the entry of the file that it is from.
 
-    wanted: distance, camera, other_cameras and checkpoint_sha256, as in an entry of `calibrate`. Raises
-    KeyReIDError where the file, such an entry, or that rate in it is not there.
+    Raises KeyReIDError as `find_entry`, and where that rate is not in it.
     """
-    way = "run keyreid calibrate on a labelled gallery"
+    entry = find_entry(path, **wanted)
+    for row in entry["rates"]:
+        if abs(row["false_positive_rate"] - rate) < 1e-12:
+            return row["threshold"], entry
+    known = ", ".join(f"{row['false_positive_rate']:g}" for row in entry["rates"])
+    raise KeyReIDError(f"{path}: has the rates {known}, not {rate:g}; {_WAY} with --fpr {rate:g}")
+
+
+def find_entry(path: Path, **wanted: str | bool) -> dict:
+    """The entry of a calibration file that was measured in a certain way.
+
+    wanted: distance, camera, other_cameras and checkpoint_sha256, or some of them, as in an entry of
+    `calibrate`. Raises KeyReIDError where the file or such an entry is not there.
+    """
     if not path.is_file():
-        raise KeyReIDError(f"{path}: no calibration there; {way}, or give --threshold a distance")
+        raise KeyReIDError(f"{path}: no calibration there; {_WAY}, or give --threshold a distance")
     for entry in _read(path):
         if all(entry[name] == value for name, value in wanted.items()):
-            for row in entry["rates"]:
-                if abs(row["false_positive_rate"] - rate) < 1e-12:
-                    return row["threshold"], entry
-            known = ", ".join(f"{row['false_positive_rate']:g}" for row in entry["rates"])
-            raise KeyReIDError(f"{path}: has the rates {known}, not {rate:g}; {way} with --fpr {rate:g}")
+            return entry
     what = ", ".join(f"{name} {str(value)[:12]}" for name, value in wanted.items())
-    raise KeyReIDError(f"{path}: has nothing for {what}; {way} of that kind")
+    raise KeyReIDError(f"{path}: has nothing for {what}; {_WAY} of that kind")
 
 
 def _key(entry: dict) -> tuple:
@@ -193,8 +233,10 @@ def _read(path: Path) -> list[dict]:
             raise ValueError("schema")
         for entry in content["entries"]:
             _key(entry), [(float(r["threshold"]), float(r["false_positive_rate"])) for r in entry["rates"]]
+            float(entry["link"]["threshold"]), int(entry["persons"]), int(entry["gallery"])
+            _ = [entry["footage"][name][:0] for name in ("datasets", "roots", "cameras")]
         return content["entries"]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise KeyReIDError(
-            f"{path}: not a calibration file ({type(error).__name__}); delete it and calibrate"
+            f"{path}: no calibration file of this version ({type(error).__name__}); delete it and calibrate"
         ) from error

@@ -34,10 +34,28 @@ class SearchConfig(StrictModel):
 class CalibrationConfig(StrictModel):
     """Which rejection thresholds are measured."""
 
-    rates: tuple[Share, ...] = Field(
-        (0.01, 0.05, 0.1), min_length=1, description="false-positive rates, above 0 and below 1"
+    rates: tuple[Share, ...] | None = Field(
+        None,
+        min_length=1,
+        description="false-positive rates, above 0 and below 1; default: those of 0.01, 0.05 and 0.1 that "
+        "are at least one false positive in all searches",
     )
     distance: Distance | None = Field(
         None, description="euclidean, cosine or visible; default: as in the run"
     )
     other_cameras: bool = Field(False, description="for searches with --other-cameras")
+
+
+class LinkConfig(StrictModel):
+    """How tracklets are linked to identities."""
+
+    neighbours: int = Field(
+        8, ge=2, le=1000, description="neighbours compared; about as many as a person has tracklets"
+    )
+    shared: int = Field(3, ge=1, le=100, description="nearest whose neighbours are averaged; 1: none")
+    distance: Distance | None = Field(
+        None, description="euclidean, cosine or visible; default: as in the run"
+    )
+    index: str = Field("exact", description="exact, or FAISS: flat, ivf, hnsw, or a factory string")
+    index_folder: Path | None = Field(None, description="folder that keeps the FAISS index for the next run")
+    shown: int = Field(8, ge=1, le=100, description="nearest others written for each tracklet")

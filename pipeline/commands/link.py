@@ -1,0 +1,69 @@
+"""`keyreid link`: who was where."""
+
+import json
+from pathlib import Path
+
+import click
+
+from pipeline.options import PATH, output_option
+from pipeline.progress import progress_bar
+from pipeline.settings import config_options, settings
+from pipeline.terminal import say, show, text_table
+from stages.reid.search.config import LinkConfig
+
+
+@click.command()
+@click.argument("gallery", nargs=-1, required=True)
+@output_option("Folder for identities.csv and link.json.", required=True)
+@click.option("--threshold", type=float, help="Mean distance of what is linked, 0 to 1. Default: calibrated.")
+@click.option("--calibration", type=PATH, help="File of keyreid calibrate. Default: beside the checkpoint.")
+@click.option("--travel", type=PATH, help="YAML file: least and greatest seconds between cameras.")
+@click.option("--must-link", "must", type=PATH, help="List: tracklets of a line are one person.")
+@click.option("--cannot-link", "cannot", type=PATH, help="List: tracklets of a line are different persons.")
+@config_options(LinkConfig)
+@settings(LinkConfig, "neighbours", "shared", "distance", "index", "index_folder", "shown")
+def command(
+    gallery: tuple[str, ...],
+    output: Path,
+    threshold: float | None,
+    calibration: Path | None,
+    travel: Path | None,
+    must: Path | None,
+    cannot: Path | None,
+    config: LinkConfig,
+) -> None:
+    """Link the tracklets of GALLERY (files, gallery folders) to identities: who was where and when.
+
+    Tracklets that overlap in time in one camera are different people. The threshold is that of keyreid
+    calibrate. Where persons are labelled, scores are printed.
+    """
+    from stages.reid import link
+    from stages.reid.search.people import IDENTITIES, RECORD
+
+    with progress_bar("compare", "tracklets") as progress:
+        folder = link.run(
+            config, gallery, output, threshold, calibration, link.Corrections(travel, must, cannot), progress
+        )
+    record = json.loads((folder / RECORD).read_text())
+    for note in record["notes"]:
+        text = click.style(note, fg="red", bold=True) if note.startswith("WARNING") else f"note: {note}"
+        click.echo(text, err=True)
+    counts, limit = record["counts"], record["threshold"]
+    say(
+        f"{folder / IDENTITIES}: {counts['identities']} identities ({counts['alone']} seen once) of "
+        f"{counts['tracklets']} tracklets from {counts['cameras']} cameras; threshold {limit['value']:.4g} "
+        f"({limit['from']})"
+    )
+    if record["scores"]:
+        _print(record["scores"])
+
+
+def _print(scores: dict) -> None:
+    table = text_table("", "precision", "recall", "F1", title="Against the labels, in percent")
+    for name, title in (("pairwise", "pairs of tracklets"), ("bcubed", "B-cubed")):
+        table.add_row(
+            title, *(f"{100 * scores[f'{name}_{what}']:.1f}" for what in ("precision", "recall", "f1"))
+        )
+    table.add_row("IDF1 over cameras", "", "", f"{100 * scores['idf1']:.1f}")
+    show(table)
+    say(f"{scores['identities']} identities found, {scores['persons']} persons in truth")

@@ -1,0 +1,131 @@
+"""Linking: galleries in, identities out: who was where, over cameras and days."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from cache.errors import KeyReIDError
+from cache.files import make_folder
+from stages.reid.scoring.embeddings import Embeddings
+from stages.reid.search.agglomerate import agglomerate, joined_rows
+from stages.reid.search.agreement import agreement
+from stages.reid.search.config import LinkConfig
+from stages.reid.search.constraints import Apart, Travel
+from stages.reid.search.gallery import pose_note, read_gallery
+from stages.reid.search.link_calibration import link_threshold
+from stages.reid.search.link_files import check_cameras, find_pairs, read_groups, read_travel
+from stages.reid.search.people import confidences, numbered, write_people
+from stages.reid.search.similarity import compare
+
+
+@dataclass(frozen=True)
+class Corrections:
+    """Files of what a user knows; None: nothing. travel: YAML; must, cannot: lists of tracklets."""
+
+    travel: Path | None = None
+    must: Path | None = None
+    cannot: Path | None = None
+
+
+def run(
+    config: LinkConfig,
+    galleries: Sequence[Path | str],
+    output: Path,
+    threshold: float | None = None,
+    calibration: Path | None = None,
+    corrections: Corrections = Corrections(),
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> Path:
+    """Link the tracklets of galleries to identities; returns the folder, see `stages.reid.search.people`.
+
+    galleries: as of `read_gallery`. threshold: mean distance of identities that are still linked, in (0, 1];
+    default: that of the calibration, a file of keyreid calibrate, default beside the checkpoint.
+    Raises KeyReIDError, before anything is compared, for what cannot be read or contradicts itself.
+    """
+    if output.exists() and not output.is_dir():
+        raise KeyReIDError(f"--output {output}: a file; expected the name of a folder")
+    if threshold is not None and not 0 < threshold <= 1:
+        raise KeyReIDError(f"--threshold {threshold:g}: expected a mean distance above 0 and at most 1")
+    travel = () if corrections.travel is None else read_travel(corrections.travel)
+    lists = {path: read_groups(path) for path in (corrections.must, corrections.cannot) if path is not None}
+    gallery = read_gallery(galleries)
+    if len(gallery) < 2:
+        raise KeyReIDError("a gallery of one tracklet: nothing can be linked; embed more")
+    if corrections.travel is not None:
+        check_cameras(corrections.travel, travel, gallery)
+    must, cannot = (
+        [] if path is None else find_pairs(path, lists[path], gallery)
+        for path in (corrections.must, corrections.cannot)
+    )
+    must += repeated(gallery)
+    _check_lists(gallery, must, cannot, corrections)
+    apart = Apart.of(gallery, travel)
+    notes = pose_note(gallery)
+    limit, source, more = link_threshold(gallery, config, threshold, calibration)
+    make_folder(output)
+    found = compare(gallery, config, apart, progress)
+    merges = agglomerate(found.similarity, apart, 1 - limit, must, cannot)
+    identities = numbered(merges.labels(1 - limit), apart)
+    record = {
+        "galleries": [str(path) for path in galleries],
+        "model": gallery.about["checkpoint"],
+        "threshold": {"value": limit, "from": source},
+        "settings": config.model_dump(mode="json", exclude={"index_folder"}),
+        "constraints": _constraints(apart, travel, must, cannot),
+        "counts": {
+            "tracklets": len(gallery),
+            "identities": int(identities.max()),
+            "alone": int((np.bincount(identities) == 1).sum()),
+            "cameras": len(set(gallery.camera_names.tolist())),
+        },
+        "scores": agreement(identities, gallery.persons) if gallery.about.get("labelled") else None,
+        "notes": [*notes, *more, *_about_times(apart)],
+    }
+    confidence = confidences(found.similarity, identities, 1 - limit)
+    return write_people(output, gallery, identities, confidence, found.neighbours, config.shown, record)
+
+
+def repeated(gallery: Embeddings) -> list[tuple[int, int]]:
+    """Pairs of rows that are one tracklet, embedded twice."""
+    first: dict[int, int] = {}
+    pairs = [(first.setdefault(place, row), row) for row, place in enumerate(gallery.places.tolist())]
+    return [(a, b) for a, b in pairs if a != b]
+
+
+def _check_lists(gallery: Embeddings, must: list, cannot: list, corrections: Corrections) -> None:
+    groups = joined_rows(len(gallery), must)
+    for a, b in cannot:
+        if groups[a] == groups[b]:
+            raise KeyReIDError(
+                f"{corrections.cannot}: {gallery.names[a]} and {gallery.names[b]} are one person by "
+                f"{corrections.must or 'their frames'}; leave one of the two lines out"
+            )
+
+
+def _constraints(apart: Apart, travel: tuple[Travel, ...], must: list, cannot: list) -> dict:
+    ways = [
+        {
+            "cameras": way.cameras,
+            "least": way.least,
+            "greatest": None if np.isinf(way.greatest) else way.greatest,
+        }
+        for way in travel
+    ]
+    return {
+        "tracklets_with_times": apart.timed,
+        "travel": ways,
+        "must_link": len(must),
+        "cannot_link": len(cannot),
+    }
+
+
+def _about_times(apart: Apart) -> list[str]:
+    missing = len(apart.start) - apart.timed
+    if not missing:
+        return []
+    return [
+        f"{missing} of {len(apart.start)} tracklets have no time or no camera: they may be linked with "
+        "whom they were filmed beside"
+    ]

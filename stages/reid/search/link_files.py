@@ -1,0 +1,119 @@
+"""What a user says about persons and ways: lists of tracklets that are one person or are not, travel times.
+
+must-link, cannot-link: a line per group of tracklets, names separated by commas, as in identities.csv;
+    PART:NAME where several parts have the name. Lines that begin with # are comments.
+travel times (YAML):
+    travel:
+      - {cameras: [door, yard], least: 20, greatest: 90}     # seconds from one to the other, both ways
+"""
+
+import csv
+from itertools import combinations
+from pathlib import Path
+
+import yaml
+from pydantic import Field, ValidationError, model_validator
+
+from cache.errors import KeyReIDError
+from stages.config import StrictModel
+from stages.reid.scoring.embeddings import Embeddings
+from stages.reid.search.constraints import Travel
+
+Pairs = list[tuple[int, int]]
+
+
+class Way(StrictModel):
+    """Between two cameras, in seconds."""
+
+    cameras: tuple[str, str] = Field(description="names of two cameras")
+    least: float = Field(0.0, ge=0, description="nobody is at the other sooner")
+    greatest: float | None = Field(None, gt=0, description="who is next seen at the other is there by then")
+
+    @model_validator(mode="after")
+    def _ordered(self) -> "Way":
+        if self.cameras[0] == self.cameras[1]:
+            raise ValueError(f"{self.cameras[0]} and itself; expected two cameras")
+        if self.greatest is not None and self.least > self.greatest:
+            raise ValueError(f"least {self.least:g} is above greatest {self.greatest:g}")
+        return self
+
+
+class Ways(StrictModel):
+    """The whole file."""
+
+    travel: tuple[Way, ...] = Field(min_length=1, description="each with cameras, least, greatest")
+
+
+def read_travel(path: Path) -> tuple[Travel, ...]:
+    """Travel times of a YAML file. Raises KeyReIDError naming file, key and value."""
+    try:
+        ways = Ways(**(yaml.safe_load(path.read_text(encoding="utf-8")) or {})).travel
+    except ValidationError as error:
+        problem = error.errors()[0]
+        key = ".".join(str(part) for part in problem["loc"]) or "(whole file)"
+        raise KeyReIDError(
+            f"{path}: {key}: {problem['msg']}; expected a list `travel` of entries like "
+            "{cameras: [door, yard], least: 20, greatest: 90}"
+        ) from error
+    except (OSError, TypeError, yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
+        raise KeyReIDError(f"{path}: cannot be read: {' '.join(str(error).split())[:200]}") from error
+    seen = set()
+    for way in ways:
+        if frozenset(way.cameras) in seen:
+            raise KeyReIDError(f"{path}: {' and '.join(way.cameras)} are there twice; give them once")
+        seen.add(frozenset(way.cameras))
+    return tuple(
+        Travel(way.cameras, way.least, float("inf") if way.greatest is None else way.greatest) for way in ways
+    )
+
+
+def check_cameras(path: Path, travel: tuple[Travel, ...], gallery: Embeddings) -> None:
+    """Raises KeyReIDError for a camera that the gallery does not have."""
+    known = sorted(set(gallery.camera_names.tolist()))
+    for name in (name for way in travel for name in way.cameras):
+        if name not in known:
+            raise KeyReIDError(
+                f"{path}: no tracklet is of camera {name}; the gallery has {', '.join(known[:9])}"
+            )
+
+
+def read_groups(path: Path) -> list[tuple[int, list[str]]]:
+    """(number of the line, names of tracklets) of each line. Raises KeyReIDError."""
+    try:
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise KeyReIDError(f"{path}: cannot be read: {error}") from error
+    groups = []
+    for number, line in enumerate(lines, start=1):
+        if not line.strip() or line.lstrip().startswith("#"):
+            continue
+        names = [name.strip() for name in next(csv.reader([line], skipinitialspace=True))]
+        if len(names) < 2 or not all(names):
+            raise KeyReIDError(
+                f"{path}, line {number}: {line.strip()[:80]!r}; expected names of two tracklets or more, "
+                "separated by commas"
+            )
+        groups.append((number, names))
+    return groups
+
+
+def find_pairs(path: Path, groups: list[tuple[int, list[str]]], gallery: Embeddings) -> Pairs:
+    """All pairs of rows of each group. Raises KeyReIDError for a name that no row has, or several."""
+    rows: dict[str, list[int]] = {}
+    for row, (part, name) in enumerate(zip(gallery.part.tolist(), gallery.names.tolist(), strict=True)):
+        rows.setdefault(name, []).append(row)
+        rows.setdefault(f"{part}:{name}", []).append(row)
+    pairs = []
+    for number, names in groups:
+        found = []
+        for name in names:
+            own = rows.get(name, [])
+            if len(own) != 1:
+                what = "no tracklet has that name" if not own else f"{len(own)} tracklets have that name"
+                way = "PART:NAME says which" if own else f"names are like {gallery.names[0]}"
+                raise KeyReIDError(f"{path}, line {number}: {name}: {what}; {way}")
+            found.append(own[0])
+        if len(set(found)) < len(found):
+            raise KeyReIDError(f"{path}, line {number}: a tracklet is there twice; name each once")
+        pairs += combinations(found, 2)
+    return pairs
