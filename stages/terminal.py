@@ -8,6 +8,7 @@ finds whatever prints past this module.
 import logging
 import re
 import sys
+from collections.abc import Iterable
 
 from rich.console import Console
 from rich.progress import Progress, ProgressColumn, TextColumn
@@ -36,6 +37,13 @@ def say(text: object, error: bool = False, style: str = "") -> None:
         console(error).print(Text(plain(text), style), soft_wrap=True)
     else:
         print(plain(text), file=sys.stderr if error else sys.stdout, flush=True)
+
+
+def show_notes(notes: Iterable[str]) -> None:
+    """Print notes of a stage to standard error; those that begin with WARNING cannot be overlooked."""
+    for note in notes:
+        loud = note.startswith("WARNING")
+        say(note if loud else f"note: {note}", error=True, style="bold red" if loud else "")
 
 
 def console(error: bool = False) -> Console:

@@ -8,8 +8,8 @@ import click
 from pipeline.options import PATH, output_option
 from pipeline.progress import progress_bar
 from pipeline.settings import config_options, settings
-from pipeline.terminal import say, show, text_table
 from stages.reid.search.config import LinkConfig
+from stages.terminal import say, show, show_notes, text_table
 
 
 @click.command()
@@ -45,9 +45,7 @@ def command(
             config, gallery, output, threshold, calibration, link.Corrections(travel, must, cannot), progress
         )
     record = json.loads((folder / RECORD).read_text())
-    for note in record["notes"]:
-        text = click.style(note, fg="red", bold=True) if note.startswith("WARNING") else f"note: {note}"
-        click.echo(text, err=True)
+    show_notes(record["notes"])
     counts, limit = record["counts"], record["threshold"]
     say(
         f"{folder / IDENTITIES}: {counts['identities']} identities ({counts['alone']} seen once) of "

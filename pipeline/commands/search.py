@@ -8,7 +8,7 @@ import click
 from pipeline.options import PATH, output_option, renamed
 from pipeline.settings import config_options, setting
 from stages.reid.search.config import SearchConfig
-from stages.terminal import say, show, text_table
+from stages.terminal import say, show, show_notes, text_table
 
 
 @click.command()
@@ -51,8 +51,7 @@ def command(
     default = galleries[0].with_name(f"{galleries[0].stem}-search.png")
     picture = None if no_picture else output or default
     found = answer.run(config, galleries, query, picture, threshold, calibration, device)
-    for note in found.notes:
-        say(f"note: {note}", error=True)
+    show_notes(found.notes)
     if as_json:
         say(json.dumps(found.records, indent=1))
     else:
