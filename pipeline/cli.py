@@ -34,7 +34,8 @@ GROUPS = {
     "Own footage": {
         "track": "Detect and track persons in videos, and cut tracklets.",
         "import-mot": "Cut tracklets from your own video with the tracks of any tracker.",
-        "embed": "Embed tracklets into a gallery file, stage one included.",
+        "embed": "Embed tracklets into a gallery, stage one included.",
+        "gallery": "List, check and thin out a gallery that grows.",
         "search": "Rank a gallery by distance to a query; draw it.",
         "link": "Link tracklets over cameras and days to identities: who was where.",
         "calibrate": "Measure rejection thresholds on a labelled gallery.",

@@ -1,6 +1,7 @@
 """The options that several commands share, and what they resolve to."""
 
 import functools
+import hashlib
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -81,7 +82,9 @@ def recipe_options(function: Callable) -> Callable:
         "ls-vid, mevid, ccvid, folder.",
     )
     @click.option("--data-root", type=PATH, help="Data root. Default: data/DATASET.")
-    @click.option("--cache", type=PATH, help="Pose cache. Default: poses/DATASET.")
+    @click.option(
+        "--cache", type=PATH, help="Pose cache. Default: poses/DATASET; of folder: poses/ and the path."
+    )
     @click.option(
         "--config", type=PATH, help="Recipe file. Default: the one in configs/ named after the data set."
     )
@@ -105,16 +108,35 @@ def resolve(given: Given) -> Inputs:
     dataset = given.dataset or (None if given.config else "walkers")
     recipe = load_recipe(dataset, given.config, given.overrides)
     name = recipe.dataset.name
+    root = given.root or recipe.dataset.root or Path("data") / name
     if given.dataset not in (None, name):
         raise KeyReIDError(
             f"--dataset {given.dataset}: {given.config} is a recipe for {name}; leave out one of the two"
         )
     return Inputs(
         recipe=recipe,
-        root=given.root or recipe.dataset.root or Path("data") / name,
-        cache=given.cache or recipe.cache or Path("poses") / name,
+        root=root,
+        cache=given.cache or recipe.cache or default_cache(name, root),
         given=given,
     )
+
+
+def default_cache(dataset: str, root: Path) -> Path:
+    """The pose cache of a data set where none is named: poses/DATASET.
+
+    Of a tree of one's own (`folder`): poses/ and its path, from here or else from /, with + between folders.
+    """
+    if dataset != "folder":
+        return Path("poses") / dataset
+    path, here = root.resolve(), Path.cwd()
+    parts = (
+        path.relative_to(here).parts if path.is_relative_to(here) and path != here else ("", *path.parts[1:])
+    )
+    name = "+".join(part.replace("%", "%25").replace("+", "%2B") for part in parts)
+    if len(name.encode()) > 200:  # of 255 that a name may have
+        digest = hashlib.sha256(name.encode()).hexdigest()[:16]
+        name = f"{parts[-1].encode()[:100].decode(errors='ignore')}+{digest}"
+    return Path("poses") / name
 
 
 def check_network(inputs: Inputs, checkpoint: Path) -> None:

@@ -1,4 +1,4 @@
-"""`keyreid embed`: tracklets to a gallery file, stage one included."""
+"""`keyreid embed`: tracklets to a gallery, stage one included."""
 
 from pathlib import Path
 from typing import get_args
@@ -6,7 +6,7 @@ from typing import get_args
 import click
 
 from cache.errors import KeyReIDError
-from pipeline.options import PATH, output_option, renamed, run_option
+from pipeline.options import PATH, default_cache, output_option, renamed, run_option
 from pipeline.progress import progress_bars
 from pipeline.recipe_file import Override, changed
 from pipeline.settings import overrides_options, setting
@@ -17,8 +17,11 @@ from stages.terminal import say
 
 @click.command()
 @click.argument("tracklets", type=PATH, required=False)
-@run_option(required=True)
-@output_option("Gallery file to write (.h5).", required=True)
+@run_option("Run folder, or its .safetensors file. Default with --append: the gallery's own.")
+@output_option("Gallery file to write (.h5).")
+@click.option(
+    "--append", type=PATH, metavar="FOLDER", help="Gallery folder to add to, made where there is none."
+)
 @click.option("--dataset", metavar="NAME", help="A data set instead of TRACKLETS: walkers, mars, ...")
 @click.option("--data-root", type=PATH, help="Its data root. Default: data/DATASET.")
 @click.option("--split", type=click.IntRange(0), help="Split, for data sets with several.")
@@ -27,7 +30,9 @@ from stages.terminal import say
     type=click.Choice(["all", "train", "test", "query", "gallery"]),
     help="Which tracklets. Default: all of TRACKLETS, test of a data set.",
 )
-@click.option("--cache", type=PATH, help="Pose cache. Default: poses/ and the name of TRACKLETS or DATASET.")
+@click.option(
+    "--cache", type=PATH, help="Pose cache. Default: poses/ and the path of TRACKLETS, or poses/DATASET."
+)
 @click.option(
     "--camera-mode",
     type=click.Choice(["auto", "given", "unknown"]),
@@ -53,8 +58,9 @@ from stages.terminal import say
 @renamed("--camera", "--camera-mode")
 def command(
     tracklets: Path | None,
-    run: Path,
-    output: Path,
+    run: Path | None,
+    output: Path | None,
+    append: Path | None,
     dataset: str | None,
     data_root: Path | None,
     split: int | None,
@@ -68,43 +74,75 @@ def command(
     device: str,
     precision: str | None,
 ) -> None:
-    """Embed TRACKLETS (a folder person/camera/tracklet/*.jpg) into a gallery file.
+    """Embed TRACKLETS (a folder person/camera/tracklet/*.jpg, or several such) into a gallery.
 
-    Poses are extracted first where there are none yet. Then: keyreid search --gallery FILE --query ...
+    Poses are extracted first where there are none yet. --append adds to a gallery folder those tracklets
+    that are not in it yet. Then: keyreid search --gallery FILE --query ...
     """
     from stages.datasets import load_dataset
-    from stages.reid import embed
     from stages.reid.embedder import Embedder
-    from stages.reid.scoring.embeddings import Embeddings
 
     if (tracklets is None) == (dataset is None):
         raise KeyReIDError("give either the folder TRACKLETS, or --dataset with --data-root")
     if tracklets is not None and data_root is not None:
         raise KeyReIDError("--data-root goes with --dataset; leave it out beside TRACKLETS")
+    if (output is None) == (append is None):
+        raise KeyReIDError("give either -o FILE, or --append FOLDER")
     name = dataset or "folder"
     root = tracklets or data_root or Path("data") / name
     data = load_dataset(name, root, split=split)
+    run = run or _run_of(append)
     embedder = Embedder(run, pose_config(run, overrides), device, precision)
+    subset = subset or ("all" if tracklets else "test")
+    cache = cache or default_cache(name, root)
+    options = {"redo_poses": redo_poses, "camera": camera_mode, "half": half, "workers": workers}
     with progress_bars("clips") as progress:
-        embed.run(
-            embedder,
-            data,
-            subset or ("all" if tracklets else "test"),
-            cache or Path("poses") / (dataset or root.resolve().name),
-            output,
-            own=tracklets is not None,
-            redo_poses=redo_poses,
-            camera=camera_mode,
-            half=half,
-            workers=workers,
-            progress=progress,
-        )
+        if append is not None:
+            from stages.reid import append as appending
+
+            added = appending.run(embedder, data, subset, cache, append, progress=progress, **options)
+        else:
+            from stages.reid import embed
+
+            own = tracklets is not None
+            embed.run(embedder, data, subset, cache, output, own=own, progress=progress, **options)
+    if append is not None:
+        _say_added(append, added)
+        return
+    from stages.reid.scoring.embeddings import Embeddings
+
     made = Embeddings.load(output)
     say(
         f"{output}: {len(made)} tracklets, {made.features.shape[1]} numbers each, "
         f"camera {made.about['camera']}, {made.about['precision']}, checkpoint {made.checkpoint[:12]}, "
         f"{output.stat().st_size / 1e6:.1f} MB"
     )
+
+
+def _say_added(gallery: Path, added) -> None:
+    parts = ", ".join(part.name for part in added.parts)
+    say(f"{gallery}: {added.tracklets} tracklets added{f' ({parts})' if parts else ''}, "
+               f"{added.known} were there already")  # fmt: skip
+    if added.retimed:
+        say(
+            f"note: {added.retimed} of them have other times in the gallery; to change those, remove their "
+            "part (keyreid gallery remove) and append them again",
+            error=True,
+        )
+
+
+def _run_of(gallery: Path | None) -> Path:
+    """The checkpoint that made a gallery. Raises KeyReIDError where there is none."""
+    from stages.reid.search.gallery_folder import is_gallery, read_index
+
+    if gallery is None or not is_gallery(gallery):
+        raise KeyReIDError(
+            "give --run, a run folder or its .safetensors file; a gallery that is there has one"
+        )
+    path = Path(read_index(gallery).checkpoint_path)
+    if not path.is_file():
+        raise KeyReIDError(f"{path}: the checkpoint of {gallery} is not there any more; give --run")
+    return path
 
 
 def pose_config(run: Path, overrides: tuple[Override, ...]) -> PoseConfig | None:

@@ -9,6 +9,10 @@ or without them: then the first half of the persons, in sorted order, train and 
 
     <data root>/<person>/<camera>/<tracklet>/*.jpg
 
+or several of these in one folder, at any depth, such as a tree for each camera or day:
+
+    <data root>/<...>/<person>/<camera>/<tracklet>/*.jpg
+
 List: <data root>/frames.csv (or the only .csv there), see frame_list.py.
 
 Persons and cameras: where all are whole numbers these are kept (person 0 is a distractor, -1 or 00-1 junk),
@@ -47,7 +51,16 @@ def load_folder(root: Path | str, check_files: bool = True) -> Dataset:
     root = check_root(root, "folder")
     table = _table(root)
     notes: dict[str, str] = {}
-    drafts = read_table(table) if table is not None else _read_tree(root, notes)
+    trees = [""] if table is not None else _trees(root)
+    tracked = {base for base in trees if _is_tracked(root / base)}
+    if table is not None:
+        drafts = read_table(table)
+    else:
+        drafts = [draft for base in trees for draft in _read_tree(root, base, notes)]
+        if len(trees) > 1:  # two trackers use the same numbers
+            for draft in drafts:
+                draft.person = next((t for t in tracked if draft.name.startswith(t)), "") + draft.person
+        _divide(drafts, notes)
     persons = _numbers((d.person, d.where) for d in drafts)
     cameras = _numbers((d.camera, d.where) for d in drafts if d.camera)
     for kind, numbers in (("persons", persons), ("cameras", cameras)):
@@ -55,7 +68,7 @@ def load_folder(root: Path | str, check_files: bool = True) -> Dataset:
         if named:
             notes[kind] = "numbered in sorted order: " + ", ".join(named[:5] + ["..."] * (len(named) > 5))
     subsets: dict[str, list[Tracklet]] = {s: [] for s in SUBSETS}
-    spans = read_times(root)
+    spans = {f"{base}{name}": span for base in trees for name, span in read_times(root / base).items()}
     for draft in drafts:
         person, camera = persons[draft.person], cameras[draft.camera] if draft.camera else None
         if person < JUNK:
@@ -72,8 +85,24 @@ def load_folder(root: Path | str, check_files: bool = True) -> Dataset:
     query, gallery = _test(subsets, root)
     if check_files and table is not None:
         check_frames(root, (f for d in drafts for f in d.frames), "folder")
-    labelled = not any(path.match(pattern) for path in root.iterdir() for pattern in TRACKED)
-    return Dataset("folder", root, tuple(subsets["train"]), query, gallery, notes=notes, labelled=labelled)
+    return Dataset("folder", root, tuple(subsets["train"]), query, gallery, notes=notes, labelled=not tracked)
+
+
+def _is_tracked(tree: Path) -> bool:
+    return any(path.match(pattern) for path in tree.iterdir() for pattern in TRACKED)
+
+
+def _trees(root: Path, base: str = "") -> list[str]:
+    """Where the trees in a folder begin: "" for the folder itself, else paths that end in a slash."""
+    top, depth = list_folders(root / base), 0
+    if any(subset in top for subset in SUBSETS):
+        return [base]
+    folder = root / base
+    while not list_images(folder) and (inner := list_folders(folder)):
+        folder, depth = folder / inner[0], depth + 1
+    if depth <= 3:
+        return [base]
+    return [tree for name in _sorted(root / base) for tree in _trees(root, f"{base}{name}/")]
 
 
 def _table(root: Path) -> Path | None:
@@ -86,38 +115,59 @@ def _table(root: Path) -> Path | None:
     return tables[0] if tables else None
 
 
-def _read_tree(root: Path, notes: dict[str, str]) -> list[Draft]:
-    """The tracklets of a tree, sorted by subset, person, camera, tracklet."""
-    top = list_folders(root)
+def _read_tree(root: Path, base: str, notes: dict[str, str]) -> list[Draft]:
+    """The tracklets of a tree, sorted by subset, person, camera, tracklet. base: where it begins."""
+    tree = root / base
+    top = _sorted(tree)
     named = [s for s in SUBSETS if s in top]
-    others = sorted(set(top) - set(named), key=natural)
+    others = [name for name in top if name not in named]
     if named:
         if others:
             raise KeyReIDError(
-                f"{root / others[0]}: is beside {named[0]}/, but no subset; expected {', '.join(SUBSETS)}"
+                f"{tree / others[0]}: is beside {named[0]}/, but no subset; expected {', '.join(SUBSETS)}"
             )
-        return [d for s in named for d in _read_persons(root, s, s, list_folders(root / s), notes)]
+        return [d for s in named for d in _read_persons(root, f"{base}{s}/", s, _sorted(tree / s), notes)]
     if not others:
-        raise KeyReIDError(f"{root}: holds neither frames.csv nor folders <person>/<camera>/<tracklet>/")
-    special = [p for p in others if p in _SPECIAL or (_WHOLE.fullmatch(p) and int(p) <= DISTRACTOR)]
-    persons = [p for p in others if p not in special]
-    half = len(persons) // 2
-    notes["split"] = f"no subsets named: the first {half} persons train, {len(persons) - half} test"
-    return [
-        *_read_persons(root, "", "train", persons[:half], notes),
-        *_read_persons(root, "", "test", persons[half:] + special, notes),
-    ]
+        raise KeyReIDError(f"{tree}: holds neither frames.csv nor folders <person>/<camera>/<tracklet>/")
+    persons = sorted(others, key=_is_special)
+    return list(_read_persons(root, base, "", persons, notes))
+
+
+def _sorted(folder: Path) -> list[str]:
+    return sorted(list_folders(folder), key=natural)
+
+
+def _is_special(person: str) -> bool:
+    return person in _SPECIAL or bool(_WHOLE.fullmatch(person) and int(person) <= DISTRACTOR)
+
+
+def _divide(drafts: list[Draft], notes: dict[str, str]) -> None:
+    """Make the first half of the persons of trees without subsets train, the others test."""
+    unnamed = [draft for draft in drafts if not draft.subset]
+    persons = sorted({d.person for d in unnamed if not _is_special(d.person)}, key=natural)
+    half = set(persons[: len(persons) // 2])
+    for draft in unnamed:
+        draft.subset = "train" if draft.person in half else "test"
+    if unnamed:
+        notes["split"] = (
+            f"no subsets named: the first {len(half)} persons train, {len(persons) - len(half)} test"
+        )
 
 
 def _read_persons(
     root: Path, prefix: str, subset: str, persons: Iterable[str], notes: dict[str, str]
 ) -> Iterable[Draft]:
-    for person in sorted(persons, key=natural):
-        base = f"{prefix}/{person}" if prefix else person
+    for person in persons:
+        base = f"{prefix}{person}"
         for camera in _children(root, base, "camera"):
             for name in _children(root, f"{base}/{camera}", "tracklet"):
                 place = f"{base}/{camera}/{name}"
                 frames = sorted(list_images(root / place), key=natural)
+                if not frames and list_folders(root / place):
+                    raise KeyReIDError(
+                        f"{root / place}: folders where frames should be; expected the same depth as of the "
+                        "first tracklet, <person>/<camera>/<tracklet>/*.jpg"
+                    )
                 if not frames:
                     raise KeyReIDError(f"{root / place}: a tracklet without a frame; remove or fill it")
                 others = sum(1 for _ in (root / place).iterdir()) - len(frames)
@@ -129,7 +179,7 @@ def _read_persons(
 
 
 def _children(root: Path, place: str, what: str) -> list[str]:
-    found = sorted(list_folders(root / place), key=natural)
+    found = _sorted(root / place)
     if not found:
         raise KeyReIDError(
             f"{root / place}: no folder of a {what} in it; expected <person>/<camera>/<tracklet>/*.jpg"

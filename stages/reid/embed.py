@@ -40,12 +40,13 @@ def run(
     if output.is_dir():
         raise KeyReIDError(f"{output}: is a folder; expected the name of a file, such as gallery.h5")
     make_folder(output.parent)
-    chosen = _chosen(dataset, subset)
-    poses = _poses(embedder.pose, dataset, cache, own, redo_poses)
+    chosen = chosen_of(dataset, subset)
+    poses = poses_of(embedder.pose, dataset, cache, own, redo_poses)
     return embedder.gallery(dataset, chosen, poses, camera, workers, progress).save(output, half)
 
 
-def _chosen(dataset: Dataset, subset: str) -> Sequence[Tracklet]:
+def chosen_of(dataset: Dataset, subset: str) -> Sequence[Tracklet]:
+    """The tracklets of a subset, of SUBSETS. Raises KeyReIDError where there is none."""
     groups = {
         "all": dataset.tracklets,
         "test": dataset.test_tracklets,
@@ -59,7 +60,8 @@ def _chosen(dataset: Dataset, subset: str) -> Sequence[Tracklet]:
     return chosen
 
 
-def _poses(config: PoseConfig | None, dataset: Dataset, folder: Path, own: bool, redo: bool) -> PoseCache:
+def poses_of(config: PoseConfig | None, dataset: Dataset, folder: Path, own: bool, redo: bool) -> PoseCache:
+    """Stage one's cache of a data set, made where it is not there; arguments as of `run`."""
     wanted = None if config is None else load_spec(config.estimator).name
     ready = (folder / MANIFEST).is_file() and not redo
     if not ready and config is None:

@@ -57,6 +57,11 @@ class Embedder:
         """The network."""
         return self.checkpoint.model
 
+    @property
+    def pose_network(self) -> str | None:
+        """Name of the pose network, None where none is known."""
+        return None if self.pose is None else load_spec(self.pose.estimator).name
+
     def embed(self, frames: Sequence[Path | str], camera: int | None = None) -> np.ndarray:
         """The embedding float32 [F] of one tracklet: its picture files, in time order, any size.
 
@@ -89,10 +94,15 @@ class Embedder:
         Raises KeyReIDError for frames that are missing, on disk or in the cache, and for camera "given"
         where the checkpoint names no cameras.
         """
-        if camera == "auto":
-            camera = "given" if same_data(self.checkpoint.extra, dataset, poses) else "unknown"
+        camera = self.camera_mode(camera, dataset, poses)
         about = {"labelled": dataset.labelled, "poses": pose_record(poses)}
         return self._embedded(dataset.root, tracklets, poses, camera, dataset.name, about, workers, progress)
+
+    def camera_mode(self, camera: str, dataset: Dataset, poses: PoseCache) -> str:
+        """given or unknown, of given, unknown or auto: given where the network was trained on this data."""
+        if camera != "auto":
+            return camera
+        return "given" if same_data(self.checkpoint.extra, dataset, poses) else "unknown"
 
     def _one(self, frames: Sequence[Path | str], camera: int | None) -> Embeddings:
         if not len(frames):

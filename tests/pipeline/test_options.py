@@ -1,11 +1,14 @@
 """Options of commands: one checked path into the configs, one name for one thing."""
 
+from pathlib import Path
+
 import click
 import pytest
 
 from pipeline.cli import COMMANDS
 from pipeline.cli import keyreid as group
 from pipeline.config import load_recipe
+from pipeline.options import default_cache
 from pipeline.recipe_file import Override
 
 OLD = [
@@ -92,3 +95,18 @@ def test_a_wrong_value_is_refused_before_anything_is_read(call, line, says):
 def test_a_later_override_wins():
     given = Override(("train", "epochs"), "5", "--epochs")
     assert load_recipe("walkers", None, ["train.epochs=3", given]).train.epochs == 5
+
+
+def test_pose_caches_of_ones_own_trees_are_named_by_the_whole_path(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    names = [
+        default_cache("folder", Path(p)).name for p in ("mon/clips", "tue/clips", "./clips", "mon+clips")
+    ]
+    assert names == ["mon+clips", "tue+clips", "clips", "mon%2Bclips"]
+    outside = default_cache("folder", tmp_path.parent / "clips")
+    assert (
+        outside.parent == Path("poses") and outside.name.startswith("+") and outside.name.endswith("+clips")
+    )
+    long = [default_cache("folder", Path("x" * 150, y, "é" * 120)).name for y in "ab"]
+    assert long[0] != long[1] and all(len(name.encode()) < 200 for name in long)
+    assert default_cache("mars", Path("mon/clips")) == Path("poses/mars")

@@ -124,6 +124,14 @@ class Embeddings:
         root = Path(self.source(row)["root"])
         return root, tuple(Path(self.root / f).relative_to(root).as_posix() for f in self.frames[row])
 
+    def taken(self, rows: np.ndarray) -> "Embeddings":
+        """Some rows, int64 [M], in that order."""
+        values = {name: getattr(self, name) for name in ("features", "names", "visibility", *COLUMNS)}
+        some = {name: None if value is None else value[rows] for name, value in values.items()}
+        own = {name: getattr(self, name) for name in ("root", "parts", "global_width", "normalised", "about")}
+        frames = tuple(self.frames[row] for row in rows) if self.frames else ()
+        return Embeddings(**some, **own, frames=frames, sources=self.sources)
+
     def check(self, where: str = "embeddings") -> None:
         """Raises KeyReIDError where shapes disagree, numbers are not finite or rows do not exist."""
         count = len(self.features)

@@ -124,6 +124,12 @@ def count(path: Path) -> int:
         ) from error
 
 
+def is_half(path: Path) -> bool:
+    """Whether the features of a file are in half precision."""
+    with h5py.File(path, "r") as file:
+        return file["features"].dtype == np.float16
+
+
 def read_columns(path: Path, *names: str) -> tuple[np.ndarray, ...]:
     """Columns of numbers of a file, without the features. Raises KeyReIDError."""
     try:

@@ -11,14 +11,14 @@ import contextlib
 import hashlib
 import json
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
-from pydantic import Field, ValidationError
+from pydantic import AwareDatetime, Field, ValidationError
 
 from cache.errors import KeyReIDError
 from cache.files import TEMPORARY, make_folder, read_regular, sha256_of, write_whole
@@ -43,13 +43,13 @@ class Part(StrictModel):
     bytes: int = Field(ge=0)
     tracklets: int = Field(ge=1)
     cameras: tuple[str, ...]
-    times: tuple[float, float] | None = Field(description="seconds since 1970")
+    times: tuple[AwareDatetime, AwareDatetime] | None
     untimed: int = Field(ge=0, description="tracklets without a clock time")
     dataset: str
     root: str
     poses: str | None = Field(description="pose cache")
     pose_network: str = Field(description="SHA-256 of its weights")
-    created: float = Field(description="when it was embedded, seconds since 1970")
+    created: AwareDatetime = Field(description="when it was embedded")
 
     @property
     def name(self) -> str:
@@ -73,6 +73,11 @@ class Index(StrictModel):
     distance: str
     camera: str = Field(description="given, or unknown to the network")
     parts: tuple[Part, ...] = ()
+
+    @property
+    def tracklets(self) -> int:
+        """How many all parts have."""
+        return sum(part.tracklets for part in self.parts)
 
     def names(self) -> set[str]:
         """Names of all parts."""
@@ -113,7 +118,7 @@ class Writer:
     def add(self, made: Embeddings, half: bool = False, **columns: np.ndarray) -> Part:
         """Write a part, then the index. columns: others to keep. Raises KeyReIDError for another network."""
         self.check(made)
-        part = self._written(made, half, columns, created=datetime.now(UTC).timestamp())
+        part = self.write(made, half, columns, created=datetime.now(UTC))
         if self.index is None:
             self.index = Index(
                 checkpoint=made.checkpoint,
@@ -131,12 +136,6 @@ class Writer:
         if self.index is not None:
             refuse_other(self.folder, self.index, made.checkpoint, made.about["camera"])
 
-    def replace(self, part: Part, left: Embeddings | None, half: bool, **columns: np.ndarray) -> None:
-        """Put what is left of a part, or nothing, in its place; its file and all indexes of it go."""
-        kept = [] if left is None else [self._written(left, half, columns, created=part.created)]
-        self.save([new for old in self.index.parts for new in (kept if old == part else [old])])
-        self.remove_leftovers()
-
     def save(self, parts: Sequence[Part]) -> None:
         """Write the index with these parts."""
         self.index = self.index.model_copy(update={"parts": tuple(parts)})
@@ -147,7 +146,10 @@ class Writer:
         for path in leftovers(self.folder, self.index):
             path.unlink(missing_ok=True)
 
-    def _written(self, made: Embeddings, half: bool, columns: dict, created: float) -> Part:
+    def write(
+        self, made: Embeddings, half: bool, columns: Mapping[str, np.ndarray], created: datetime
+    ) -> Part:
+        """Write the file of a part; the index does not name it yet."""
         made.check(str(self.folder))
         data = packed(made, half, **columns)
         part = described(made, hashlib.sha256(data).hexdigest(), len(data), created)
@@ -155,10 +157,14 @@ class Writer:
         return part
 
 
-def described(made: Embeddings, sha256: str, size: int, created: float) -> Part:
+def described(made: Embeddings, sha256: str, size: int, created: datetime) -> Part:
     """What the index says of a part with these embeddings."""
     clock = ~np.isnan(made.zone) if made.zone is not None else np.zeros(len(made), bool)
-    times = (float(made.start[clock].min()), float(made.end[clock].max())) if clock.any() else None
+    times = None
+    if clock.any():
+        rows = np.flatnonzero(clock)
+        first, last = rows[np.argmin(made.start[rows])], rows[np.argmax(made.end[rows])]
+        times = (made.when(first)[0], made.when(last)[1])
     poses = made.about["poses"]
     return Part(
         sha256=sha256,

@@ -4,6 +4,7 @@ import pytest
 
 from cache.errors import KeyReIDError
 from stages.datasets import load_dataset
+from stages.datasets.times import write_times
 from tests.stages.datasets.layouts import write_tree
 
 HEADER = "frame,person,camera,tracklet,subset\n"
@@ -61,6 +62,27 @@ def test_a_wrong_tree_is_named(tmp_path, places, words):
     (tmp_path / "d").mkdir()
     with pytest.raises(KeyReIDError, match=words):
         load_dataset("folder", write_tree(tmp_path / "d", places))
+
+
+def test_trees_of_several_cameras_in_one_folder_are_read_together(tmp_path):
+    root = write_tree(tmp_path / "d", ["mon/door/door-0001/door/1-9", "mon/yard/yard-0001/yard/1-9"])
+    write_tree(root, ["tue/door/door-0001/door/1-9"])
+    data = load_dataset("folder", root)
+    assert [t.name for t in data.tracklets()] == [
+        "mon/door/door-0001/door/1-9",
+        "tue/door/door-0001/door/1-9",
+        "mon/yard/yard-0001/yard/1-9",
+    ]
+    assert len({t.person for t in data.tracklets()}) == 2 and len(data.cameras()) == 2 and data.labelled
+    for day in ("mon", "tue"):  # two trackers use the same numbers
+        (root / day / "door/door.track.json").touch()
+        write_times(root / day / "door/door.times.tsv", [("door-0001/door/1-9", "door", 1, 9, "1", "2")])
+    data = load_dataset("folder", root)
+    assert len({t.person for t in data.tracklets()}) == 3 and not data.labelled
+    assert [t.span is None for t in sorted(data.tracklets(), key=lambda t: t.name)] == [False, True, False]
+    write_tree(root, ["mon/door/other/deep/er/1-9"])
+    with pytest.raises(KeyReIDError, match=r"other/deep/er: folders where frames should be"):
+        load_dataset("folder", root)
 
 
 def test_an_empty_tracklet_is_named_and_other_files_are_noted(tmp_path):

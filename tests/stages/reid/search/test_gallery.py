@@ -1,13 +1,20 @@
 """Galleries read from files, folders of parts and patterns: the same rows in whatever form they lie there."""
 
+import itertools
+import json
+import os
+import shutil
+import signal
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from cache.errors import KeyReIDError
 from stages.reid.search.gallery import read_gallery
-from stages.reid.search.gallery_folder import read_index, writing
+from stages.reid.search.gallery_folder import is_gallery, read_index, verify, writing
+from stages.reid.search.removal import parse_age, remove
 from tests.stages.reid.own import made_gallery
 
 
@@ -100,3 +107,86 @@ def test_a_folder_of_other_things_is_not_made_a_gallery(tmp_path):
     (tmp_path / "letter.txt").touch()
     with pytest.raises(KeyReIDError, match="no gallery"), writing(tmp_path):
         pass
+
+
+def add_two(folder):
+    """Two parts, of which some may be there."""
+    with writing(folder) as writer:
+        for seed in range(len(writer.index.parts) if writer.index else 0, 2):
+            digests = np.random.default_rng(seed).integers(0, 256, (40, 16), np.uint8)
+            writer.add(timed(seed, 1e9), content=digests, stamp=digests)
+
+
+def killed_at(number, work, folder) -> bool:
+    """Run work(folder) in a process that dies by SIGKILL at its n-th file operation; whether it got there."""
+    child = os.fork()
+    if child == 0:
+        left = iter(range(number - 1))
+
+        def counted(real):
+            def call(*arguments, **more):
+                if next(left, None) is None:
+                    os.kill(os.getpid(), signal.SIGKILL)
+                return real(*arguments, **more)
+
+            return call
+
+        os.fsync = counted(os.fsync)
+        for name in ("replace", "unlink", "write_bytes"):
+            setattr(Path, name, counted(getattr(Path, name)))
+        work(folder)
+        os._exit(0)
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGKILL
+
+
+def test_killed_anywhere_a_writer_loses_at_most_one_part(tmp_path):
+    counts = []
+    for number in itertools.count(1):
+        folder = tmp_path / str(number)
+        if not killed_at(number, add_two, folder):
+            break
+        counts.append(len(read_index(folder).parts) if is_gallery(folder) else 0)
+        assert counts[-1] == 0 or len(read_gallery(folder)) == 40 * counts[-1]
+        add_two(folder)
+        assert len(read_gallery(folder)) == 80 and verify(folder) == []
+    assert set(counts) == {0, 1, 2} and counts == sorted(counts)
+
+
+def test_killed_anywhere_a_removal_has_removed_all_or_nothing(tmp_path):
+    def thin_out(folder):
+        remove(folder, cameras=["1"])
+
+    counts = []
+    add_two(tmp_path / "whole")
+    for number in itertools.count(1):
+        folder = shutil.copytree(tmp_path / "whole", tmp_path / str(number))
+        if not killed_at(number, thin_out, folder):
+            break
+        counts.append(len(read_gallery(folder)))
+        thin_out(folder)
+        assert set(read_gallery(folder).camera_names) == {"2"} and len(list(folder.glob("part-*"))) == 2
+        assert verify(folder) == []
+    assert counts == sorted(counts, reverse=True) and set(counts) == {80, 40}
+
+
+def test_a_removed_part_is_gone_from_kept_indexes_and_damage_is_found(days):
+    folder, _, _ = days
+    first, second = read_index(folder).parts
+    (folder / "indexes").mkdir()
+    (folder / "indexes/a.faiss").write_bytes(b"vectors")
+    (folder / "indexes/a.json").write_text(json.dumps({"parts": [first.name, second.name]}))
+    assert verify(folder) == []
+    data = (folder / second.file).read_bytes()
+    (folder / second.file).write_bytes(data[:-1] + b"x")
+    assert [line.split(":")[0] for line in verify(folder)] == [second.file]
+    assert remove(folder, parts=[second.name[:9]]).tracklets == 40
+    assert not list((folder / "indexes").iterdir()) and verify(folder) == []
+    with pytest.raises(KeyReIDError, match="nothing says what"):
+        remove(folder)
+
+
+@pytest.mark.parametrize("text", ["30", "d", "-3d", "1.5d", "30 d", "9999999d"])
+def test_an_age_is_a_number_and_a_unit(text):
+    assert parse_age("30d") == 30 * parse_age("24h") == 2592000
+    with pytest.raises(KeyReIDError, match="such as 12h, 30d or 4w"):
+        parse_age(text)

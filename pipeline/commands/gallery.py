@@ -1,0 +1,82 @@
+"""`keyreid gallery`: what is in a gallery that grows, whether it is sound, and what has to leave it."""
+
+import json
+from pathlib import Path
+
+import click
+
+from cache.errors import KeyReIDError
+from pipeline.options import PATH
+from pipeline.progress import progress_bar
+from stages.terminal import say, show, text_table
+
+FOLDER = click.argument("folder", type=PATH)
+
+
+@click.group("gallery")
+def command() -> None:
+    """List, check and thin out a gallery folder, as keyreid embed --append makes it."""
+
+
+@command.command("list")
+@FOLDER
+@click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
+def list_parts(folder: Path, as_json: bool) -> None:
+    """Print the parts of the gallery in FOLDER. from, to: of their tracklets with a clock time."""
+    from stages.reid.search.gallery_folder import read_index
+
+    index = read_index(folder)
+    if as_json:
+        click.echo(
+            json.dumps(
+                [{"part": part.name, **part.model_dump(mode="json")} for part in index.parts], indent=1
+            )
+        )
+        return
+    title = f"{folder}: {index.tracklets} tracklets, checkpoint {index.checkpoint[:12]}"
+    table = text_table(
+        "part", "tracklets", "cameras", "from", "to", "MB", "embedded", "data root", title=title
+    )
+    for part in index.parts:
+        times = [time.isoformat(timespec="seconds") for time in (*(part.times or ()), part.created)]
+        row = [part.name, str(part.tracklets), ", ".join(part.cameras), *[""] * (3 - len(times)), *times]
+        table.add_row(*row[:5], f"{part.bytes / 1e6:.1f}", row[5], part.root)
+    show(table)
+
+
+@command.command("verify")
+@FOLDER
+def verify(folder: Path) -> None:
+    """Check every byte of the gallery in FOLDER; exit code 2 where something is wrong."""
+    from stages.reid.search import gallery_folder
+
+    with progress_bar("verify", "parts") as progress:
+        wrong = gallery_folder.verify(folder, progress)
+    for line in wrong:
+        say(line)
+    if wrong:
+        raise KeyReIDError(f"{folder}: {len(wrong)} of its files are not as they should be")
+    say(f"{folder}: sound, {gallery_folder.read_index(folder).tracklets} tracklets")
+
+
+@command.command("remove")
+@FOLDER
+@click.option("--part", "parts", metavar="NAME", multiple=True, help="Name of the part. Repeat for more.")
+@click.option(
+    "--camera", "cameras", metavar="NAME", multiple=True, help="Name of the camera. Repeat for more."
+)
+@click.option("--older-than", metavar="AGE", help="That ended longer ago, such as 12h, 30d or 4w.")
+def remove(folder: Path, parts: tuple[str, ...], cameras: tuple[str, ...], older_than: str | None) -> None:
+    """Remove tracklets from the gallery in FOLDER: those that meet all conditions given.
+
+    No feature of theirs stays, FAISS indexes in the folder included. A tracklet without a clock time is as
+    old as its part. Frames and pose caches stay where they are.
+    """
+    from stages.reid.search import removal
+
+    age = None if older_than is None else removal.parse_age(older_than)
+    gone = removal.remove(folder, parts, cameras, age)
+    say(f"{folder}: {gone.tracklets} tracklets removed")
+    places = {place for part in gone.parts for place in (part.root, part.poses) if place}
+    if gone.tracklets:
+        say(f"Their frames and poses are still in: {', '.join(sorted(places))}")
