@@ -5,7 +5,7 @@
 
 Ours decodes JPEG frames with OpenCV, reads uint8 joint heatmaps from the pose cache and augments whole
 batches. The plain reader opens frames with Pillow, loads a float64 map [6, 256, 128] per frame from a
-.npy file, and makes the same changes (the very same draws) frame by frame. Both run in one process on
+.npy file, and makes the same changes (the same draws) frame by frame. Both run in one process on
 one thread, by turns, on the same clips; files are in the page cache, which favours the larger ones.
 Then the training loader is run as training runs it, with one and with two worker processes, and its rate
 is compared with that of the network's training steps, measured before on its own.

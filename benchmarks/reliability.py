@@ -118,7 +118,7 @@ class Bench:
         grown = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
         text = f"all refused, the slowest in {slowest * 1000:.0f} ms, {grown:.0f} MB of memory at most"
         return Row(
-            "Little files take no memory, special files are not waited for", BOMBS, len(tries), text, lost
+            "Small files cannot use up memory, special files do not block", BOMBS, len(tries), text, lost
         )
 
     def _pictures(self, folder: Path) -> list[Callable]:

@@ -2,7 +2,7 @@
 
 torchvision's wheel is built for CUDA. Beside a CPU-only torch its operators cannot load, and the
 import fails with "operator torchvision::nms does not exist", because torchvision registers a
-meta kernel for them. Declaring their schemas first mends it. Nothing here calls them.
+meta kernel for them. Declaring their schemas first avoids that. Nothing here calls them.
 
 mmpose imports xtcocotools, a fork of pycocotools whose wheels are built for numpy 1. Stage one
 uses nothing of it, so pycocotools, which has wheels for numpy 2, takes its name.

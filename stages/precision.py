@@ -1,6 +1,6 @@
 """The numbers a network computes with: fp32, bf16 or fp16, chosen for a device and recorded in what is made.
 
-`auto` must do no harm. On a CPU it is bf16 where there is AMX and a measurement shows it at work, on a GPU
+`auto` must do no harm. On a CPU it is bf16 where there is AMX and a measurement shows it active, on a GPU
 what it multiplies fast, and fp32 everywhere else: without AMX, bf16 was half as fast as fp32 on a CPU with
 instructions for it.
 """

@@ -15,7 +15,7 @@ from rich.progress import Progress, ProgressColumn, TextColumn
 from rich.table import Table
 from rich.text import Text
 
-# C0 and C1 controls but for the line break, what turns the direction of writing, and bytes that are no UTF-8
+# C0 and C1 controls but for the line break, changes of text direction, bytes that are not UTF-8
 _CONTROLS = re.compile(
     r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]"
 )

@@ -117,7 +117,7 @@ def _type(field: Mapping[str, Any], schema: Mapping[str, Any]) -> str:
 
 
 def _default(field: Mapping[str, Any]) -> Any:
-    """A default that is made anew each time is not in the schema: an empty mapping or list."""
+    """A default from a factory is not in the schema: an empty mapping or list."""
     empty = {"object": {}, "array": []}.get(field.get("type", ""))
     return field.get("default", empty)
 

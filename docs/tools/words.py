@@ -1,4 +1,4 @@
-"""`make lint`: phrases that researchers in this field would not write, and what to write instead."""
+"""`make lint`: phrases that researchers in this field would not write, and lines of documents over 140."""
 
 import re
 import subprocess
@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent.parent
+LONGEST = 140
 INSTEAD = {
     r"\btold\b": "reported, given, distinguished",
     r"\bmade otherwise\b": "made with different settings",
@@ -16,6 +17,24 @@ INSTEAD = {
     r"\bnot part of what it says\b": "unexpected bytes",
     r"\bnobody is there\b": "no match, rejected",
     r"\bother manners\b": "name the difference",
+    r"(?<!there )\b(?:is|are) no (?!longer|more|smaller|larger|nearer)[a-z]+": "is not a",
+    r"\bmade (?:elsewhere|anew|again)\b|\bmade of little\b": "of other tools, regenerated, rewritten",
+    r"\b(?:go|goes|going|went) on (?:with|without|where|from)\b": "continue, resume",
+    r"\bworked out\b": "computed",
+    r"\b(?:at most|about|by|of|in) so many\b": "this many",
+    r"\b(?:for want of|perhaps for)\b": "possibly out of",
+    r"\bin silence\b": "silently",
+    r"\b(?:at|in) hand\b": "available, current",
+    r"\bat work\b": "running, busy",
+    r"\bthrice\b|\bfor ever\b|\bof late\b|\banew\b": "three times, forever, recently, again",
+    r"\bone's own\b": "your own",
+    r"\bthe very (?:same|weights|bytes)\b": "the same",
+    r"\bkind side\b": "optimistic",
+    r"\bmoved aside\b": "shifted",
+    r"\bagain and again\b": "repeatedly",
+    r"\bearns? (?:its|their) keep\b": "contributes",
+    r"\bmend(?:s|ed|ing)?\b": "repair, correct, work around",
+    r"\b(?:has|have) to say\b": "reports",
 }
 WORDS = re.compile("|".join(f"({pattern})" for pattern in INSTEAD), re.IGNORECASE)
 
@@ -29,9 +48,19 @@ def problems(text: str) -> list[tuple[int, str, str]]:
     ]
 
 
+def long_lines(text: str) -> list[int]:
+    """Lines of a Markdown document over LONGEST characters, but in code, tables and quoted messages."""
+    found, code = [], False
+    for number, line in enumerate(text.splitlines(), start=1):
+        code ^= line.lstrip().startswith("```")
+        if len(line) > LONGEST and not code and not line.startswith(("|", "`")):
+            found.append(number)
+    return found
+
+
 def main() -> None:
     listed = subprocess.run(
-        ["git", "ls-files", "-z", "*.py", "*.md", "*.yaml"],
+        ["git", "ls-files", "-z", "*.py", "*.md", "*.yaml", "*.j2"],
         cwd=ROOT,
         capture_output=True,
         text=True,
@@ -40,10 +69,13 @@ def main() -> None:
     found = []
     for name in listed.stdout.split("\0")[:-1]:
         path = ROOT / name
-        if path == Path(__file__) or not path.is_file():
+        if path.name.endswith("words.py") or not path.is_file():
             continue
-        for line, phrase, instead in problems(path.read_text(encoding="utf-8")):
+        text = path.read_text(encoding="utf-8")
+        for line, phrase, instead in problems(text):
             found.append(f"{name}:{line}: {phrase!r}; write: {instead}")
+        if path.suffix == ".md":
+            found += [f"{name}:{line}: over {LONGEST} characters; wrap at 130" for line in long_lines(text)]
     if found:
         sys.exit("\n".join(found))
 

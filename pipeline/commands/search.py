@@ -19,7 +19,7 @@ from stages.terminal import say, show, show_notes, text_table
 @setting(SearchConfig, "distance", help="Default: as in the run.")
 @setting(SearchConfig, "rerank.enabled", "--rerank", help="k-reciprocal re-ranking.")
 @setting(SearchConfig, "other_cameras", help="Leave out tracklets of the query's own camera.")
-@click.option("--threshold", metavar="DISTANCE|fpr=RATE", help="Rejection threshold: farther is no match.")
+@click.option("--threshold", metavar="DISTANCE|fpr=RATE", help="Rejection threshold: beyond it, no match.")
 @click.option("--calibration", type=PATH, help="File of keyreid calibrate. Default: beside the checkpoint.")
 @setting(SearchConfig, "index", help="exact; FAISS: flat, ivf, hnsw, or a factory string.")
 @setting(SearchConfig, "index_folder", help="Keep the FAISS index there for the next search.")

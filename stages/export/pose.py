@@ -44,7 +44,7 @@ def export(config: PoseConfig, path: Path) -> float:
 
 
 def write(estimator: HRNetEstimator, names: dict[str, str], path: Path) -> float:
-    """`export` of a network in hand. names: estimator and weights_sha256, for the metadata."""
+    """`export` of a loaded network. names: estimator and weights_sha256, for the metadata."""
     metadata = {
         "what": "pose network of KeyRe-ID",
         "keyreid": importlib.metadata.version("keyreid"),

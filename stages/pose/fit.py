@@ -42,7 +42,7 @@ Report = Callable[[int, float, float], None]  # step, mean loss since the last r
 def targets(codec, keypoints: np.ndarray, hidden_weight: float) -> tuple[np.ndarray, np.ndarray]:
     """Heatmaps [N, 17, h, w] and loss weights [N, 17] by mmpose's codec.
 
-    Heat is where a joint is SEEN. For hidden and absent joints the target is no heat, so that heat tells what
+    Heat is where a joint is SEEN. For hidden and absent joints the target is zero heat, so heat says what
     the frame shows; they weigh `hidden_weight`. UNKNOWN ones weigh nothing.
     """
     visible = (keypoints[..., 2] == SEEN).astype(np.float32)
@@ -184,7 +184,7 @@ def _half(value: torch.Tensor) -> torch.Tensor:
 
 
 def _record_of(weights: Path | None) -> dict | None:
-    """What is known of the weights that a run went on from: command, seed, score, SHA-256."""
+    """What is known of the weights that a run started from: command, seed, score, SHA-256."""
     if weights is None:
         return None
     digest = hashlib.sha256(weights.read_bytes()).hexdigest()

@@ -26,7 +26,7 @@ class FitConfig(StrictModel):
     hidden_score: float = Field(
         0.1, ge=0, description="With --keypoints: below, no heat is asked for; between the two, nothing."
     )
-    start: Path | None = Field(None, description="Weights to go on from; None: drawn from the seed.")
+    start: Path | None = Field(None, description="Weights to start from; None: drawn from the seed.")
     steps: int = Field(2400, ge=1, description="Optimiser steps.")
     batch_size: int = Field(32, ge=2, description="Frames per step.")
     learning_rate: float = Field(2e-3, gt=0, description="Peak of AdamW's rate; cosine to 0 after warm-up.")

@@ -71,7 +71,7 @@ def run(
 
 
 def _asked(query: str, like: Embeddings, device: str, precision: str | None) -> Embeddings | None:
-    """Embeddings of a query that is no row of the galleries; None for a tracklet's name."""
+    """Embeddings of a query that is not a row of the galleries; None for a tracklet's name."""
     path = Path(query)
     try:
         is_file = path.is_file()

@@ -133,7 +133,7 @@ def parse_words(words: list[str]) -> None:
         name = next((w for w in words if not w.startswith("-")), None)
         if name is None:
             return
-        assert name in command.list_commands(context), f"{name} is no command"
+        assert name in command.list_commands(context), f"{name} is not a command"
         command, words = command.get_command(context, name), words[words.index(name) + 1 :]
         if {"-h", "--help"} & set(words):
             return

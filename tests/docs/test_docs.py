@@ -47,7 +47,7 @@ def test_tests_files_keys_and_links_that_are_named_exist(path: Path):
     for key in KEY.findall(text):
         if not key.endswith(PATH_LIKE) and key.split(".")[-1] not in ENDINGS:
             known = key in keys or key in sections or any(key.startswith(f"{k}.") for k in keys)
-            assert known, f"{path.name}: {key} is no key of a recipe"
+            assert known, f"{path.name}: {key} is not a key of a recipe"
     generated = {"configuration.md", "commands.md", "python.md", "errors.md", "benchmarks.md"}
     for link in LINK.findall(text):
         if not link.startswith("figures/") and link not in generated:

@@ -105,7 +105,7 @@ def test_what_was_loaded_is_listed_in_short(tmp_path):
 
 
 UNUSABLE = {
-    "a name that is no string": ({1: torch.zeros(3)}, "entry 1 is named by a int"),
+    "a name that is not a string": ({1: torch.zeros(3)}, "entry 1 is named by a int"),
     "a number for a tensor": ({"cls_token": 3}, "cls_token is a int, expected a tensor"),
     "nothing for a tensor": ({"pos_embed": None}, "pos_embed is a NoneType"),
     "integers": (

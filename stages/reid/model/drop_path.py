@@ -43,7 +43,7 @@ def key_drop_paths(blocks: nn.Module) -> None:
 
 
 def set_keys(module: nn.Module, keys: Tensor | None) -> None:
-    """Hand the keys of the frames in hand to every KeyedDropPath below `module`."""
+    """Hand the keys of the current frames to every KeyedDropPath below `module`."""
     for child in module.modules():
         if isinstance(child, KeyedDropPath):
             child.keys = keys

@@ -119,7 +119,7 @@ class KeyReID(nn.Module):
         the config and for a camera out of range (of clips on a GPU in training: see `check_cameras`).
         """
         self.check_shapes(images, part_maps, cameras)
-        waits = self.training and images.is_cuda  # to read a number there is to wait for all work in hand
+        waits = self.training and images.is_cuda  # reading a number there waits for all queued work
         if not (cameras is None or waits or torch.compiler.is_compiling()):
             self.check_cameras(cameras)
         frames = images.shape[1]

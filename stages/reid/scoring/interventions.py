@@ -89,7 +89,7 @@ def noisy(deviation: float, empty: float, seed: int) -> Change:
 class OtherClips:
     """A pose cache that gives each tracklet the heat of another one, of another person where there is any.
 
-    Frame i has the heat of frame i of the other tracklet, which starts anew where it is shorter.
+    Frame i has the heat of frame i of the other tracklet, which starts over where it is shorter.
     """
 
     def __init__(self, cache: PoseCache, tracklets: Sequence[Tracklet], seed: int):

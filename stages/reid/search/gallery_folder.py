@@ -2,7 +2,7 @@
 
 gallery.json      which network, and of each part: file, tracklets, cameras, from when to when; written last
 part-SHA.h5       at most some thousand tracklets, named by the SHA-256 of its content, written whole
-indexes/          FAISS indexes, made again where parts are gone
+indexes/          FAISS indexes, rebuilt where parts are gone
 
 A file that gallery.json does not name counts for nothing; the next writer removes it. One writer at a time.
 """

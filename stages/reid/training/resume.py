@@ -1,4 +1,4 @@
-"""Training states of a run: saved while it trains, and checked before a resume goes on from one."""
+"""Training states of a run: saved while it trains, and checked before a resume starts from one."""
 
 import logging
 from dataclasses import dataclass, field
@@ -97,7 +97,7 @@ class TrainingStates:
     def save(self, trainer: Trainer, progress: Progress) -> Path | None:
         """Write a state, in the main process; its path. None in the others, and where the disk refuses.
 
-        Called by all processes after an update: accumulated gradients are no part of a state.
+        Called by all processes after an update: accumulated gradients are not part of a state.
         """
         state = {
             "trainer": trainer.state(),

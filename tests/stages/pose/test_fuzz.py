@@ -1,4 +1,4 @@
-"""Whatever stage one's own files hold: records or none, a network's description or one line."""
+"""Fuzzed files of stage one: records or none, a network's description or one line."""
 
 import json
 

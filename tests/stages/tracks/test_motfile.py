@@ -25,7 +25,7 @@ def test_reads_a_trackers_rows(tmp_path):
 
 def test_reads_ground_truth_and_leaves_out_rows_flagged_to_be_ignored(tmp_path):
     boxes = read(tmp_path, "1,1,0,0,9,9,1,1,0.5\n1,2,0,0,9,9,0,1,0.5\n1,3,0,0,9,9,0,-1,-1,-1\n")
-    assert boxes.track.tolist() == [1, 3]  # a tracker's confidence of 0 is no flag
+    assert boxes.track.tolist() == [1, 3]  # a tracker's confidence of 0 is not a flag
     assert sum(boxes.left_out.values()) == 1
 
 

@@ -57,7 +57,7 @@ class PlainLocalBranch(nn.Module):
                 rows = block(rows, attn_mask=bias[:, None, None])
         reader = branch.readers[own]
         query = branch.query[k].expand(len(rows), 1, -1)
-        hidden = torch.full_like(bias[:, :1], float("-inf"))  # the query itself is no row to be read
+        hidden = torch.full_like(bias[:, :1], float("-inf"))  # the query itself is not a row to be read
         mask = torch.cat([hidden, bias], dim=1)[:, None, None]
         read = reader.attn(reader.norm1(torch.cat([query, rows], dim=1)), attn_mask=mask)[:, 0]
         return branch.project(branch.norm(read + reader.mlp(reader.norm2(read))))

@@ -40,7 +40,7 @@ def test_numbers_that_are_not_finite_are_null(tmp_path):
     with Monitor(tmp_path, total_steps=9, start_step=0, show=False) as monitor:
         monitor.write({**record(1), "gradient_norm": float("nan"), "loss_scale": float("inf")})
     (line,) = (tmp_path / METRICS).read_text().splitlines()
-    found = json.loads(line, parse_constant=lambda word: pytest.fail(f"{word} is no JSON"))
+    found = json.loads(line, parse_constant=lambda word: pytest.fail(f"{word} is not JSON"))
     assert found["gradient_norm"] is None and found["loss_scale"] is None and found["loss"] == 1.0
 
 
