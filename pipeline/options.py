@@ -124,7 +124,7 @@ def resolve(given: Given) -> Inputs:
 def default_cache(dataset: str, root: Path) -> Path:
     """The pose cache of a data set where none is named: poses/DATASET.
 
-    Of a tree of one's own (`folder`): poses/ and its path, from here or else from /, with + between folders.
+    Of a tree of your own (`folder`): poses/ and its path, from here or else from /, with + between folders.
     """
     if dataset != "folder":
         return Path("poses") / dataset

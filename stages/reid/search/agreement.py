@@ -86,7 +86,7 @@ def _named(name: str, precision: float, recall: float) -> dict[str, float]:
 def _matched(table: sparse.csr_array) -> float:
     """Tracklets that are under the identity of their person, persons and identities matched one to one."""
     persons, identities = table.shape
-    # A person may be matched with nothing: one spare column each. Weights are not 0, as 0 is no edge.
+    # A person may be matched with nothing: one spare column each. Weights are not 0, as 0 means no edge.
     spare = sparse.eye_array(persons, format="csr")
     weights = sparse.hstack([table + (table > 0).astype(float), spare]).tocsr()
     rows, columns = min_weight_full_bipartite_matching(weights, maximize=True)

@@ -88,7 +88,7 @@ def rates_at(right: np.ndarray, wrong: np.ndarray, rates: Sequence[float], perso
 
 
 def measurable(rates: Sequence[float] | None, queries: int) -> tuple[float, ...]:
-    """The rates to measure in so many searches; None: those of DEFAULT_RATES that can be.
+    """The rates to measure in this many searches; None: those of DEFAULT_RATES that can be.
 
     Raises KeyReIDError for a rate below one false positive in all searches: its threshold would be chance.
     """

@@ -37,7 +37,7 @@ def remove(
     parts: names, or beginnings that only one has. cameras: names. older_than: seconds from a tracklet's end
     to `now` (seconds since 1970, default the time of the call); a tracklet without a clock time counts from
     when it was embedded. Kept FAISS indexes that hold a removed tracklet are deleted; the next search makes
-    them anew. Killed at any point, the gallery has all of them or none; files that were left are deleted by
+    them again. Killed at any point, the gallery has all of them or none; files that were left are deleted by
     the next change, such as the same call. Raises KeyReIDError for no condition, for a part that no name
     fits, and for a damaged part that has to be read.
     """

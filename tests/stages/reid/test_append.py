@@ -70,7 +70,7 @@ def test_a_second_day_is_added_to_the_first_and_a_second_call_adds_nothing(add, 
     assert len(whole) == 6 and len(set(whole.names)) == 3 and len(set(whole.part)) == 2
     assert [whole.when(row)[0][:19] for row in (0, 5)] == ["2026-11-23T08:00:00", "2026-11-24T08:00:02"]
     assert len({source["poses"]["path"] for source in whole.sources.values()}) == 2
-    assert not whole.about["labelled"]  # a tracker's numbers are no persons
+    assert not whole.about["labelled"]  # a tracker's numbers are not persons
 
 
 def test_answers_are_those_of_a_gallery_built_at_once(add, embedder, days, tmp_path):
