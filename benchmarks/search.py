@@ -33,9 +33,8 @@ import numpy as np
 from benchmarks.made.gallery import BLOCK, QUERIES, Made
 from benchmarks.made.product_search import product_search
 from stages.reid.metrics import score_ranking
-from stages.reid.scoring.distances import distance_rows
+from stages.reid.scoring.distances import distance_rows, smallest
 from stages.reid.scoring.embeddings import Embeddings
-from stages.reid.scoring.topk import smallest
 from stages.reid.search.faiss_index import (
     accept_few_rows,
     empty_index,

@@ -16,9 +16,8 @@ import contextlib
 import hashlib
 import io
 import json
-import secrets
 import stat
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -48,52 +47,6 @@ class ShardRows:
     frames: np.ndarray  # bytes [F]
     offsets: np.ndarray  # int64 [F], position of the frame's chunk in the file
     sizes: np.ndarray  # int32 [F], its stored bytes
-
-
-def build_shard(
-    frames: Sequence[str],
-    chunks: Iterable[bytes],
-    keypoints: np.ndarray,
-    frame_size: np.ndarray,
-    attributes: Mapping[str, object],
-) -> bytes:
-    """The bytes of a shard file. chunks: `encode`d heat, one per frame. attributes: JSON values."""
-    rows = len(frames)
-    names = np.array([frame.encode() for frame in frames])
-    unique = secrets.token_hex(8)  # of a file that never exists: threads may build several at once
-    with h5py.File(unique, mode="w", driver="core", backing_store=False, libver=("v110", "v110")) as file:
-        heat = file.create_dataset(
-            "heatmaps",
-            (rows, *CHUNK_SHAPE),
-            "u1",
-            chunks=(1, *CHUNK_SHAPE),
-            compression="gzip",
-            compression_opts=6,
-            fletcher32=True,
-        )
-        written = 0
-        for chunk in chunks:
-            heat.id.write_direct_chunk((written, 0, 0, 0), chunk)
-            written += 1
-        if written != rows or keypoints.shape != (rows, JOINTS, 3) or frame_size.shape != (rows, 2):
-            shapes = f"keypoints {keypoints.shape}, sizes {frame_size.shape}"
-            raise ValueError(f"{rows} frames, {written} maps, {shapes}")
-        if not np.isfinite(keypoints).all():
-            raise ValueError("keypoints are not finite")
-        for name, values in (
-            ("keypoints", keypoints.astype("<f4")),
-            ("frame_size", frame_size.astype("<i4")),
-            ("frames", names),
-            ("places", chunk_places(heat)),
-        ):
-            step = (min(rows, SMALL_CHUNK), *values.shape[1:])
-            small = file.create_dataset(name, data=values, chunks=step, compression="gzip", fletcher32=True)
-            small.flush()  # else its place in the file depends on when Python's garbage collector closes it
-        file.attrs["schema"] = np.int64(SCHEMA)
-        for key, value in attributes.items():
-            file.attrs[key] = np.bytes_(json.dumps(value, sort_keys=True))
-        file.flush()
-        return file.id.get_file_image()
 
 
 def chunk_places(heat: h5py.Dataset) -> np.ndarray:

@@ -12,8 +12,8 @@ from cache.errors import KeyReIDError
 from cache.files import read_regular
 from cache.folder import shard_files
 from cache.manifest import MANIFEST, PLAN, Manifest, SchemaError, ShardEntry, load_manifest
-from cache.shard import build_shard, frames_digest, read_rows, read_small
-from cache.writer import shard_attributes
+from cache.shard import frames_digest, read_rows, read_small
+from cache.writer import build_shard, shard_attributes
 
 MOST_FIXED, MOST_PER_FRAME = 2**22, 2 * CHUNK_BYTES  # bytes of a shard
 

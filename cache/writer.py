@@ -1,16 +1,19 @@
-"""Writing a whole small cache in one call: imports, tests, notebooks. Stage one writes shard by shard."""
+"""Writing a cache: shard by shard as stage one does, or a small one in one call."""
 
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
+import json
+import secrets
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
+import h5py
 import numpy as np
 
-from cache.chunks import encode
+from cache.chunks import CHUNK_SHAPE, JOINTS, encode
 from cache.files import make_folder, write_whole
 from cache.manifest import COCO_JOINTS, MANIFEST, Manifest, ShardEntry, fingerprint
-from cache.shard import build_shard, frames_digest, shard_name
+from cache.shard import SCHEMA, SMALL_CHUNK, chunk_places, frames_digest, shard_name
 
 
 def write_shard(
@@ -46,6 +49,52 @@ def shard_attributes(plan: Manifest, number: int) -> dict[str, object]:
         "packages": dict(plan.packages),
         "fingerprint": plan.fingerprint,
     }
+
+
+def build_shard(
+    frames: Sequence[str],
+    chunks: Iterable[bytes],
+    keypoints: np.ndarray,
+    frame_size: np.ndarray,
+    attributes: Mapping[str, object],
+) -> bytes:
+    """The bytes of a shard file. chunks: `encode`d heat, one per frame. attributes: JSON values."""
+    rows = len(frames)
+    names = np.array([frame.encode() for frame in frames])
+    unique = secrets.token_hex(8)  # of a file that never exists: threads may build several at once
+    with h5py.File(unique, mode="w", driver="core", backing_store=False, libver=("v110", "v110")) as file:
+        heat = file.create_dataset(
+            "heatmaps",
+            (rows, *CHUNK_SHAPE),
+            "u1",
+            chunks=(1, *CHUNK_SHAPE),
+            compression="gzip",
+            compression_opts=6,
+            fletcher32=True,
+        )
+        written = 0
+        for chunk in chunks:
+            heat.id.write_direct_chunk((written, 0, 0, 0), chunk)
+            written += 1
+        if written != rows or keypoints.shape != (rows, JOINTS, 3) or frame_size.shape != (rows, 2):
+            shapes = f"keypoints {keypoints.shape}, sizes {frame_size.shape}"
+            raise ValueError(f"{rows} frames, {written} maps, {shapes}")
+        if not np.isfinite(keypoints).all():
+            raise ValueError("keypoints are not finite")
+        for name, values in (
+            ("keypoints", keypoints.astype("<f4")),
+            ("frame_size", frame_size.astype("<i4")),
+            ("frames", names),
+            ("places", chunk_places(heat)),
+        ):
+            step = (min(rows, SMALL_CHUNK), *values.shape[1:])
+            small = file.create_dataset(name, data=values, chunks=step, compression="gzip", fletcher32=True)
+            small.flush()  # else its place in the file depends on when Python's garbage collector closes it
+        file.attrs["schema"] = np.int64(SCHEMA)
+        for key, value in attributes.items():
+            file.attrs[key] = np.bytes_(json.dumps(value, sort_keys=True))
+        file.flush()
+        return file.id.get_file_image()
 
 
 def write_cache(

@@ -11,11 +11,11 @@ from timm.models.vision_transformer import Block
 from torch import Tensor, nn
 
 from stages.reid.model import ModelConfig, class_row
-from stages.reid.model.attention_pool import TemporalAttention
 from stages.reid.model.backbone import Backbone, build_vit
 from stages.reid.model.global_branch import GlobalBranch
 from stages.reid.model.keyreid import classifier
 from stages.reid.model.neck import Neck
+from stages.reid.model.published import TemporalAttention
 from stages.reid.model.vit_families import num_heads
 
 

@@ -20,8 +20,7 @@ from stages.parts import PARTS, part_joints
 from stages.reid.data.part_maps import gaussian_maps
 from stages.reid.model import tcss
 from stages.reid.model.local_branch import EPSILON
-from stages.reid.model.part_weights import pool_to_grid
-from stages.reid.model.patches import kept_patches
+from stages.reid.model.patches import kept_patches, pool_to_grid
 from stages.reid.scoring.pictures import heat_bar, part_map_picture
 
 ABLATION = Path(__file__).resolve().parent.parent / "ablation.json"  # a table.json of keyreid ablation

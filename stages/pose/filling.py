@@ -100,7 +100,7 @@ def verify(opened: OpenFolder, dataset: Dataset, recipe: Recipe, zero_bad: bool)
     cache that was made with different settings (what differs is named) or whose settings cannot be read.
     """
     folder = opened.folder
-    runs = planning.divide(dataset, recipe.settings.get("shard_frames"))
+    runs = split_frames(dataset, recipe.settings.get("shard_frames"))
     frames = [frame for part in runs for frame in part]
     sources = _check_sources(opened, dataset.root, frames)
     if not zero_bad:
@@ -124,6 +124,28 @@ def verify(opened: OpenFolder, dataset: Dataset, recipe: Recipe, zero_bad: bool)
             _refuse_mixture(plan.packages, recipe, folder)
         plan = _start(opened, runs, parts, sources, recipe)
     return Work(opened, dataset.root.resolve(), plan, runs, sources, sound)
+
+
+def split_frames(dataset: Dataset, target: int | None) -> list[tuple[str, ...]]:
+    """Frames of each shard: runs of whole tracklets in dataset order, of at least `target` frames.
+
+    A frame that several tracklets share belongs to the first. target None: a 32nd of all frames,
+    but 64 to 2048.
+    """
+    seen: set[str] = set()
+    own = []
+    for tracklet in dataset.tracklets():
+        fresh = [frame for frame in tracklet.frames if frame not in seen]
+        seen.update(fresh)
+        own.append(fresh)
+    target = target or min(max(len(seen) // 32, 64), 2048)
+    runs, current = [], []
+    for frames in own:
+        current.extend(frames)
+        if len(current) >= target:
+            runs.append(tuple(current))
+            current = []
+    return [*runs, tuple(current)] if current else runs
 
 
 def finish(work: Work, made: Iterable[tuple[int, ShardEntry]]) -> Path:

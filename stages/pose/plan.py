@@ -14,7 +14,6 @@ from cache.chunks import FLOOR
 from cache.errors import KeyReIDError
 from cache.manifest import PLAN, Manifest, ShardEntry, fingerprint, load_manifest
 from cache.shard import SCHEMA, frames_digest, shard_name
-from stages.datasets.tracklet import Dataset
 from stages.pose.config import EstimatorSpec, PoseConfig
 from stages.pose.sources import content_digest
 from stages.precision import choose
@@ -62,28 +61,6 @@ def network_recipe(spec: EstimatorSpec, weights_sha256: str, chosen: Mapping[str
     network = fingerprint({"mmpose_config": spec.mmpose_config, "model": spec.model})
     own = functools.partial(packages, network=True)
     return Recipe(spec.name, weights_sha256, network, chosen, input_size, own)
-
-
-def divide(dataset: Dataset, target: int | None) -> list[tuple[str, ...]]:
-    """Frames of each shard: runs of whole tracklets in dataset order, of at least `target` frames.
-
-    A frame that several tracklets share belongs to the first. target None: a 32nd of all frames,
-    but 64 to 2048.
-    """
-    seen: set[str] = set()
-    own = []
-    for tracklet in dataset.tracklets():
-        fresh = [frame for frame in tracklet.frames if frame not in seen]
-        seen.update(fresh)
-        own.append(fresh)
-    target = target or min(max(len(seen) // 32, 64), 2048)
-    runs, current = [], []
-    for frames in own:
-        current.extend(frames)
-        if len(current) >= target:
-            runs.append(tuple(current))
-            current = []
-    return [*runs, tuple(current)] if current else runs
 
 
 class KnownSettings(BaseModel):

@@ -14,8 +14,7 @@ from hypothesis import strategies as st
 from cache import PoseCache
 from cache.chunks import FLOOR, decode, encode, fletcher32, quantise
 from cache.errors import KeyReIDError
-from cache.shard import build_shard
-from cache.writer import write_cache
+from cache.writer import build_shard, write_cache
 
 
 def blobs(count: int, seed: int = 0) -> np.ndarray:

@@ -7,17 +7,14 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from cache.errors import KeyReIDError
-from stages.reid.model.attention_pool import TemporalAttention
 from stages.reid.model.backbone import Backbone, build_vit
 from stages.reid.model.config import ModelConfig
 from stages.reid.model.drop_path import frame_keys, set_keys
-from stages.reid.model.frame_attention import FrameAttention
-from stages.reid.model.global_branch import GlobalBranch
+from stages.reid.model.global_branch import FrameAttention, GlobalBranch
 from stages.reid.model.local_branch import LocalBranch
 from stages.reid.model.neck import Neck
-from stages.reid.model.part_weights import pool_to_grid
-from stages.reid.model.patches import kept_patches
-from stages.reid.model.published import PublishedLocalBranch
+from stages.reid.model.patches import kept_patches, pool_to_grid
+from stages.reid.model.published import PublishedLocalBranch, TemporalAttention
 from stages.reid.model.vit_families import num_heads
 
 

@@ -1,4 +1,4 @@
-"""The released arithmetic, `guidance: published`: the local branch, and the one list of all its quirks.
+"""The released arithmetic, `guidance: published`: local branch, temporal attention, and a list of all quirks.
 
 Of the local branch, in this file:
 1. Rows are a plain view. The tokens of a clip [T, 1+n, D] are read as [1+n, T*D], so a row holds T
@@ -33,7 +33,7 @@ Of the weights:
 
 Of the global branch and the features:
 11. Temporal scores pass a ReLU before the softmax, which soon gives 0 for every frame; their loss adds up
-    the scores of erased frames: `stages.reid.model.attention_pool.TemporalAttention`,
+    the scores of erased frames: `stages.reid.model.published.TemporalAttention`,
     `stages.reid.training.objective.Objective.losses`.
 12. Part features are divided by their number and not normalised: `stages.reid.model.keyreid.KeyReID.joined`.
 
@@ -133,3 +133,25 @@ class PublishedLocalBranch(nn.Module):
             offset=norm.bias,
         )
         return class_row.finish(block, rows[:, :1], attended), attention
+
+
+class TemporalAttention(nn.Module):
+    """Of the global branch: 1x1 convolution, ReLU, convolution over 3 frames, ReLU, softmax over the clip.
+
+    Its last ReLU soon gives 0 for every frame.
+    """
+
+    def __init__(self, width: int, hidden: int):
+        super().__init__()
+        self.conv = nn.Linear(width, hidden)  # a 1x1 convolution
+        self.tconv = nn.Conv1d(hidden, 1, kernel_size=3, padding=1)
+
+    def forward(self, features: Tensor, visibility: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """[B, T, D] -> weighted sum [B, D], scores [B, T] (at least 0, before softmax), weights [B, T].
+
+        visibility is not looked at.
+        """
+        hidden = self.conv(features).relu().transpose(1, 2)  # [B, hidden, T]
+        scores = self.tconv(hidden).relu().squeeze(1)
+        weights = scores.softmax(dim=-1)
+        return (weights[:, :, None] * features).sum(dim=1), scores, weights

@@ -1,4 +1,4 @@
-"""Distances between embeddings, one block of queries at a time.
+"""Distances between embeddings, one block of queries at a time, and the smallest of a row.
 
 euclidean  squared Euclidean distance, as released
 cosine     1 - cosine
@@ -18,6 +18,7 @@ from stages.reid.scoring.embeddings import Embeddings
 
 Distance = Literal["euclidean", "cosine", "visible"]
 Rows = Callable[[np.ndarray], np.ndarray]
+_PIECES = 8  # pieces per wanted item when bounding the k-th smallest
 
 
 def distance_rows(embeddings: Embeddings, columns: np.ndarray, distance: Distance) -> Rows:
@@ -112,3 +113,21 @@ def _visible(embeddings: Embeddings, columns: np.ndarray) -> Rows:
         return local
 
     return rows
+
+
+def smallest(row: np.ndarray, k: int) -> np.ndarray:
+    """Positions of the k smallest values, ascending; of equals, the lower position first.
+
+    row: [n] without NaN, not sorted as a whole. Returns int64 [min(k, n)].
+    """
+    k = min(k, len(row))
+    pieces = k * _PIECES
+    if len(row) >= 4 * pieces:
+        # The k-th smallest of the pieces' minima is no smaller than the k-th smallest value.
+        width = len(row) // pieces
+        minima = row[: width * pieces].reshape(pieces, width).min(1)
+        candidates = np.flatnonzero(row <= np.partition(minima, k - 1)[k - 1])
+    else:
+        candidates = np.arange(len(row))
+    order = np.argsort(row[candidates], kind="stable")[:k]
+    return candidates[order]

@@ -10,11 +10,10 @@ import numpy as np
 from cache.errors import KeyReIDError
 from cache.files import write_whole
 from stages.reid.scoring.config import EvalConfig
-from stages.reid.scoring.distances import distance_blocks, distance_rows
+from stages.reid.scoring.distances import distance_blocks, distance_rows, smallest
 from stages.reid.scoring.embeddings import TestSet
 from stages.reid.scoring.metrics import Labels, RankCounter, RankingScores
 from stages.reid.scoring.protocols import Protocol, places_of
-from stages.reid.scoring.topk import nearest
 
 
 @dataclass(frozen=True)
@@ -72,6 +71,20 @@ class _Ranker:
         distances = np.where(matches < 0, np.inf, np.array(self.distances, np.float32))
         ranking = Ranking(self.test.query, rows, distances)
         return self.counter.scores(self.protocol.average_precision), ranking, len(self.gallery)
+
+
+def nearest(row: np.ndarray, labels: Labels, query: int, k: int) -> np.ndarray:
+    """The first k answers to a query: gallery positions int64 [k], -1 where there are no more.
+
+    row: distances [G]. Junk and the query's person from the query's camera are left out.
+    """
+    kept = row if labels.all_kept else row[labels.kept]
+    _, ignored = labels.split(query)
+    found = smallest(kept, k + len(ignored))
+    if len(ignored):
+        found = found[~np.isin(found, ignored)]
+    found = labels.kept[found[:k]]
+    return np.pad(found, (0, k - len(found)), constant_values=-1)
 
 
 def rank_protocols(

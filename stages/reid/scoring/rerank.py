@@ -7,9 +7,8 @@ together are the N items. Memory: a block of rows, k1 + 1 neighbours per item an
 import numpy as np
 from scipy import sparse
 
-from stages.reid.scoring.distances import Distance, Rows, distance_blocks, distance_rows
+from stages.reid.scoring.distances import Distance, Rows, distance_blocks, distance_rows, smallest
 from stages.reid.scoring.embeddings import Embeddings
-from stages.reid.scoring.topk import smallest
 
 
 def reranked_rows(

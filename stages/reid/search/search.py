@@ -3,10 +3,9 @@
 import numpy as np
 
 from cache.errors import KeyReIDError
-from stages.reid.scoring.distances import distance_blocks, distance_rows
+from stages.reid.scoring.distances import distance_blocks, distance_rows, smallest
 from stages.reid.scoring.embeddings import Embeddings
 from stages.reid.scoring.ranking import Ranking
-from stages.reid.scoring.topk import smallest
 from stages.reid.search.config import SearchConfig
 from stages.reid.search.indexed import IndexedRows
 

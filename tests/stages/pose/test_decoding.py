@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from mmpose.codecs import MSRAHeatmap
 
-from stages.pose.decoding import decode
+from stages.pose.estimator import decode
 
 
 def by_frame(codec, maps):

@@ -19,7 +19,7 @@ from stages.datasets.tracklet import Dataset, Tracklet
 from stages.pose import filling, shard_task, workers
 from stages.pose.estimator import HRNetEstimator
 from stages.pose.extract import run
-from stages.pose.plan import divide
+from stages.pose.filling import split_frames
 from tests.stages.pose.compare import assert_same_shards, differing_parts
 from tests.stages.pose.tiny import config, write_estimator, write_frames
 
@@ -50,11 +50,11 @@ def test_every_frame_is_there_with_its_own_size_and_keypoints_inside_the_input(f
 
 
 def test_batches_run_across_tracklets_and_shards_hold_whole_tracklets(frames):
-    runs = divide(frames, 8)
+    runs = split_frames(frames, 8)
     assert [len(run) for run in runs] == [10, 10, 10]
     shared = Tracklet((*frames.gallery[0].frames[:2], "new.jpg"), 1, 1, "again")
     twice = Dataset("x", frames.root, frames.gallery[:1], (), (*frames.gallery, shared))
-    assert [f for run in divide(twice, 8) for f in run] == [*frames.frames(), "new.jpg"]
+    assert [f for run in split_frames(twice, 8) for f in run] == [*frames.frames(), "new.jpg"]
 
 
 def test_a_second_run_does_nothing(finished, frames, estimator, capsys):

@@ -13,14 +13,13 @@ from rich.console import Console
 from cache.errors import KeyReIDError
 from stages.datasets.tracklet import Dataset, Tracklet
 from stages.reid.evaluate import EvalConfig, check_tests, score
-from stages.reid.scoring.distances import distance_rows
+from stages.reid.scoring.distances import distance_rows, smallest
 from stages.reid.scoring.embed import embed_tracklets
 from stages.reid.scoring.embeddings import TestSet, of_tracklets
 from stages.reid.scoring.metrics import score_ranking
 from stages.reid.scoring.protocols import PROTOCOLS, protocols_for
 from stages.reid.scoring.ranking import rank_protocols
 from stages.reid.scoring.tables import over_splits, score_table
-from stages.reid.scoring.topk import smallest
 
 
 def dataset(seed=0, persons=7, cameras=3, per_camera=2, **change):

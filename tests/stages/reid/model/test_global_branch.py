@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from stages.reid.model.frame_attention import FrameAttention, agreement
+from stages.reid.model.global_branch import FrameAttention, agreement
 
 
 @pytest.fixture
