@@ -96,7 +96,7 @@ def explain(error: OSError, path: Path, size: int) -> str:
         reason = os.strerror(error.errno)
         return (
             f"cannot write {path} ({size / 1e6:.1f} MB): {reason}; free some space or choose another folder, "
-            "then run the same command again: what is finished is kept"
+            "then run the same command again"
         )
     if error.errno in (errno.EROFS, errno.EACCES, errno.EPERM):
         return f"cannot write to {path}: {os.strerror(error.errno)}; choose a folder that you may write to"

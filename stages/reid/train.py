@@ -1,6 +1,5 @@
 """Stage two, training: `run` turns a data set and its pose cache into a run folder with a trained network."""
 
-import logging
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,14 +13,17 @@ from stages.reid.training.checkpoint import CHECKPOINTS, CheckpointFolder
 from stages.reid.training.config import TrainConfig
 from stages.reid.training.finished import FinishedWeights
 from stages.reid.training.identity import Identity
-from stages.reid.training.processes import from_main, run_folder, start_processes, with_precision
+from stages.reid.training.processes import (
+    from_main,
+    run_folder,
+    start_processes,
+    tell,
+    with_precision,
+)
 from stages.reid.training.resume import Progress, TrainingStates
 from stages.reid.training.session import Session
 from stages.reid.training.trainer import Trainer
 from stages.reid.training.training_set import TrainingSet
-from stages.terminal import say
-
-log = logging.getLogger(__name__)
 
 
 def run(
@@ -57,9 +59,8 @@ def run(
         network = KeyReID(model, len(data.persons), len(data.cameras))
         identity = Identity.of(train, model, dataset, data.tracklets, cache)
         folder = run_folder(accelerator, run_dir)
-        if network.load_report is not None and accelerator.is_main_process:
-            log.info("%s", network.load_report)  # again: only now there is a log file to hold it
-            say(f"start weights: {network.load_report}", error=True)
+        if network.load_report is not None:  # only now there is a log file to hold it
+            tell(accelerator, f"start weights: {network.load_report}")
 
         states = TrainingStates(
             CheckpointFolder(folder / CHECKPOINTS, train.checkpoint.keep), identity, accelerator
@@ -70,10 +71,11 @@ def run(
         if resume and keep_config and (saved is None or saved.changes or allow_config_change):
             from_main(accelerator, keep_config)
         data.log()
-        log.info(
-            "%s on %s, %d process(es), %d workers each", "started" if saved is None else "resumed",
-            accelerator.device, accelerator.num_processes, train.loader.workers,
-        )  # fmt: skip
+        tell(
+            accelerator,
+            f"{'started' if saved is None else 'resumed'} on {accelerator.device}, "
+            f"{accelerator.num_processes} process(es), {train.loader.workers} reading workers each: {folder}",
+        )
 
         origin = {"dataset": dataset.name, "split": dataset.split, "pose_cache": cache.info.fingerprint}
         origin["precision"] = train.precision

@@ -17,6 +17,11 @@ CHECKPOINTS = "checkpoints"  # their folder in a run folder
 _NAME = re.compile(r"state-(\d{8})\.pt")
 
 
+def step_of(path: Path) -> int:
+    """The step after which a state was saved, by its name."""
+    return int(_NAME.fullmatch(path.name)[1])
+
+
 class _HashingWriter:
     """A binary file that knows the SHA-256 and the length of what went through it."""
 

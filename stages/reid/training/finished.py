@@ -30,9 +30,7 @@ class FinishedWeights:
         try:
             save_model(network, path, **self.about, **place, **more)
         except SafetensorError as error:
-            raise KeyReIDError(
-                f"{path}: cannot be written ({error}); free some space and resume the run, nothing is lost"
-            ) from None
+            raise KeyReIDError(f"{path}: cannot be written ({error}); free some space") from None
 
     def publish(self, name: str) -> None:
         """Make the network `name` the run's `model`, without a second copy where there are hard links."""

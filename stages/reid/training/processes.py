@@ -1,5 +1,6 @@
 """Devices and processes: one accelerate set-up for a run, what the processes share, and when they stop."""
 
+import logging
 import os
 import signal
 import time
@@ -22,6 +23,9 @@ from accelerate.utils import (
 from cache.errors import KeyReIDError
 from stages.precision import choose
 from stages.reid.training.config import TrainConfig
+from stages.terminal import say
+
+log = logging.getLogger(__name__)
 
 PATIENCE = timedelta(hours=2)  # the others wait while the main process validates or saves
 PRECISION = {"fp32": "no", "bf16": "bf16", "fp16": "fp16"}
@@ -85,6 +89,13 @@ def from_main(accelerator: Accelerator, make: Callable[[], Any]) -> Any:
     if message[1] is not None:
         raise KeyReIDError(message[1])
     return message[0]
+
+
+def tell(accelerator: Accelerator, message: str) -> None:
+    """A line for the log and, from the main process, for the terminal."""
+    log.info("%s", message)
+    if accelerator.is_main_process:
+        say(message, error=True)
 
 
 def run_folder(accelerator: Accelerator, folder: Path | Callable[[], Path]) -> Path:

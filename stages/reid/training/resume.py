@@ -1,6 +1,5 @@
 """Training states of a run: saved while it trains, and checked before a resume starts from one."""
 
-import logging
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -10,10 +9,8 @@ from accelerate import Accelerator
 from cache.errors import KeyReIDError
 from stages.reid.training.checkpoint import CheckpointFolder
 from stages.reid.training.identity import Identity, check_same_run
-from stages.reid.training.processes import from_main
+from stages.reid.training.processes import from_main, tell
 from stages.reid.training.trainer import Trainer
-
-log = logging.getLogger(__name__)
 
 
 @dataclass
@@ -78,12 +75,13 @@ class TrainingStates:
         """
         path = from_main(self.accelerator, self._newest_path)
         if path is None:
-            log.info("%s has no checkpoint yet: starting from the beginning", self.folder.folder.parent)
+            run = self.folder.folder.parent
+            tell(self.accelerator, f"{run} has no checkpoint yet: starting from the beginning")
             return None
         contents = self.folder.load(path)
         before = Identity.from_dict(contents["identity"])
         changes = check_same_run(path, before, self.identity, allow_config_change)
-        log.info("resuming from %s", path)
+        tell(self.accelerator, f"resuming after step {contents['position']['step']}, from {path}")
         return SavedState(path, contents, changes)
 
     def _newest_path(self) -> Path | None:

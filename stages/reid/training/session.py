@@ -4,16 +4,18 @@ import json
 import logging
 import sys
 import time
-from contextlib import closing, nullcontext
+from collections.abc import Iterator
+from contextlib import closing, contextmanager, nullcontext
 from pathlib import Path
 
 from cache.errors import KeyReIDError
 from stages.reid.data.clip_batches import Batch
 from stages.reid.data.loader import naming_killed_workers
 from stages.reid.model import KeyReID
+from stages.reid.training.checkpoint import step_of
 from stages.reid.training.finished import FinishedWeights
 from stages.reid.training.monitor import Monitor, attention_statistics, memory_mb
-from stages.reid.training.processes import StopSignals, from_main
+from stages.reid.training.processes import StopSignals, from_main, tell
 from stages.reid.training.resume import Progress, TrainingStates
 from stages.reid.training.trainer import NotFiniteError, StepResult, Trainer
 from stages.reid.training.training_set import TrainingSet
@@ -40,9 +42,9 @@ class Session:
         self.states, self.weights = states, weights
         self.config, self.model, self.accelerator = trainer.config, trainer.model, trainer.accelerator
         self.main = self.accelerator.is_main_process
-        show = sys.stderr.isatty() if show_progress is None else show_progress
+        self.shown = sys.stderr.isatty() if show_progress is None else show_progress
         total = self.config.epochs * data.sampler.batches
-        self.monitor = Monitor(folder, total, progress.step, show) if self.main else None
+        self.monitor = Monitor(folder, total, progress.step, self.shown) if self.main else None
 
     def run(self) -> None:
         """Train to the end. Errors as `stages.reid.train.run`."""
@@ -95,7 +97,10 @@ class Session:
         }
         self.monitor.step(record, self.config.epochs)
         if self.progress.batch == 0:
-            log.info("epoch %d: %s", self.progress.epoch, self.monitor.summary(record))
+            line = f"epoch {self.progress.epoch}/{self.config.epochs}: {self.monitor.summary(record)}"
+            log.info("%s", line)
+            if not self.shown:
+                say(line, error=True)
         if step % self.config.log_every == 0:
             self.monitor.write({**record, **attention_statistics(result.output)})
             self.monitor.rates(self.trainer.learning_rates(), step)
@@ -134,7 +139,8 @@ class Session:
         place = {"step": self.progress.step, "epoch": self.progress.epoch}
         if scores[best]["mean_ap"] > self.progress.best.get("mean_ap", -1.0):
             self.progress.best = {"weights": best, **place, **scores[best]}
-            self.weights.write(networks[best], "best", self.progress, validation=self.progress.best)
+            with self._saying_what_is_kept():
+                self.weights.write(networks[best], "best", self.progress, validation=self.progress.best)
         flat = {f"{name}_{k}": v for name, values in scores.items() for k, v in values.items()}
         self.monitor.write({"kind": "validation", **place, **flat})
         log.info("validation after epoch %d: %s", self.progress.epoch, json.dumps(flat))
@@ -142,18 +148,35 @@ class Session:
     def _finish(self) -> None:
         """Write the last weights and their average; `model` is what the config chooses."""
         if self.main:
-            for name, network in self._networks().items():
-                self.weights.write(network, name, self.progress)
             choice = self.config.checkpoint.choose
-            self.weights.publish("best" if choice == "validation" else choice)
+            with self._saying_what_is_kept():
+                for name, network in self._networks().items():
+                    self.weights.write(network, name, self.progress)
+                self.weights.publish("best" if choice == "validation" else choice)
         self.accelerator.wait_for_everyone()
 
     def _stop(self, number: int) -> None:
-        path = self.states.save(self.trainer, self.progress) or self.states.folder.newest()
-        log.info("stopped by signal %d after step %d; resume from %s", number, self.progress.step, path)
+        self.states.save(self.trainer, self.progress)
         if self.main:
-            say(f"stopped after step {self.progress.step}; resume: {self.folder}", error=True)
+            tell(self.accelerator, f"stopped after step {self.progress.step}; {self._what_is_kept()}")
         raise SystemExit(StopSignals.EXIT_CODES.get(number, 1))
+
+    def _what_is_kept(self) -> str:
+        """What a resume would go on from, as it can be read from the disk now. For the main process."""
+        path = self.states.folder.newest()
+        if path is None:
+            return "no training state is saved, a resume would start from the beginning"
+        step = step_of(path)
+        after = "" if step == self.progress.step else f" goes on after step {step}, the last one saved"
+        return f"resume: {self.folder}{after}"
+
+    @contextmanager
+    def _saying_what_is_kept(self) -> Iterator[None]:
+        """Adds that to an error."""
+        try:
+            yield
+        except KeyReIDError as error:
+            raise KeyReIDError(f"{error}; {self._what_is_kept()}") from None
 
     def _not_finite(self, error: NotFiniteError) -> KeyReIDError:
         members = self.data.members(self.progress.epoch, self.progress.batch)

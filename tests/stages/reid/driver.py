@@ -3,6 +3,7 @@
 import os
 import resource
 import signal
+import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -84,6 +85,7 @@ def run_job(job: Job) -> None:
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
         resource.setrlimit(resource.RLIMIT_FSIZE, (job.largest_file, job.largest_file))
     job.run_dir.mkdir(parents=True, exist_ok=True)
+    sys.stderr = (job.run_dir / f"stderr-{job.rank}.txt").open("a", buffering=1)
     logging.basicConfig(filename=job.run_dir / f"log-{job.rank}.txt", level=logging.INFO)
     try:
         run(
