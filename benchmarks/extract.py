@@ -82,7 +82,7 @@ def make_task(
     checked = [frame for part in check_frames(data.root, frames, range(len(frames)), 2) for frame in part]
     versions = packages(network=True)
     plan = Manifest(spec.name, sha256_of(weights), {"settings": settings}, (), versions)
-    digests = np.array([digest for _, _, _, digest, _ in checked], "<u8")
+    digests = np.array([digest for _, _, _, digest, *_ in checked], "<u8")
     device = "cpu" if settings["device"] == "cpu" else "cuda"
     return ShardTask(
         folder, 0, data.root, frames, digests, frozenset(), plan, spec, weights, settings, device, ""

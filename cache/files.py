@@ -63,6 +63,13 @@ def make_folder(folder: Path) -> None:
         raise KeyReIDError(explain(error, folder, 0)) from error
 
 
+def prepare_file(path: Path) -> None:
+    """Find out, before long work, that a file can be written there. Raises KeyReIDError where it cannot."""
+    make_folder(path.parent)
+    if path.is_dir():
+        raise KeyReIDError(explain(OSError(errno.EISDIR, os.strerror(errno.EISDIR)), path, 0))
+
+
 def read_regular(path: Path | str, limit: int) -> bytes:
     """The content of a regular file of at most `limit` bytes. Raises OSError, for pipes and devices too."""
     handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)  # a pipe would wait for a writer

@@ -10,9 +10,11 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+import simplejpeg
 
 from cache.errors import KeyReIDError
 from cache.files import read_regular
+from stages.terminal import one_line
 
 MAX_BYTES = 2**28  # of a file
 MAX_PIXELS = 2**25  # of a frame; 8K video has fewer
@@ -91,6 +93,26 @@ def decode(data: bytes, size: tuple[int, int] | None = None) -> np.ndarray:
         shrinks = image.shape[0] >= size[0] and image.shape[1] >= size[1]
         image = cv2.resize(image, size[::-1], interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC)
     return image
+
+
+def decoder_warning(data: bytes) -> str:
+    """What libjpeg says about a JPEG file that it decodes nevertheless: some pixels may be wrong. "" nothing.
+
+    A JPEG has no checksum, so many a changed bit goes unnoticed. Damaged PNGs are refused; BMP and WebP have
+    nothing to tell damage by.
+    """
+    if data[:2] != b"\xff\xd8":
+        return ""
+    smallest = {"colorspace": "GRAY", "fastdct": True, "min_height": 1, "min_width": 1}
+    try:
+        simplejpeg.decode_jpeg(data, strict=True, **smallest)
+    except ValueError as warning:
+        try:
+            simplejpeg.decode_jpeg(data, strict=False, **smallest)
+        except ValueError:
+            return ""  # a kind of JPEG that it does not read, such as CMYK
+        return one_line(warning)
+    return ""
 
 
 def reduction(stored: tuple[int, int], wanted: tuple[int, int]) -> int:

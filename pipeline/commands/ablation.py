@@ -28,11 +28,12 @@ def command(config: Path | None, data_root: Path, cache: Path, output: Path, wor
     from dataclasses import asdict
 
     from cache import PoseCache
-    from cache.files import write_whole
+    from cache.files import prepare_file, write_whole
     from pipeline import ablation
 
     cores = len(os.sched_getaffinity(0))
     workers = workers or max(1, cores // 2)
+    prepare_file(output / "table.md")
     jobs = ablation.plan(ablation.read_config(config), PoseCache.open(cache), data_root, output)
     results = ablation.run(jobs, data_root, cache, workers, threads=max(1, cores // workers))
     table = ablation.summary(results)

@@ -5,6 +5,7 @@ from pathlib import Path
 import click
 
 from cache.errors import KeyReIDError
+from cache.files import prepare_file
 from pipeline.options import output_option, renamed
 from stages.terminal import say
 
@@ -29,6 +30,7 @@ def command(released: Path, output: Path, maps: str) -> None:
 
     if output.suffix != ".safetensors":
         raise KeyReIDError(f"{output}: expected a name that ends in .safetensors")
+    prepare_file(output)
     model = load_published(released, published_maps=maps)
     save_model(model, output, source=released.name)
     say(f"{output}: {model.num_persons} identities, {model.num_cameras} cameras, part maps {maps}")

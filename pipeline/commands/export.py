@@ -5,6 +5,7 @@ from pathlib import Path
 import click
 
 from cache.errors import KeyReIDError
+from cache.files import prepare_file
 from pipeline.options import PATH, output_option, renamed, run_option
 from pipeline.recipe_file import Override
 from pipeline.settings import overrides_options, setting
@@ -47,6 +48,8 @@ def command(
     config = pose_config(run, overrides)
     if pose_output is not None and config is None:
         raise KeyReIDError(f"{run}: no config.yaml names a pose network; give --estimator")
+    for path in filter(None, (output, pose_output)):
+        prepare_file(path)
     model, _ = load_model(file)
     difference = network.export(model, file, output, with_cameras)
     _say(output, difference)

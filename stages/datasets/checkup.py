@@ -11,7 +11,7 @@ from cache.errors import KeyReIDError
 from cache.files import write_whole
 from stages.datasets.files import read_json
 from stages.datasets.tracklet import DISTRACTOR, JUNK, Dataset
-from stages.frame_file import FrameError, read_picture
+from stages.frame_file import FrameError, decode, decoder_warning, load
 
 _CHUNK = 256  # frames per task
 
@@ -161,7 +161,7 @@ def shared_persons(dataset: Dataset) -> int:
 
 @dataclass(frozen=True)
 class FrameProblem:
-    """kind: missing, unreadable or size. detail: what is wrong with the frame."""
+    """kind: missing, unreadable, size, or warning of the decoder. detail: what is wrong with the frame."""
 
     frame: str
     kind: str
@@ -171,12 +171,16 @@ class FrameProblem:
 def check_frame(root: Path, frame: str, size: tuple[int, int] | None) -> FrameProblem | None:
     """Read one frame whole. size: (width, height) it should have, or None."""
     try:
-        height, width = read_picture(root / frame).shape[:2]
+        data = load(root / frame)
+        height, width = decode(data).shape[:2]
     except FrameError as error:
         return FrameProblem(frame, "missing" if error.missing else "unreadable", error.reason)
+    except ValueError as error:
+        return FrameProblem(frame, "unreadable", str(error))
     if size is not None and (width, height) != tuple(size):
         return FrameProblem(frame, "size", f"{width}x{height}, expected {size[0]}x{size[1]}")
-    return None
+    warning = decoder_warning(data)
+    return FrameProblem(frame, "warning", warning) if warning else None
 
 
 def _check_chunk(

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from cache.errors import KeyReIDError
-from cache.files import make_folder, writing
+from cache.files import writing
 
 OPSET = 18
 TOLERANCE = 1e-4  # largest difference from torch, as a share of the largest value
@@ -88,7 +88,6 @@ def write_onnx(
         if not value.type.tensor_type.shape.dim[0].dim_param:
             raise KeyReIDError(f"{name}: {_CANNOT} for any number of {batch}; {_WAY_OUT}")
     onnx.checker.check_model(model, full_check=True)
-    make_folder(path.parent)
     with writing(path, model.ByteSize()) as aside:
         aside.write_bytes(model.SerializeToString())
         worst = compare(onnxruntime.InferenceSession(aside, providers=["CPUExecutionProvider"]), checks)

@@ -5,6 +5,7 @@ written aside and renamed when whole; the manifest is written last.
 """
 
 import contextlib
+import logging
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -30,6 +31,7 @@ from stages.pose.progress import Bar
 from stages.pose.sources import Sources, check_frames, known_records, refuse_bad, stale_rows
 from stages.pose.workers import cores
 
+log = logging.getLogger(__name__)
 SAMPLE = 256
 
 
@@ -183,15 +185,23 @@ def _check_sources(opened: OpenFolder, root: Path, frames: list[str]) -> Sources
         untouched = np.setdiff1d(np.arange(len(frames)), stale)
         sample = np.random.default_rng(int(opened.token, 16)).permutation(untouched)[:SAMPLE]
         rows = np.unique(np.concatenate([stale, sample, unreadable])).astype(np.int64)
-    bad: dict[int, str] = {}
+    sources = Sources(records, {})
     with opened.bar.count("checking frames", len(rows)) as advance:
         for part in check_frames(root, frames, rows.tolist(), threads):
-            for row, size, mtime, digest, reason in part:
+            for row, size, mtime, digest, reason, warning in part:
                 records[row] = size, mtime, digest
                 if reason:
-                    bad[row] = reason
+                    sources.bad[row] = reason
+                if warning:
+                    sources.warned[row] = warning
             advance(len(part))
-    return Sources(records, bad)
+    if sources.warned:
+        first = min(sources.warned)
+        log.warning(
+            "the decoder reports damage in %d of %d frames, first %s: %s; keyreid doctor lists them",
+            len(sources.warned), len(rows), root / frames[first], sources.warned[first],
+        )  # fmt: skip
+    return sources
 
 
 def _refuse_other_settings(opened: OpenFolder, parts: dict) -> None:

@@ -13,7 +13,7 @@ import torch
 
 import stages.compat  # noqa: F401
 from cache.errors import KeyReIDError
-from cache.files import sha256_of, write_whole
+from cache.files import prepare_file, sha256_of, write_whole
 from stages.datasets.walkers.config import LOOK
 from stages.device import find_device
 from stages.pose import geometry
@@ -204,6 +204,8 @@ def run(
     from safetensors.torch import save
 
     spec, device = load_spec(config.estimator), find_device(config.device)
+    path = folder / f"{spec.name}.safetensors"
+    prepare_file(path)
     threads = torch.get_num_threads()
     torch.set_num_threads(config.threads)
     try:
@@ -249,8 +251,6 @@ def run(
         "weights_sha256": hashlib.sha256(data).hexdigest(),
         "weights_bytes": len(data),
     }
-    folder.mkdir(parents=True, exist_ok=True)
-    path = folder / f"{spec.name}.safetensors"
     text = json.dumps(record, indent=1, default=str) + "\n"
     write_whole(path, data)
     write_whole(path.with_suffix(".json"), text.encode())

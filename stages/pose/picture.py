@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from cache import PoseCache
+from cache.files import prepare_file
 
 # Bones between COCO joints: face, arms, trunk, legs.
 BONES = (
@@ -22,6 +23,7 @@ def draw(cache: PoseCache, root: Path, frame: str, parts: int, output: Path) -> 
     from stages.frame_file import read_picture
     from stages.parts import grouping, part_joints
 
+    prepare_file(output)
     poses = cache.read([frame])
     image = read_picture(root / frame)[:, :, ::-1]
     height, width = image.shape[:2]

@@ -2,10 +2,11 @@
 
 import hashlib
 import io
+import logging
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import joblib
@@ -17,8 +18,9 @@ from cache.files import read_regular, write_whole
 from cache.folder import SOURCES
 from cache.manifest import Manifest
 from cache.shard import frames_digest
-from stages.frame_file import FrameError, decode, load
+from stages.frame_file import FrameError, decode, decoder_warning, load
 
+log = logging.getLogger(__name__)
 STEP = 128  # frames per unit of work
 SMALLEST = (1, 1)  # a JPEG decoded at an eighth is enough to find out whether it can be decoded
 # What a frame was when it was checked; absent files are all -1, 0.
@@ -27,10 +29,14 @@ RECORD = np.dtype([("bytes", "<i8"), ("mtime", "<i8"), ("digest", "<u8")])
 
 @dataclass(frozen=True)
 class Sources:
-    """records [F] of RECORD, in the order of the frames; bad: row -> why the frame cannot be read."""
+    """records [F] of RECORD, in the order of the frames; bad: row -> why the frame cannot be read.
+
+    warned: row -> what the decoder says about a frame that it reads nevertheless, of those read in this run.
+    """
 
     records: np.ndarray
     bad: dict[int, str]
+    warned: dict[int, str] = field(default_factory=dict)
 
     @staticmethod
     def empty(count: int) -> np.ndarray:
@@ -88,27 +94,27 @@ def digest_of(data: bytes) -> int:
     return int.from_bytes(hashlib.blake2b(data, digest_size=8).digest(), "little")
 
 
-def check_frame(path: Path) -> tuple[int, int, int, str]:
-    """Size in bytes, mtime in ns, digest of the content, and "" or why it is not a frame."""
+def check_frame(path: Path) -> tuple[int, int, int, str, str]:
+    """Size in bytes, mtime in ns, digest of the content, why it is no frame, decoder's warning; "" none."""
     try:
         data = load(path)
     except FrameError as error:
-        return -1, -1, 0, error.reason
+        return -1, -1, 0, error.reason, ""
     stat = path.stat()
     record = (stat.st_size, stat.st_mtime_ns, digest_of(data))
     try:
         decode(data, SMALLEST)
     except ValueError as error:
-        return *record, str(error)
-    return *record, ""
+        return *record, str(error), ""
+    return *record, "", decoder_warning(data)
 
 
 def check_frames(
     root: Path, frames: Sequence[str], rows: Sequence[int], threads: int
-) -> Iterator[list[tuple[int, int, int, int, str]]]:
+) -> Iterator[list[tuple[int, int, int, int, str, str]]]:
     """Read and decode the frames at `rows`, in parallel; yields parts of (row, *check_frame), in order."""
 
-    def check(part: Sequence[int]) -> list[tuple[int, int, int, int, str]]:
+    def check(part: Sequence[int]) -> list[tuple[int, int, int, int, str, str]]:
         return [(row, *check_frame(root / frames[row])) for row in part]
 
     parts = (rows[start : start + STEP] for start in range(0, len(rows), STEP))
@@ -147,13 +153,27 @@ def read_frame(path: Path, digest: int) -> np.ndarray:
         raise FrameError(path, str(error)) from None
 
 
+def _records_of(cache: PoseCache) -> np.ndarray | None:
+    """What the frames of a cache were, in its order; None, with a warning where there should be a record."""
+    records = load_records(cache.folder / SOURCES, len(cache))
+    known = cache.info.parts.get("frames")
+    content = known.get("content") if isinstance(known, Mapping) else None
+    if content is not None and (records is None or content_digest(records["digest"]) != content):
+        log.warning(
+            "%s is missing or damaged, so frames are not compared with those that the cache was made of; "
+            "run %s again, which does that", cache.folder / SOURCES, cache.info.command
+        )  # fmt: skip
+        return None
+    return records
+
+
 def changed_frames(cache: PoseCache, root: Path, frames: Sequence[str], thorough: bool = False) -> list[str]:
     """Those of `frames` that are not what the cache was made of; none where it has no record of that.
 
     Content is read where size or time differ, or of all frames where `thorough`.
     """
     threads = max(len(os.sched_getaffinity(0)), 2)
-    records = load_records(cache.folder / SOURCES, len(cache))
+    records = _records_of(cache)
     if records is None:
         return []
     records = records[cache.places(frames)]

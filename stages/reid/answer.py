@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from cache.errors import KeyReIDError
-from cache.files import make_folder
+from cache.files import prepare_file
 from stages.datasets.files import list_images, natural
 from stages.precision import recorded
 from stages.reid.embedder import Embedder
@@ -50,8 +50,8 @@ def run(
     picture: PNG file to draw. threshold: a distance, or fpr=RATE of a calibration; calibration: its file,
     default beside the checkpoint. Raises KeyReIDError for what cannot be read or combined.
     """
-    if picture is not None and picture.is_dir():
-        raise KeyReIDError(f"--output {picture}: a folder; expected the name of a PNG file")
+    if picture is not None:
+        prepare_file(picture)
     limit = Limit.parse(threshold, config)
     whole = read_gallery(galleries)
     notes = pose_note(whole)
@@ -61,8 +61,6 @@ def run(
         queries = np.arange(len(rows), len(whole))
     else:
         queries = np.array([find_query(whole, query, rows)])
-    if picture is not None:
-        make_folder(picture.parent)
     value, more = limit.value(whole, config, len(rows), calibration)
     ranking = search(whole, queries, rows, config)
     found = records(whole, ranking, value)

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from cache.files import prepare_file
 from stages.reid.search.calibration import FILE, calibrate, save
 from stages.reid.search.config import CalibrationConfig, LinkConfig
 from stages.reid.search.gallery import read_gallery
@@ -18,7 +19,8 @@ def run(
     galleries: labelled, as of `read_gallery`. Raises KeyReIDError as `calibrate` and `save`.
     """
     gallery = read_gallery(galleries)
+    path = output or Path(gallery.about["checkpoint"]["path"]).parent / FILE
+    prepare_file(path)
     entry = calibrate(gallery, config)
     entry["link"] = calibrate_link(gallery, LinkConfig(distance=config.distance))
-    path = output or Path(gallery.about["checkpoint"]["path"]).parent / FILE
     return save(path, entry), entry

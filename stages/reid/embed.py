@@ -5,7 +5,7 @@ from pathlib import Path
 
 from cache import PoseCache
 from cache.errors import KeyReIDError
-from cache.files import make_folder
+from cache.files import prepare_file
 from cache.manifest import MANIFEST
 from stages.datasets.tracklet import Dataset, Tracklet
 from stages.pose import extract
@@ -37,9 +37,7 @@ def run(
     cache of other frames or of another network. camera, workers: as of `Embedder.gallery`. half: float16
     features. Raises KeyReIDError, before any network runs, for what does not fit together.
     """
-    if output.is_dir():
-        raise KeyReIDError(f"{output}: is a folder; expected the name of a file, such as gallery.h5")
-    make_folder(output.parent)
+    prepare_file(output)
     chosen = chosen_of(dataset, subset)
     poses = poses_of(embedder.pose, dataset, cache, own, redo_poses)
     return embedder.gallery(dataset, chosen, poses, camera, workers, progress).save(output, half)

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from cache.errors import KeyReIDError
-from cache.files import make_folder, write_whole
+from cache.files import prepare_file, write_whole
 from stages.report import occlusion as hiding
 from stages.report import views
 from stages.report.cards import Source, camera_name, query_cards, query_row
@@ -36,8 +36,8 @@ def run(
     config = config or ReportConfig()
     contents = read_contents(Path(run_dir), evaluation)
     out = out or contents.run / NAME
+    prepare_file(out)
     page = render(_view(contents, source, config))
-    make_folder(out.parent)
     write_whole(out, page.encode())
     return out
 

@@ -10,19 +10,22 @@ import numpy as np
 
 from cache.errors import KeyReIDError
 from stages.datasets.files import IMAGE_SUFFIXES
-from stages.frame_file import read_picture
+from stages.frame_file import decoder_warning, load, read_picture
 
 
 class FolderFrames:
     """Images of a folder in the order of the numbers at the end of their names.
 
-    size: (width, height) of the first. count: images. The rest is as in VideoFrames: rate unknown, no damage.
+    size: (width, height) of the first. count: images. The rest is as in VideoFrames: rate unknown, damaged
+    the numbers of JPEGs that decode with a warning, said the first warning.
     """
 
-    rate, damaged, said = 0.0, frozenset(), ""
+    rate = 0.0
 
     def __init__(self, path: Path, first: int = 1):
         self.path, self.first = path, first
+        self.damaged: set[int] = set()
+        self.said = ""
         if not path.is_dir():
             raise KeyReIDError(f"{path}: no such folder of frames; for a video file use --video")
         with os.scandir(path) as entries:
@@ -65,7 +68,12 @@ class FolderFrames:
         """Nothing is held open."""
 
     def _decode(self, index: int) -> np.ndarray:
-        return read_picture(self.path / self._names[index])
+        path = self.path / self._names[index]
+        image, warning = read_picture(path), decoder_warning(load(path))
+        if warning:
+            self.damaged.add(self.first + index)
+            self.said = self.said or warning
+        return image
 
 
 def _number(folder: Path, name: str) -> int:

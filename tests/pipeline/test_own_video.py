@@ -149,7 +149,7 @@ def test_mistakes_are_one_line(own, tmp_path):
         (("embed", "--run", own / "run", "-o", tmp_path / "x.h5"), "either the folder"),
         (("embed", own / "nowhere", "--run", own / "run", "-o", tmp_path / "x.h5"), "does not exist"),
         (("embed", own / "door", "--run", tmp_path, "-o", tmp_path / "x.h5"), "no trained network"),
-        (("embed", own / "door", "--run", own / "run", "-o", tmp_path), "is a folder"),
+        (("embed", own / "door", "--run", own / "run", "-o", tmp_path), "there is a folder of that name"),
         (
             ("embed", own / "yard", "--run", own / "run", "-o", tmp_path / "x.h5", "--cache",
              own / "poses/door"),

@@ -46,8 +46,8 @@ def test_a_picture_goes_into_a_new_folder(search, tmp_path):
 @pytest.mark.parametrize(
     ("target", "says"),
     [
-        (".", "a folder"),
-        ("frames", "a folder"),
+        (".", "there is a folder of that name"),
+        ("frames", "there is a folder of that name"),
         ("g.h5/p.png", "a file of that name"),
         ("/proc/p.png", "/proc"),
     ],
@@ -64,7 +64,7 @@ def test_a_picture_that_cannot_be_written_is_refused_before_the_search(
 def test_a_folder_in_place_of_the_usual_picture_is_named_before_the_search(search, tmp_path):
     (tmp_path / "g-search.png").mkdir()
     result = search()
-    assert "g-search.png: a folder" in only_line(result) and result.out == ""
+    assert "g-search.png: there is a folder of that name" in only_line(result) and result.out == ""
     assert not list(tmp_path.glob("*.tmp"))
 
 

@@ -14,6 +14,8 @@ from stages.frame_file import (
     MAX_PIXELS,
     FrameError,
     check_header,
+    decode,
+    decoder_warning,
     read_picture,
     read_planes,
     read_size,
@@ -72,6 +74,17 @@ def test_only_exact_divisors_reduce():
     assert reduction((252, 128), (32, 16)) == 4
 
 
+def test_a_jpeg_that_decodes_with_a_warning_is_told_from_a_sound_one(picture):
+    sound = encoded(picture, "JPEG")
+    assert decoder_warning(sound) == "" == decoder_warning(sound + b"\0\0\0\x18ftypmp42" + bytes(3000))
+    cut = sound[: len(sound) // 2] + sound[-2:]
+    assert decode(cut).shape == picture.shape and "premature end" in decoder_warning(cut)
+    assert all(decoder_warning(encoded(picture, kind)) == "" for kind in ("PNG", "BMP", "WEBP"))
+    cmyk = io.BytesIO()
+    Image.fromarray(picture).convert("CMYK").save(cmyk, "JPEG")
+    assert decode(cmyk.getvalue()).shape == picture.shape and decoder_warning(cmyk.getvalue()) == ""
+
+
 def encoded(picture, kind, **options) -> bytes:
     buffer = io.BytesIO()
     Image.fromarray(picture).save(buffer, kind, **options)
@@ -96,7 +109,7 @@ def test_a_lossless_webp_has_its_size_in_other_bits(picture):
 def verdicts(folder, name) -> list[str]:
     """What doctor, stage one and stage two say of a frame, "" where they accept it."""
     problem = doctor(folder, name, None)
-    said = [problem.detail if problem else "", stage_one(folder / name)[-1]]
+    said = [problem.detail if problem else "", stage_one(folder / name)[3]]
     for size in (None, (32, 16)):
         try:
             read_picture(folder / name, size)

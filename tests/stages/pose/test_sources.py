@@ -7,7 +7,9 @@ import pytest
 
 from cache import PoseCache
 from cache.errors import KeyReIDError
+from stages.pose.extract import run
 from stages.pose.sources import changed_frames, refuse_changed
+from tests.stages.pose import tiny
 
 
 @pytest.fixture
@@ -53,8 +55,24 @@ def test_content_that_changed_under_the_same_size_and_time_is_found_when_asked_f
     assert changed_frames(cache, moved, names, thorough=True) == [names[7]]
 
 
-def test_a_cache_without_a_record_is_not_compared(finished, frames, moved, tmp_path):
+@pytest.mark.parametrize("damage", [lambda data: None, lambda data: data[:-1], lambda data: data[:-1] + b"x"])
+def test_a_cache_without_its_record_says_that_frames_are_not_compared(
+    finished, frames, moved, tmp_path, caplog, damage
+):
     shutil.copytree(finished, tmp_path / "poses")
-    (tmp_path / "poses" / "sources.npy").unlink()
+    path = tmp_path / "poses" / "sources.npy"
+    data = damage(path.read_bytes())
+    path.unlink() if data is None else path.write_bytes(data)
     (moved / frames.frames()[0]).write_bytes(b"other")
     assert changed_frames(PoseCache.open(tmp_path / "poses"), moved, frames.frames()) == []
+    assert "sources.npy is missing or damaged" in caplog.text and "extract-poses again" in caplog.text
+
+
+def test_what_the_decoder_warns_of_is_counted(estimator, tmp_path, caplog):
+    data = tiny.write_frames(tmp_path / "data")
+    frame = data.root / data.frames()[4]
+    whole = frame.read_bytes()
+    frame.write_bytes(whole[: len(whole) - 40] + whole[-2:])
+    run(data, tiny.config(estimator), tmp_path / "poses")
+    words = "the decoder reports damage in 1 of 30 frames, first " + str(frame)
+    assert words in caplog.text

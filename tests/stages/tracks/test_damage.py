@@ -201,3 +201,18 @@ def test_damage_of_the_real_video_is_found(tmp_path, real_data, seed, expected):
     assert all(cv2.meanStdDev(image)[1].min() > 1 for _, image in images)
     frames.close()
     assert sorted(frames.damaged) == expected and frames.said
+
+
+def test_a_picture_of_a_folder_that_decodes_with_a_warning_is_recorded(tmp_path):
+    folder = tmp_path / "frames"
+    folder.mkdir()
+    for number in range(1, 5):
+        cv2.imwrite(str(folder / f"{number:06d}.jpg"), picture(number))
+    whole = (folder / "000003.jpg").read_bytes()
+    (folder / "000003.jpg").write_bytes(whole[: len(whole) // 2] + whole[-2:])
+    about = json.loads(
+        (
+            run(CutConfig(camera="a"), tracks(tmp_path, range(1, 5)), folder, tmp_path / "out") / ABOUT
+        ).read_text()
+    )
+    assert about["damaged_frames"] == [3] and "premature end" in about["damage"]
