@@ -27,7 +27,7 @@ def list_parts(folder: Path, as_json: bool) -> None:
 
     index = read_index(folder)
     if as_json:
-        click.echo(
+        say(
             json.dumps(
                 [{"part": part.name, **part.model_dump(mode="json")} for part in index.parts], indent=1
             )
