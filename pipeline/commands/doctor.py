@@ -43,7 +43,7 @@ class CheckUp:
         self.healthy &= good or not fault
 
     def note(self, check: str, found: str) -> None:
-        """Something that is no fault."""
+        """Something worth knowing."""
         self.row(check, found, "", False, "", fault=False)
 
 

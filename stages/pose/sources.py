@@ -95,7 +95,7 @@ def digest_of(data: bytes) -> int:
 
 
 def check_frame(path: Path) -> tuple[int, int, int, str, str]:
-    """Size in bytes, mtime in ns, digest of the content, why it is no frame, decoder's warning; "" none."""
+    """Size in bytes, mtime in ns, digest of the content, why it cannot be one, decoder's warning; "" none."""
     try:
         data = load(path)
     except FrameError as error:

@@ -162,7 +162,7 @@ class Session:
         raise SystemExit(StopSignals.EXIT_CODES.get(number, 1))
 
     def _what_is_kept(self) -> str:
-        """What a resume would go on from, as it can be read from the disk now. For the main process."""
+        """What a resume would continue, as it can be read from the disk now. For the main process."""
         path = self.states.folder.newest()
         if path is None:
             return "no training state is saved, a resume would start from the beginning"

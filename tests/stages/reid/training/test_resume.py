@@ -72,7 +72,7 @@ def test_a_signal_saves_and_ends_with_its_exit_code(once, tiny, tmp_path, number
     assert weights(train(replace(job, resume=True))) == weights(once(train=config))
 
 
-def told(run_dir):
+def printed(run_dir):
     return (run_dir / "stderr-0.txt").read_text()
 
 
@@ -88,9 +88,9 @@ def stopped(job, at=2):
 def test_what_a_stopped_run_says_of_its_state_is_true(tiny, tmp_path):
     job = Job(tiny, tmp_path / "run", {"epochs": 50, "checkpoint": {"every_steps": 0, "every_epochs": 0}})
     step = stopped(job)
-    assert told(job.run_dir).endswith(f"stopped after step {step}; resume: {job.run_dir}\n")
+    assert printed(job.run_dir).endswith(f"stopped after step {step}; resume: {job.run_dir}\n")
     later = stopped(replace(job, resume=True, largest_file=200_000), step + 2)
-    lines = told(job.run_dir)
+    lines = printed(job.run_dir)
     assert f"resuming after step {step}, from {job.run_dir / 'checkpoints'}" in lines
     assert lines.endswith(
         f"stopped after step {later}; resume: {job.run_dir} goes on after step {step}, the last one saved\n"
@@ -100,19 +100,19 @@ def test_what_a_stopped_run_says_of_its_state_is_true(tiny, tmp_path):
 def test_a_run_that_could_save_nothing_says_so(tiny, tmp_path):
     job = Job(tiny, tmp_path / "run", {"epochs": 50}, largest_file=200_000)
     step = stopped(job)
-    lines = told(job.run_dir)
+    lines = printed(job.run_dir)
     assert f"stopped after step {step}; no training state is saved, a resume would start from the" in lines
     assert not list((job.run_dir / "checkpoints").iterdir())
     processes = start(replace(job, train={"epochs": 1}, resume=True))
     assert finish(processes) == [2], "there is no room for the network either"
-    assert f"{job.run_dir} has no checkpoint yet: starting from the beginning\n" in told(job.run_dir)
+    assert f"{job.run_dir} has no checkpoint yet: starting from the beginning\n" in printed(job.run_dir)
     message = (job.run_dir / "error.txt").read_text()
     assert "last.safetensors" in message and "no training state is saved" in message and "\n" not in message
 
 
 def test_without_a_terminal_every_epoch_is_a_line(once):
     folder = once()
-    lines = told(folder).splitlines()
+    lines = printed(folder).splitlines()
     assert lines[0] == f"started on cpu, 1 process(es), 0 reading workers each: {folder}"
     assert [line.split(":")[0] for line in lines[1:]] == ["epoch 1/3", "epoch 2/3", "epoch 3/3"]
     assert all("loss" in line and "clips/s" in line for line in lines[1:])
