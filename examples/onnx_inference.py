@@ -129,17 +129,20 @@ def embed(network: Network, pose: Network, paths: list[str]) -> np.ndarray:
     frames = np.stack(frames)
     maps = part_maps(np.concatenate(heat), about["parts"]) if heat else None
     rows = clips(len(paths), about["clip_length"])
-    total = 0
+    total, lengths = 0, 0
+    ends = np.cumsum(about["blocks"])[:-1]
     for start in range(0, len(rows), BATCH):
         chosen = rows[start : start + BATCH]
         inputs = {"frames": frames[chosen], "cameras": np.full(len(chosen), -1, np.int64)}
         if maps is not None:
             inputs["part_maps"] = maps[chosen]
-        total = total + network(**inputs).sum(axis=0, dtype=np.float64)
+        found = network(**inputs)
+        total = total + found.sum(axis=0, dtype=np.float64)
+        lengths = lengths + np.stack([np.linalg.norm(b, axis=1).sum() for b in np.split(found, ends, axis=1)])
     mean = (total / len(rows)).astype(np.float32)
-    if about["unit_blocks"]:  # global embedding and parts are of length 1 each; their means are shorter
-        blocks = np.split(mean, np.cumsum(about["blocks"])[:-1])
-        mean = np.concatenate([block / np.linalg.norm(block) for block in blocks])
+    if about["unit_blocks"]:  # a mean of unit vectors is shorter: blocks get the mean length of their clips
+        pairs = zip(np.split(mean, ends), lengths / len(rows))
+        mean = np.concatenate([b * (length / max(np.linalg.norm(b), 1e-12)) for b, length in pairs])
     return mean
 
 

@@ -17,6 +17,8 @@ from stages.reid.model.patches import kept_patches, pool_to_grid
 from stages.reid.model.published import PublishedLocalBranch, TemporalAttention
 from stages.reid.model.vit_families import num_heads
 
+SEEN = 0.02  # heat of a patch (a mean over its cells) from which on a part counts in full
+
 
 class ClipOutput(NamedTuple):
     """What a forward pass returns, float32. Entries of a branch that is switched off are None."""
@@ -61,6 +63,13 @@ class KeyReID(nn.Module):
         width = self.backbone.width
         last_block, last_norm = self.backbone.take_last()
 
+        depth = len(vit.blocks)
+        if self.part_level > depth and not config.global_only:
+            raise KeyReIDError(
+                f"model.part_block = {config.part_block}: the trunk of {config.backbone} has {depth} blocks "
+                f"before its last; expected 0 to {depth}"
+            )
+
         self.global_branch = self.global_neck = self.global_classifier = None
         self.local_branch = self.part_necks = self.part_classifiers = None
         if not config.local_only:
@@ -83,6 +92,8 @@ class KeyReID(nn.Module):
             )
         if config.local_only:  # nothing reads what later blocks would give
             vit.blocks = vit.blocks[: self.part_level]
+            if not vit.blocks and getattr(vit, "rope", None) is not None:
+                vit.rope.requires_grad_(False)  # positions learnt for blocks that are gone
 
     @property
     def part_width(self) -> int:
@@ -185,7 +196,7 @@ class KeyReID(nn.Module):
         depth = len(self.backbone.vit.blocks)
         if self.config.guidance == "published":
             return depth
-        return round(depth / 3) if self.config.part_block is None else min(self.config.part_block, depth)
+        return round(depth / 3) if self.config.part_block is None else self.config.part_block
 
     def read_parts(
         self,
@@ -227,20 +238,27 @@ class KeyReID(nn.Module):
     def joined(self, out: ClipOutput) -> Tensor:
         """The global embedding, then those of the parts: [B, feature_width].
 
-        With guidance prior each is of length 1, so that each counts alike in a Euclidean distance; as
-        released, the parts are divided by their number.
+        With guidance prior each is of length 1, so that each counts alike in a Euclidean distance, but for
+        parts that are hardly seen: their length is the mean over frames of their highest heat on a patch,
+        over SEEN, so that what was read from next to no heat weighs next to nothing. As released, the parts
+        are divided by their number.
         """
         blocks = [] if out.global_embedding is None else [out.global_embedding]
         if out.part_embeddings is not None:
             blocks += out.part_embeddings.unbind(1)
         if self.unit_blocks:
-            return torch.cat([functional.normalize(block.float(), dim=1) for block in blocks], dim=1)
+            units = [functional.normalize(block.float(), dim=1) for block in blocks]
+            if out.part_weights is not None:
+                seen = (out.part_weights.float().amax(-1).mean(1) / SEEN).clamp(max=1)  # [B, K]
+                first = len(units) - self.num_parts
+                units[first:] = [u * seen[:, k, None] for k, u in enumerate(units[first:])]
+            return torch.cat(units, dim=1)
         whole = 0 if out.global_embedding is None else 1
         return torch.cat([*blocks[:whole], *(block / self.num_parts for block in blocks[whole:])], dim=1)
 
     @property
     def unit_blocks(self) -> bool:
-        """Whether the blocks of an embedding are of length 1."""
+        """Whether the blocks of an embedding are of length 1, those of parts hardly seen shorter."""
         return self.config.guidance == "prior"
 
     @property

@@ -17,7 +17,7 @@ def embed_tracklets(
     num_tracklets: int,
     camera: str = "given",
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Mean clip feature and mean part visibility of every tracklet; blocks of length 1 stay so.
+    """Mean clip feature and mean part visibility of every tracklet; unit blocks keep the mean of their lengths.
 
     batches: dicts with images [B,T,3,H,W], part_maps [B,T,K,h,w], cameras int64 [B] (-1 unknown) and
              tracklet int64 [B], 0..num_tracklets-1. A batch may hold clips of many tracklets.
@@ -31,6 +31,8 @@ def embed_tracklets(
     signed = getattr(getattr(model, "config", None), "guidance", "prior") == "published"
     training = model.training
     model.eval()
+    widths = model.block_widths if getattr(model, "unit_blocks", False) else None
+    lengths = torch.zeros(num_tracklets, len(widths)) if widths else None
     features: Tensor | None = None
     visibility: Tensor | None = None
     counts = torch.zeros(num_tracklets)
@@ -46,7 +48,10 @@ def embed_tracklets(
                 features = torch.zeros(num_tracklets, output.shape[1])
                 visibility = torch.zeros(num_tracklets, heat.shape[1])
             index = batch["tracklet"].cpu()
-            features.index_add_(0, index, output.float().cpu())
+            output = output.float().cpu()
+            features.index_add_(0, index, output)
+            if lengths is not None:
+                lengths.index_add_(0, index, block_lengths(output, widths))
             visibility.index_add_(0, index, heat.cpu())
             counts.index_add_(0, index, torch.ones(len(index)))
     finally:
@@ -56,11 +61,17 @@ def embed_tracklets(
         raise KeyReIDError(f"{missing} of {num_tracklets} tracklets gave no clip; expected one or more each")
     features /= counts[:, None]
     visibility /= counts[:, None]
-    if getattr(model, "unit_blocks", False):  # a mean of unit vectors is shorter
-        features = unit_blocks(features, model.block_widths)
+    if lengths is not None:  # a mean of unit vectors is shorter
+        features = blocks_of_length(features, widths, lengths / counts[:, None])
     return features.numpy(), visibility.clamp_(0, 1).numpy()
 
 
-def unit_blocks(features: Tensor, widths: Sequence[int]) -> Tensor:
-    """Each block of columns, of the given widths, scaled to length 1: [N, F] -> [N, F]."""
-    return torch.cat([functional.normalize(block, dim=1) for block in features.split(list(widths), dim=1)], 1)
+def block_lengths(features: Tensor, widths: Sequence[int]) -> Tensor:
+    """Euclidean length of each block of columns, of the given widths: [N, F] -> [N, blocks]."""
+    return torch.stack([block.norm(dim=1) for block in features.split(list(widths), dim=1)], dim=1)
+
+
+def blocks_of_length(features: Tensor, widths: Sequence[int], lengths: Tensor) -> Tensor:
+    """Each block of columns scaled to its length: [N, F], [N, blocks] -> [N, F]; a block of zeros stays."""
+    blocks = zip(features.split(list(widths), dim=1), lengths.unbind(1), strict=True)
+    return torch.cat([functional.normalize(block, dim=1) * length[:, None] for block, length in blocks], 1)

@@ -40,7 +40,7 @@ class Embeddings:
     """One row per tracklet.
 
     features:     float32 [N, F]; the first `global_width` columns are the global feature, the rest `parts`
-                  blocks of equal width. normalised: every block has length 1.
+                  blocks of equal width. normalised: blocks have length 1, parts hardly seen less.
     names:        text [N]. persons: int64 [N]. cameras: int64 [N], numbers in the data set, -1 unknown.
     camera_names: text [N], what to call the camera, "?" unknown.
     person_names: text [N], what to call the person: its folder in the `folder` layout, else its number.

@@ -5,6 +5,8 @@ import torch
 
 from cache.errors import KeyReIDError
 from stages.reid.model import KeyReID
+from stages.reid.model.keyreid import SEEN
+from stages.reid.scoring.embed import block_lengths
 from tests.stages.reid.model.tiny import CAMERAS, PERSONS, SIZES, tiny_clips, tiny_config, tiny_model, trained
 
 
@@ -70,6 +72,22 @@ def test_every_trained_weight_gets_a_gradient(fields):
     assert [n for n, p in model.named_parameters() if p.requires_grad and p.grad is None] == []
 
 
+def test_positions_that_no_block_is_left_to_use_are_not_trained():
+    model = tiny_model(backbone="vit_small_patch16_rope_mixed_224", local_only=True, part_block=0)
+    out = model(*tiny_clips(model))
+    sum(t.square().sum() for t in trained(out)).backward()
+    assert [n for n, p in model.named_parameters() if p.requires_grad and p.grad is None] == []
+
+
+def test_a_part_that_is_hardly_seen_weighs_less_in_an_embedding():
+    model = tiny_model().eval()
+    images, maps, cameras = tiny_clips(model)
+    maps[:, :, 4], maps[:, :, 5] = 0, 0
+    maps[:, :2, 5, 1] = SEEN  # in two of four frames
+    lengths = block_lengths(model.embed(images, maps, cameras), model.block_widths)
+    torch.testing.assert_close(lengths, torch.tensor([[1.0, 1, 1, 1, 1, 0, 0.5]] * 3))
+
+
 def test_global_only_and_local_only_leave_the_other_branch_out():
     one, other = tiny_model(global_only=True), tiny_model(local_only=True)
     out = one(*tiny_clips(one))
@@ -82,6 +100,7 @@ def test_global_only_and_local_only_leave_the_other_branch_out():
 
 @pytest.mark.parametrize("fields", [{}, {"global_only": True}, {"local_only": True, "part_width": 5}])
 def test_every_block_of_an_embedding_is_of_length_one(fields):
+    """Of parts that are seen, which those of `tiny_clips` are."""
     model = tiny_model(**fields).eval()
     inputs = tiny_clips(model)
     blocks = model.embed(*inputs).split(model.block_widths, dim=1)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from stages.reid.scoring.embed import embed_tracklets
+from stages.reid.scoring.embed import block_lengths, embed_tracklets
 from tests.stages.reid.model.tiny import tiny_clips, tiny_model
 
 
@@ -25,13 +25,16 @@ def test_every_block_of_a_tracklet_is_the_mean_of_its_clips_at_length_one(fields
         np.testing.assert_allclose(found, mean / length, atol=1e-5)
 
 
-def test_a_part_without_heat_in_the_whole_tracklet_has_visibility_zero_and_a_finite_feature():
+def test_a_part_without_heat_in_the_whole_tracklet_has_visibility_zero_and_a_feature_of_zeros():
     model = tiny_model()
     images, maps, cameras = tiny_clips(model)
     maps[:, :, 4] = 0
     maps[0, :, 1] = 0  # of one of its clips
     batch = {"images": images, "part_maps": maps, "cameras": cameras, "tracklet": torch.tensor([0, 0, 1])}
     features, visibility = embed_tracklets(model, [batch], 2)
-    assert np.isfinite(features).all()
+    blocks = block_lengths(torch.from_numpy(features), model.block_widths)
+    expected = torch.ones(2, 7)
+    expected[:, 5], expected[0, 2] = 0, 0.5  # seen in one of two clips
+    torch.testing.assert_close(blocks, expected)
     assert (visibility[:, 4] == 0).all() and (visibility[:, [0, 1, 2, 3, 5]] > 0.2).all()
     assert visibility[0, 1] < 0.6 < visibility[1, 1]
