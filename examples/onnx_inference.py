@@ -141,7 +141,7 @@ def embed(network: Network, pose: Network, paths: list[str]) -> np.ndarray:
         lengths = lengths + np.stack([np.linalg.norm(b, axis=1).sum() for b in np.split(found, ends, axis=1)])
     mean = (total / len(rows)).astype(np.float32)
     if about["unit_blocks"]:  # a mean of unit vectors is shorter: blocks get the mean length of their clips
-        pairs = zip(np.split(mean, ends), lengths / len(rows))
+        pairs = zip(np.split(mean, ends), lengths / len(rows), strict=True)
         mean = np.concatenate([b * (length / max(np.linalg.norm(b), 1e-12)) for b, length in pairs])
     return mean
 

@@ -17,7 +17,7 @@ def embed_tracklets(
     num_tracklets: int,
     camera: str = "given",
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Mean clip feature and mean part visibility of every tracklet; unit blocks keep the mean of their lengths.
+    """Mean clip feature and mean part visibility of every tracklet; blocks keep their mean lengths.
 
     batches: dicts with images [B,T,3,H,W], part_maps [B,T,K,h,w], cameras int64 [B] (-1 unknown) and
              tracklet int64 [B], 0..num_tracklets-1. A batch may hold clips of many tracklets.

@@ -144,5 +144,5 @@ def test_with_parts_read_before_the_blocks_a_part_does_not_see_other_pixels():
 def test_parts_may_be_read_after_all_blocks_of_the_trunk_and_no_later():
     model = tiny_model(part_block=1)
     assert model.part_level == len(model.backbone.vit.blocks) == 1
-    with pytest.raises(KeyReIDError, match="model.part_block = 2: .* has 1 blocks before its last"):
+    with pytest.raises(KeyReIDError, match=r"model.part_block = 2: .* has 1 blocks before its last"):
         tiny_model(part_block=2)
