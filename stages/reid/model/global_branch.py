@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from stages.reid.model.class_row import class_row
 
-SCALE = 10.0  # of the evidence: it differs by tenths, and half of the weight is a score lower by 0.7
+SCALE = 30.0  # of the evidence, which differs by tenths: a score lower by 0.7 is half of the weight
 
 
 class GlobalBranch(nn.Module):
@@ -34,7 +34,7 @@ class GlobalBranch(nn.Module):
 class FrameAttention(nn.Module):
     """Weights of frames from what they show, how visible the person is, and whether they agree.
 
-    score_t = MLP(LN(f_t)) + w . 10 [visibility of the parts in frame t, agreement of frame t]
+    score_t = MLP(LN(f_t)) + w . 30 [visibility of the parts in frame t, agreement of frame t]
     agreement = cosine of f_t and the mean of the clip's other frames, low for a frame of someone else
     weights = softmax over frames. Starts uniform.
     """
