@@ -38,6 +38,7 @@ GROUPS = {
         "gallery": "List, check and thin out a gallery that grows.",
         "search": "Rank a gallery by distance to a query; draw it.",
         "link": "Link tracklets over cameras and days to identities: who was where.",
+        "browse": "Write a page of who was where, to be opened in a browser.",
         "calibrate": "Measure rejection thresholds on a labelled gallery.",
     },
     "Tools": {

@@ -10,7 +10,7 @@ import pytest
 from pipeline.config import Recipe
 from tests.docs.blocks import ROOT
 from tests.docs.test_blocks import FILES, NAMES
-from tests.stages.report.browser import find_browser, open_browser
+from tests.stages.browser import find_browser, open_browser
 
 TOOLS = ROOT / "docs/tools"
 TEST_NAME = re.compile(r"`(tests/[\w/]+\.py)::(test_\w+)`")

@@ -23,18 +23,19 @@
   const percent = (at) => (100 * (at - span[0])) / Math.max(1e-9, span[1] - span[0]);
   const when = (item) => (item.s === null ? item.v : time.short(item.s, item.z));
   const between = (item) => (item.s === null ? item.v || "time not known" : `${time.short(item.s, item.z)} to ${time.short(item.e, item.z)}`);
+  // A camera that is a number is said to be one.
+  const camera = (number) => (/^\d+$/.test(data.cameras[number]) ? `camera ${data.cameras[number]}` : data.cameras[number]);
   const colour = (item) => `k${item.c % 6}`;
 
   // A thumbnail that plays its tracklet. texts: lines below the picture; entry: its place in a row.
   const button = (index, texts, entry = null) => {
     const item = items[index];
-    const camera = data.cameras[item.c];
     const marks = entry && "match" in entry ? (entry.match ? "yes" : "no") : entry && "right" in entry ? (entry.right ? "yes" : "no") : "";
-    const said = [`Play ${item.n}`, `camera ${camera}`, between(item), ...texts].filter(Boolean).join(", ");
+    const said = [`Play ${item.n}`, camera(item.c), between(item), ...texts].filter(Boolean).join(", ");
     const made = make("button", { type: "button", class: `thumb ${marks}`, "aria-label": said, title: item.n, "data-item": index, on: { click: () => choose(index, made) } },
       item.t ? make("img", { src: item.t, alt: "", loading: "lazy", decoding: "async" }) : make("span", { class: "none" }, "no picture"),
       ...texts.map((text, k) => make("span", { class: k === 0 && marks ? "mark" : "" }, text)),
-      make("span", { class: "cam" }, make("i", { class: colour(item) }), camera),
+      make("span", { class: "cam" }, make("i", { class: colour(item) }), camera(item.c)),
       make("span", { class: "quiet" }, when(item) || item.n));
     if (index === chosen) made.classList.add("chosen");
     return made;
@@ -79,7 +80,7 @@
       if (search) parts.push(this.line0);
       else {
         const cameras = new Set(own.map((item) => item.c)).size;
-        parts.push(own.length === 1 ? "1 tracklet" : `${own.length} tracklets`, cameras === 1 ? `camera ${data.cameras[own[0].c]}` : `${cameras} cameras`);
+        parts.push(own.length === 1 ? "1 tracklet" : `${own.length} tracklets`, cameras === 1 ? camera(own[0].c) : `${cameras} cameras`);
         if (own.length < this.entries.length) parts[0] += ` of ${this.entries.length}`;
         if (seen.length) {
           const first = seen.reduce((a, b) => (b.s < a.s ? b : a));
@@ -115,11 +116,11 @@
         lanes.get(item.c).push(entry);
       }
       const said = [];
-      const made = [...lanes].sort((a, b) => a[0] - b[0]).map(([camera, entries]) => {
+      const made = [...lanes].sort((a, b) => a[0] - b[0]).map(([number, entries]) => {
         const track = make("div", { class: "track" });
         for (const entry of entries) {
           const item = items[entry.i];
-          const bar = make("span", { class: `bar ${colour(item)}`, title: `${data.cameras[camera]}, ${between(item)}`, "data-item": entry.i, on: { click: () => choose(entry.i, this.thumb(entry.i)) } });
+          const bar = make("span", { class: `bar ${colour(item)}`, title: `${camera(number)}, ${between(item)}`, "data-item": entry.i, on: { click: () => choose(entry.i, this.thumb(entry.i)) } });
           const [from, to] = [Math.max(0, percent(item.s)), Math.min(100, percent(item.e))];
           bar.style.left = `min(${from}%, 100% - 5px)`;
           bar.style.width = `${to - from}%`;
@@ -127,8 +128,8 @@
           track.append(bar);
         }
         if (search) track.append(...this.queryTime());
-        said.push(`${data.cameras[camera]}: ${entries.map((entry) => between(items[entry.i])).join("; ")}`);
-        return make("div", { class: "lane" }, make("span", { title: data.cameras[camera] }, data.cameras[camera]), track);
+        said.push(`${camera(number)}: ${entries.map((entry) => between(items[entry.i])).join("; ")}`);
+        return make("div", { class: "lane" }, make("span", { title: camera(number) }, camera(number)), track);
       });
       return make("div", { class: "lanes", role: "img", "aria-label": said.length ? `Timeline. ${said.join(". ")}` : "Timeline: no times known" }, ...made);
     }
@@ -149,7 +150,7 @@
 
   const rows = data.rows.map((row, number) => new Row({ ...row, line0: row.line }, number));
   const panel = new Panel({
-    data, time, button,
+    data, time, camera, button,
     owner: (index) => (owners[index] ? owners[index].name : items[index].n),
     step: (by) => step(by),
     closed: () => { const from = focusFrom(); mark(null); if (from) from.focus(); },
@@ -195,6 +196,8 @@
       return tick;
     });
     if (innerWidth < 700) ticks.splice(1, 3, ticks[2]);
+    for (const tick of ticks) tick.hidden = Boolean(now) && Math.abs(parseFloat(tick.style.left) - percent(now.s)) < (innerWidth < 700 ? 22 : 9);
+    axis.firstElementChild.textContent = days.length === 1 ? days[0] : "";
     if (now) {
       ticks.splice(1, 0, make("span", { class: "now" }, time.short(now.s, now.z)));
       ticks[1].style.left = `clamp(2rem, ${percent(now.s)}%, 100% - 2rem)`;
@@ -293,7 +296,7 @@
   };
 
   const option = (value, text) => make("option", { value }, text);
-  control("camera").append(...data.cameras.map((name, number) => option(number, name)));
+  control("camera").append(...data.cameras.map((_, number) => option(number, camera(number))));
   control("day").append(...days.map((day) => option(day, day)));
   const useful = {
     day: days.length > 1, time: timed.length > 0, confidence: items.some((item) => item.q !== null),
@@ -306,7 +309,9 @@
     else Object.assign(field, { type: "number", step: "any", placeholder: "seconds" });
   }
   form.reset(); // a reloaded page keeps what was chosen, without its effect
-  form.hidden = false;
+  const box = document.getElementById("filter-box");
+  box.hidden = false;
+  box.open = innerWidth >= 700; // on a phone the people come first
   form.addEventListener("input", (event) => { if (event.target.dataset.filter === "order") arrange(); else apply(); });
   form.addEventListener("reset", () => setTimeout(() => { arrange(); apply(); }, 0));
   form.addEventListener("submit", (event) => event.preventDefault());

@@ -1,5 +1,5 @@
 // The panel of one tracklet: player, what is known of it, part maps, its nearest tracklets.
-// page: {data, time, button(index, texts), owner(index), closed(), step(by)}
+// page: {data, time, camera(number), button(index, texts), owner(index), closed(), step(by)}
 class Panel {
   constructor(page) {
     this.page = page;
@@ -15,7 +15,7 @@ class Panel {
         tool("›", "Next tracklet (N)", () => page.step(1)),
         tool("×", "Close (Escape)", () => this.close())),
       this.box, this.facts, this.more);
-    this.player = new TrackletPlayer(this.box);
+    this.player = new TrackletPlayer(this.box, this.host);
     this.player.zoom.addEventListener("click", () => this.host.classList.toggle("wide", this.player.large));
   }
 
@@ -27,7 +27,7 @@ class Panel {
     this.title.textContent = this.page.owner(index);
     this.host.hidden = false;
     document.body.classList.add("open");
-    const facts = [["Tracklet", item.n], ["Camera", data.cameras[item.c]]];
+    const facts = [["Tracklet", item.n], ["Camera", this.page.camera(item.c)]];
     if (data.galleries.length > 1) facts.push(["Gallery", data.galleries[item.p]]);
     if (item.s !== null) facts.push(["From", time.full(item.s, item.z)], ["To", time.full(item.e, item.z)]);
     else if (item.v) facts.push(["In its video", item.v]);

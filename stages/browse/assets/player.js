@@ -20,8 +20,8 @@ const drawCell = (canvas, picture, cell, width) => {
 };
 
 class TrackletPlayer {
-  // Puts its elements into host. Keys on it: space plays, arrows step, Home and End.
-  constructor(host) {
+  // Puts its elements into host. Keys, where the focus is in `within`: space plays, arrows step, Home and End.
+  constructor(host, within = host) {
     this.canvas = make("canvas", { role: "img" });
     this.play = make("button", { type: "button", on: { click: () => this.toggle() } });
     this.slider = make("input", { type: "range", min: 1, step: 1, "aria-label": "Frame", on: { input: () => this.seek(this.slider.value - 1) } });
@@ -31,7 +31,7 @@ class TrackletPlayer {
     this.host = host;
     host.classList.add("player");
     host.append(make("div", { class: "stage" }, this.canvas), this.controls);
-    host.addEventListener("keydown", (event) => this.key(event));
+    within.addEventListener("keydown", (event) => this.key(event));
     this.picture = new Image();
     this.picture.addEventListener("load", () => { this.ready = true; this.draw(); if (this.wanted) this.start(); if (this.loaded) this.loaded(this.picture); });
     this.picture.addEventListener("error", () => { this.count.textContent = "picture not found"; });
@@ -101,6 +101,7 @@ class TrackletPlayer {
   key(event) {
     const steps = { ArrowLeft: this.at - 1, ArrowRight: this.at + 1, Home: 0, End: Infinity };
     if (event.altKey || event.ctrlKey || event.metaKey || !this.what) return;
+    if (!this.host.offsetParent || event.defaultPrevented) return;
     if (event.key in steps && event.target !== this.slider) this.seek(steps[event.key]);
     else if (event.key === " " && event.target.tagName !== "BUTTON") this.toggle();
     else return;

@@ -22,7 +22,7 @@ from stages.reid.scoring.interventions import OtherClips
 from stages.reid.scoring.probe_config import ProbeConfig
 from stages.reid.scoring.protocols import PROTOCOLS
 from stages.reid.scoring.sides import queries_changed, score_changed_queries, score_queries
-from tests.stages.report.conftest import gaussian_heat
+from tests.stages.conftest import gaussian_heat
 
 SMALL = ProbeConfig(shifts=(2,), noise=(4,), resamples=200)
 EVAL = EvalConfig(workers=0, batch_size=8)

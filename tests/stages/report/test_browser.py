@@ -7,7 +7,7 @@ from pathlib import Path
 import cv2
 import pytest
 
-from tests.stages.report.browser import Page
+from tests.stages.browser import Page
 from tests.stages.report.conftest import Evaluated
 
 VISIBLE = "[...document.querySelectorAll('[data-item=cards]')].filter(e => e.offsetParent !== null)"
