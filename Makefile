@@ -22,7 +22,7 @@ REQUIREMENTS := $(wildcard requirements/*.txt)
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help setup demo synthesize doctor extract-poses train eval report probe track link ablation docs test lint bench clean
+.PHONY: help setup demo synthesize doctor extract-poses train eval report probe track link browse ablation docs test lint bench clean
 
 help:  ## list the targets
 	@echo "usage: make TARGET [DATASET=walkers] [DATA=data/DATASET] [RUN=folder] [WORKERS=n] [NPROC=1] [ARGS='...']"
@@ -90,6 +90,9 @@ $(VENV)/.track: $(VENV)/.installed
 
 link: setup  ## link tracklets over cameras to identities (ARGS: see keyreid link --help)
 	@$(KEYREID) link $(ARGS)
+
+browse: setup  ## write the page of who was where (ARGS: a folder of keyreid link, see keyreid browse --help)
+	@$(KEYREID) browse $(ARGS)
 
 # Tests try the optional parts too: documentation, search in large galleries, ONNX export, Dask, tracking.
 $(VENV)/.extras: $(VENV)/.docs $(VENV)/.track

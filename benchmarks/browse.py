@@ -19,7 +19,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from benchmarks.made.people import link_made, made_gallery
+from benchmarks.made.people import link_made, made_gallery, timed
 from stages.browse import build
 from stages.browse.config import BrowseConfig
 from stages.datasets.tracklet import Tracklet
@@ -78,13 +78,12 @@ def wait_for(page: Page, script: str) -> float:
 def main(arguments: list[str] | None = None) -> None:
     options = parse(arguments)
     binary = find_browser()
-    print(
-        f"{platform.machine()}, {os.cpu_count()} CPUs, {options.tracklets} tracklets, {options.frames} frames each"
-    )
+    size = f"{options.tracklets} tracklets, {options.frames} frames each"
+    print(f"{platform.machine()}, {os.cpu_count()} CPUs, {size}")
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        tracklets = film(folder / "data", options.tracklets, options.frames)
-        gallery = made_gallery(folder / "day.h5", folder / "data", tracklets, "folder", None, hours=9)
+        tracklets = timed(film(folder / "data", options.tracklets, options.frames), hours=9)
+        gallery = made_gallery(folder / "day.h5", folder / "data", tracklets, "folder")
         people = link_made(folder / "people", folder / "day.h5", gallery)
         for what in ("written", "written again"):
             before = time.perf_counter()

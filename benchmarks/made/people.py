@@ -1,84 +1,72 @@
-"""A made folder of linked tracklets: what keyreid link would have written, without a network."""
+"""A made folder of linked tracklets: what keyreid link writes, without a trained network."""
 
-import csv
-import hashlib
-import json
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
 
 import numpy as np
 
 from cache import PoseCache
+from stages.datasets.times import Span, written
 from stages.datasets.tracklet import Tracklet
 from stages.reid.scoring.embeddings import Embeddings, of_tracklets
+from stages.reid.search.gallery import read_gallery
+from stages.reid.search.neighbours import Neighbours
+from stages.reid.search.people import write_people
 
-START = 1_764_144_000.0  # 2025-11-26 09:00 at +01:00
+START = datetime.fromisoformat("2026-11-26T09:00:00+01:00")
 NEAR = 5
-COLUMNS = "identity tracklet part camera start end first_frame last_frame confidence".split()
+
+
+def timed(tracklets: Sequence[Tracklet], hours: float = 1) -> list[Tracklet]:
+    """The tracklets, filmed at random times on one day, 8 frames a second."""
+    seconds = np.random.default_rng(0).uniform(0, 3600 * hours, len(tracklets)).round(1).tolist()
+    return [
+        replace(
+            t, span=Span(written(START, s), written(START, s + len(t.frames) / 8), at, at + len(t.frames))
+        )
+        for at, (t, s) in enumerate(zip(tracklets, seconds, strict=True))
+    ]
 
 
 def made_gallery(
-    path: Path, root: Path, tracklets: list[Tracklet], dataset: str, poses: PoseCache | None, hours: float = 1
+    path: Path, root: Path, tracklets: Sequence[Tracklet], dataset: str, poses: PoseCache | None = None
 ) -> Embeddings:
-    """A gallery file of random features around one point per person, filmed at random times."""
+    """A gallery file of random features around one point per person, as it is read back."""
     random = np.random.default_rng(0)
     persons = np.array([t.person for t in tracklets])
-    features = (
-        random.normal(size=(persons.max() + 2, 16))[persons] + random.normal(size=(len(persons), 16)) / 2
-    )
-    start = START + np.sort(random.uniform(0, 3600 * hours, len(persons))).round(1)
+    features = random.normal(size=(persons.max() + 2, 16))[persons]
     about = {
         "dataset": dataset,
         "labelled": True,
         "checkpoint": {"path": "model.safetensors", "sha256": "0" * 64},
-        "poses": {
-            "estimator": "exact",
-            "weights_sha256": "1" * 64,
-            "path": str(poses.folder) if poses else None,
-        },
+        "poses": {"weights_sha256": "1" * 64, "path": str(poses.folder) if poses else None},
         "camera": "unknown",
         "distance": "euclidean",
     }
-    made = of_tracklets(
-        tracklets,
-        features,
-        dataset,
-        root,
-        about=about,
-        start=start,
-        end=start + np.array([len(t.frames) / 8 for t in tracklets]),
-        zone=np.full(len(persons), 3600.0),
-        first=np.arange(len(persons)) * 10,
-        last=np.arange(len(persons)) * 10 + 50,
-    )  # fmt: skip
-    made.save(path)
-    return made
+    noisy = features + random.normal(size=features.shape) / 2
+    of_tracklets(tracklets, noisy, dataset, root, about=about).save(path)
+    return read_gallery(path)
 
 
 def link_made(folder: Path, path: Path, gallery: Embeddings) -> Path:
     """Write identities.csv and link.json for a gallery file, persons as they are labelled."""
     random = np.random.default_rng(1)
-    identities = np.unique(gallery.persons, return_inverse=True)[1] + 1
-    order = np.lexsort((gallery.start, identities))
+    count = min(NEAR, len(gallery) - 1)
+    near = np.zeros((len(gallery), count), np.int64)
+    far = np.zeros((len(gallery), count), np.float32)
+    for row, feature in enumerate(gallery.features):
+        distances = np.linalg.norm(gallery.features - feature, axis=1)
+        near[row] = np.argsort(distances)[1 : count + 1]
+        far[row] = distances[near[row]]
     folder.mkdir(parents=True, exist_ok=True)
-    with (folder / "identities.csv").open("w", newline="", encoding="utf-8") as file:
-        table = csv.writer(file, lineterminator="\n")
-        table.writerow(COLUMNS)
-        for row in order:
-            confidence = f"{random.uniform(0.3, 1):.3f}"
-            frames = gallery.first[row], gallery.last[row]
-            camera, name = gallery.camera_names[row], gallery.names[row]
-            table.writerow((identities[row], name, path, camera, *gallery.when(row), *frames, confidence))
-    nearest = []
-    for row in order:
-        distances = np.linalg.norm(gallery.features[order] - gallery.features[row], axis=1)
-        nearest.append([[int(i), float(distances[i])] for i in np.argsort(distances)[1 : NEAR + 1]])
-    digest = hashlib.sha256((folder / "identities.csv").read_bytes()).hexdigest()
-    record = {
-        "schema": 1,
-        "galleries": [str(path)],
-        "notes": [],
-        "identities_sha256": digest,
-        "nearest": nearest,
-    }
-    (folder / "link.json").write_text(json.dumps(record))
-    return folder
+    return write_people(
+        folder,
+        gallery,
+        np.unique(gallery.persons, return_inverse=True)[1] + 1,
+        random.uniform(0.3, 1, len(gallery)),
+        Neighbours(near, far),
+        count,
+        {"galleries": [str(path)], "notes": []},
+    )

@@ -1,4 +1,4 @@
-"""Reads what `keyreid link` wrote: identities.csv and link.json."""
+"""Reads what `keyreid link` wrote, see `stages.reid.search.people`."""
 
 import csv
 import hashlib
@@ -9,9 +9,8 @@ from pathlib import Path
 
 from cache.errors import KeyReIDError
 from cache.files import read_regular
+from stages.reid.search.people import IDENTITIES, RECORD, SCHEMA
 
-IDENTITIES, RECORD = "identities.csv", "link.json"
-SCHEMA = 1
 MOST = 2**29  # bytes of a file
 AGAIN = "run keyreid link again"
 

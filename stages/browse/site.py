@@ -25,8 +25,8 @@ def open_site(folder: Path) -> Path:
     names = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
     if names and MARK not in names:
         raise KeyReIDError(
-            f"--output {folder}: has {sorted(names)[0]!r} but no {MARK}, so no page of this program is in it, "
-            "and it is not replaced; name a new folder"
+            f"--output {folder}: has {sorted(names)[0]!r} but no {MARK}, so it is no page of this "
+            "program and not replaced; name a new folder"
         )
     media = folder / MEDIA
     if media.is_symlink():

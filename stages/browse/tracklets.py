@@ -115,8 +115,8 @@ def inside(gallery: Embeddings, row: int) -> tuple[Path, tuple[str, ...]]:
         path = PurePosixPath(frame)
         if path.is_absolute() or ".." in path.parts or "\0" in frame:
             raise KeyReIDError(
-                f"tracklet {gallery.names[row]}: frame {frame!r} is not inside its data root {root}; make the "
-                "gallery again with keyreid embed"
+                f"tracklet {gallery.names[row]}: frame {frame!r} is not inside its data root {root}; "
+                "make the gallery again with keyreid embed"
             )
     return root, frames
 

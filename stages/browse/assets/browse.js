@@ -223,7 +223,9 @@
     const value = Object.fromEntries([...form.querySelectorAll("[data-filter]")].map((each) => [each.dataset.filter, each.value]));
     const text = value.text.trim().toLowerCase();
     const sure = Number(value.confidence);
-    const [from, to] = [time.read(value.from, zone), time.read(value.to, zone)];
+    const from = time.read(value.from, zone);
+    const until = time.read(value.to, zone);
+    const to = until === null || !data.clock ? until : until + 0.999; // the field has whole seconds
     control("confidence").nextElementSibling.textContent = sure.toFixed(2);
     const passes = (item) => !value.day || (item.s !== null && dayOf(item) === value.day);
     if (whole) {

@@ -7,41 +7,10 @@ from pathlib import Path
 import cv2
 import pytest
 
-from tests.stages.browser import Page
+from tests.stages.browser import CONTRAST, Page
 from tests.stages.report.conftest import Evaluated
 
 VISIBLE = "[...document.querySelectorAll('[data-item=cards]')].filter(e => e.offsetParent !== null)"
-CONTRAST = """
-(() => {
-  const canvas = document.createElement('canvas').getContext('2d', {willReadFrequently: true});
-  const rgb = (colour) => {
-    canvas.clearRect(0, 0, 1, 1); canvas.fillStyle = colour; canvas.fillRect(0, 0, 1, 1);
-    return [...canvas.getImageData(0, 0, 1, 1).data];
-  };
-  const light = (c) => {
-    const [r, g, b] = c.map(v => v / 255).map(v => v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4);
-    return 0.2126 * r + 0.7152 * g + 0.0722 * b;
-  };
-  const back = (e) => {
-    for (; e; e = e.parentElement) {
-      const c = rgb(getComputedStyle(e).backgroundColor);
-      if (c[3] > 0) return c;
-    }
-    return [255, 255, 255, 255];
-  };
-  let worst = [99, ''];
-  for (const e of document.querySelectorAll('body *')) {
-    const own = [...e.childNodes].some(n => n.nodeType === 3 && n.textContent.trim());
-    if (!own || e.offsetParent === null && !(e instanceof SVGElement)) continue;
-    const style = getComputedStyle(e);
-    const colour = rgb(e instanceof SVGElement ? style.fill : style.color);
-    const [a, b] = [light(colour), light(back(e))];
-    const ratio = (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05);
-    if (ratio < worst[0]) worst = [ratio, e.outerHTML.slice(0, 80)];
-  }
-  return worst;
-})()
-"""
 
 
 @pytest.fixture
