@@ -8,18 +8,21 @@ import click
 from pipeline.options import PATH, output_option
 from pipeline.progress import progress_bar
 from pipeline.settings import config_options, settings
+from stages.browse.config import BrowseConfig
+from stages.browse.site import INDEX, SITE
 from stages.reid.search.config import LinkConfig
 from stages.terminal import say, show, show_notes, text_table
 
 
 @click.command()
 @click.argument("gallery", nargs=-1, required=True)
-@output_option("Folder for identities.csv and link.json.", required=True)
+@output_option("Folder for identities.csv, link.json and the page.", required=True)
 @click.option("--threshold", type=float, help="Mean distance of what is linked, 0 to 1. Default: calibrated.")
 @click.option("--calibration", type=PATH, help="File of keyreid calibrate. Default: beside the checkpoint.")
 @click.option("--travel", type=PATH, help="YAML file: least and greatest seconds between cameras.")
 @click.option("--must-link", "must", type=PATH, help="List: tracklets of a line are one person.")
 @click.option("--cannot-link", "cannot", type=PATH, help="List: tracklets of a line are different persons.")
+@click.option("--no-page", is_flag=True, help="Write no page, see keyreid browse.")
 @config_options(LinkConfig)
 @settings(LinkConfig, "neighbours", "shared", "distance", "index", "index_folder", "shown")
 def command(
@@ -30,6 +33,7 @@ def command(
     travel: Path | None,
     must: Path | None,
     cannot: Path | None,
+    no_page: bool,
     config: LinkConfig,
 ) -> None:
     """Link the tracklets of GALLERY (files, gallery folders) to identities: who was where and when.
@@ -42,7 +46,14 @@ def command(
 
     with progress_bar("compare", "tracklets") as progress:
         folder = link.run(
-            config, gallery, output, threshold, calibration, link.Corrections(travel, must, cannot), progress
+            config,
+            gallery,
+            output,
+            threshold,
+            calibration,
+            link.Corrections(travel, must, cannot),
+            progress,
+            None if no_page else BrowseConfig(),
         )
     record = json.loads((folder / RECORD).read_text())
     show_notes(record["notes"])
@@ -52,6 +63,8 @@ def command(
         f"{counts['tracklets']} tracklets from {counts['cameras']} cameras; threshold {limit['value']:.4g} "
         f"({limit['from']})"
     )
+    if not no_page:
+        say(f"page: {folder / SITE / INDEX}")
     if record["scores"]:
         _print(record["scores"])
 

@@ -9,12 +9,10 @@ from stages.browse.config import BrowseConfig
 from stages.browse.media import missing_note, part_names, write_media
 from stages.browse.page import Page, Row, used
 from stages.browse.people import IDENTITIES, People, read_people
-from stages.browse.site import close_site, open_site
+from stages.browse.site import SITE, check_site, close_site, open_site
 from stages.browse.tracklets import Footage
 from stages.reid.scoring.embeddings import Embeddings
 from stages.reid.search.gallery import read_gallery
-
-SITE = "site"
 
 
 def run(
@@ -31,8 +29,9 @@ def run(
     with tracklets done and in all.
     Raises KeyReIDError for what is missing, and for identities and galleries that do not go together.
     """
-    linked = read_people(people)
     folder = output or people / SITE
+    check_site(folder)
+    linked = read_people(people)
     gallery = read_gallery([*galleries] or linked.galleries)
     footage = Footage()
     tracklets = footage.shown(gallery, _places(linked, gallery))

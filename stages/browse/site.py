@@ -11,15 +11,12 @@ from pathlib import Path
 from cache.errors import KeyReIDError
 from cache.files import explain, make_folder, write_whole
 
+SITE = "site"  # beside what the page is of, where no other folder is named
 INDEX, MEDIA, MARK = "index.html", "media", "keyreid-page.json"
-OURS = {INDEX, MEDIA, MARK}
 
 
-def open_site(folder: Path) -> Path:
-    """Make the folder, or take one that a page is in; returns that of its pictures.
-
-    Raises KeyReIDError for a folder with other contents.
-    """
+def check_site(folder: Path) -> None:
+    """Raises KeyReIDError where a page may not be written: a folder with other contents."""
     if folder.is_symlink() or (folder.exists() and not folder.is_dir()):
         raise KeyReIDError(f"--output {folder}: is no folder; name a new one for the page")
     names = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
@@ -31,6 +28,12 @@ def open_site(folder: Path) -> Path:
     media = folder / MEDIA
     if media.is_symlink():
         raise KeyReIDError(f"{media}: a link; expected a folder of pictures; remove it")
+
+
+def open_site(folder: Path) -> Path:
+    """Make the folder, or take one that a page is in; returns that of its pictures. Raises as `check_site`."""
+    check_site(folder)
+    media = folder / MEDIA
     make_folder(folder)
     write_whole(folder / MARK, json.dumps({"made_by": "keyreid", "pictures": MEDIA}).encode())
     make_folder(media)

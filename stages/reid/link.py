@@ -8,6 +8,9 @@ import numpy as np
 
 from cache.errors import KeyReIDError
 from cache.files import make_folder
+from stages.browse import build as browse
+from stages.browse.config import BrowseConfig
+from stages.browse.site import SITE, check_site
 from stages.reid.scoring.embeddings import Embeddings
 from stages.reid.search.agglomerate import agglomerate, joined_rows
 from stages.reid.search.agreement import agreement
@@ -37,17 +40,21 @@ def run(
     calibration: Path | None = None,
     corrections: Corrections = Corrections(),
     progress: Callable[[int, int], None] = lambda done, total: None,
+    page: BrowseConfig | None = None,
 ) -> Path:
     """Link the tracklets of galleries to identities; returns the folder, see `stages.reid.search.people`.
 
     galleries: as of `read_gallery`. threshold: mean distance of identities that are still linked, in (0, 1];
     default: that of the calibration, a file of keyreid calibrate, default beside the checkpoint.
+    page: also write the page of `stages.browse.build` into the folder.
     Raises KeyReIDError, before anything is compared, for what cannot be read or contradicts itself.
     """
     if output.exists() and not output.is_dir():
         raise KeyReIDError(f"--output {output}: a file; expected the name of a folder")
     if threshold is not None and not 0 < threshold <= 1:
         raise KeyReIDError(f"--threshold {threshold:g}: expected a mean distance above 0 and at most 1")
+    if page is not None:
+        check_site(output / SITE)
     travel = () if corrections.travel is None else read_travel(corrections.travel)
     lists = {path: read_groups(path) for path in (corrections.must, corrections.cannot) if path is not None}
     gallery = read_gallery(galleries)
@@ -84,7 +91,10 @@ def run(
         "notes": [*notes, *more, *_about_times(apart)],
     }
     confidence = confidences(found.similarity, identities, 1 - limit)
-    return write_people(output, gallery, identities, confidence, found.neighbours, config.shown, record)
+    folder = write_people(output, gallery, identities, confidence, found.neighbours, config.shown, record)
+    if page is not None:
+        browse.run(page, folder)
+    return folder
 
 
 def repeated(gallery: Embeddings) -> list[tuple[int, int]]:
