@@ -31,7 +31,7 @@ def check_site(folder: Path) -> None:
 
 
 def open_site(folder: Path) -> Path:
-    """Make the folder, or take one that a page is in; returns that of its pictures. Raises as `check_site`."""
+    """Make the folder, or take one with a page; returns that of its pictures. Raises as `check_site`."""
     check_site(folder)
     media = folder / MEDIA
     make_folder(folder)

@@ -5,9 +5,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from stages.reid.scoring.distances import Distance, distance_blocks, distance_rows
+from stages.reid.scoring.distances import Distance, distance_blocks, distance_rows, smallest
 from stages.reid.scoring.embeddings import Embeddings
-from stages.reid.scoring.topk import smallest
 from stages.reid.search.config import LinkConfig
 from stages.reid.search.constraints import Apart
 from stages.reid.search.indexed import IndexedRows

@@ -17,6 +17,8 @@ from stages.browse.config import BrowseConfig
 from stages.browse.site import MARK
 from stages.datasets.times import Span
 from stages.datasets.tracklet import Tracklet
+from stages.reid import link
+from stages.reid.search.config import LinkConfig
 from tests.stages.browse.conftest import CONFIG, Linked
 
 BAD = "\"><script>boom()</script><!--</script><img src=x onerror=boom()>\u202e'&"
@@ -178,3 +180,17 @@ def test_what_is_not_there_is_named_with_the_way_to_get_it(own: Linked, tmp_path
     made_gallery(tmp_path / "other.h5", tmp_path, [Tracklet(("1.jpg",), 1, None, "other")], "folder")
     with pytest.raises(KeyReIDError, match="is not in the gallery"):
         build.run(BrowseConfig(), own.folder, galleries=[tmp_path / "other.h5"])
+
+
+def test_linking_ends_with_the_page(linked: Linked, tmp_path: Path):
+    file = linked.folder.parent / "day.h5"
+    folder = link.run(LinkConfig(neighbours=4), [file], tmp_path / "people", threshold=0.9, page=CONFIG)
+    rows = data_of(folder / "site/index.html")["rows"]
+    record = json.loads((folder / "link.json").read_text())
+    assert len(rows) == record["counts"]["identities"]
+    plain = link.run(LinkConfig(neighbours=4), [file], tmp_path / "plain", threshold=0.9)
+    assert not (plain / "site").exists()
+    (plain / "site").mkdir()
+    (plain / "site/mine.txt").write_text("mine")
+    with pytest.raises(KeyReIDError, match="no page of this program"):
+        link.run(LinkConfig(neighbours=4), [file], plain, threshold=0.9, page=CONFIG)
