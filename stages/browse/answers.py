@@ -41,11 +41,7 @@ def write_answers(
         kind="search",
         title="Search",
         summary=f"{len(rows)} {'query' if len(rows) == 1 else 'queries'}, each with its nearest tracklets"
-        + (
-            "."
-            if limit is None
-            else f"; nearer than {limit:.4g}: yes, the same person, as far as can be told."
-        ),
+        + ("." if limit is None else f"; yes: nearer than the threshold, {limit:.4g}."),
         table="keyreid search",
         tracklets=tracklets,
         media=media,
@@ -61,6 +57,4 @@ def _line(entries: list[dict], limit: float | None) -> str:
     if limit is None:
         return f"{len(entries) - 1} answers"
     near = sum(entry["match"] for entry in entries[1:])
-    return (
-        f"{near} of {len(entries) - 1} answers are near enough" if near else "no match: nobody is near enough"
-    )
+    return f"yes for {near} of {len(entries) - 1} answers" if near else "no match"

@@ -18,11 +18,11 @@ INDEX, MEDIA, MARK = "index.html", "media", "keyreid-page.json"
 def check_site(folder: Path) -> None:
     """Raises KeyReIDError where a page may not be written: a folder with other contents."""
     if folder.is_symlink() or (folder.exists() and not folder.is_dir()):
-        raise KeyReIDError(f"--output {folder}: is no folder; name a new one for the page")
+        raise KeyReIDError(f"--output {folder}: is not a folder; name a new one for the page")
     names = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
     if names and MARK not in names:
         raise KeyReIDError(
-            f"--output {folder}: has {sorted(names)[0]!r} but no {MARK}, so it is no page of this "
+            f"--output {folder}: has {sorted(names)[0]!r} but no {MARK}, so it is not a page of this "
             "program and not replaced; name a new folder"
         )
     media = folder / MEDIA

@@ -90,14 +90,14 @@ def test_a_folder_with_other_contents_is_not_replaced(own: Linked, tmp_path: Pat
     other = tmp_path / "thesis"
     other.mkdir()
     (other / "index.html").write_text("mine")
-    with pytest.raises(KeyReIDError, match="no page of this program"):
+    with pytest.raises(KeyReIDError, match="not a page of this program"):
         build.run(CONFIG, own.folder, other)
     assert (other / "index.html").read_text() == "mine" and MARK not in [
         path.name for path in other.iterdir()
     ]
     link = tmp_path / "link"
     link.symlink_to(other)
-    with pytest.raises(KeyReIDError, match="is no folder"):
+    with pytest.raises(KeyReIDError, match="is not a folder"):
         build.run(CONFIG, own.folder, link)
 
 
@@ -192,5 +192,5 @@ def test_linking_ends_with_the_page(linked: Linked, tmp_path: Path):
     assert not (plain / "site").exists()
     (plain / "site").mkdir()
     (plain / "site/mine.txt").write_text("mine")
-    with pytest.raises(KeyReIDError, match="no page of this program"):
+    with pytest.raises(KeyReIDError, match="not a page of this program"):
         link.run(LinkConfig(neighbours=4), [file], plain, threshold=0.9, page=CONFIG)
