@@ -22,7 +22,7 @@ def command() -> None:
 @FOLDER
 @click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
 def list_parts(folder: Path, as_json: bool) -> None:
-    """Print the parts of the gallery in FOLDER. from, to: of their tracklets with a clock time."""
+    """Print the parts of the gallery in FOLDER; with --json also their data roots, pose caches and more."""
     from stages.reid.search.gallery_folder import read_index
 
     index = read_index(folder)
@@ -34,14 +34,19 @@ def list_parts(folder: Path, as_json: bool) -> None:
         )
         return
     title = f"{folder}: {index.tracklets} tracklets, checkpoint {index.checkpoint[:12]}"
-    table = text_table(
-        "part", "tracklets", "cameras", "from", "to", "MB", "embedded", "data root", title=title
-    )
+    table = text_table("part", "tracklets", "cameras", "filmed", "MB", title=title)
     for part in index.parts:
-        times = [time.isoformat(timespec="seconds") for time in (*(part.times or ()), part.created)]
-        row = [part.name, str(part.tracklets), ", ".join(part.cameras), *[""] * (3 - len(times)), *times]
-        table.add_row(*row[:5], f"{part.bytes / 1e6:.1f}", row[5], part.root)
+        size = f"{part.bytes / 1e6:.1f}"
+        table.add_row(part.name, str(part.tracklets), ", ".join(part.cameras), _filmed(part.times), size)
     show(table)
+
+
+def _filmed(times) -> str:
+    if times is None:
+        return ""
+    first, last = times
+    day = "" if first.date() == last.date() else "%Y-%m-%d "
+    return f"{first:%Y-%m-%d %H:%M}-{last:{day}%H:%M}"
 
 
 @command.command("verify")

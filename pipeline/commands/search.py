@@ -12,13 +12,31 @@ from stages.terminal import say, show, show_notes, text_table
 
 
 @click.command()
-@click.option("--gallery", "galleries", type=PATH, multiple=True, required=True, help="Repeat for more.")
-@click.option("--query", required=True, help="Tracklet, folder of pictures, or gallery file.")
+@click.argument("picture", metavar="[QUERY]", required=False)
+@click.option(
+    "--gallery",
+    "galleries",
+    type=PATH,
+    multiple=True,
+    required=True,
+    help="File, folder of parts, or pattern of these, such as 'day*.h5'. Repeat for more.",
+)
+@click.option("--query", help="The same as QUERY.")
 @config_options(SearchConfig)
 @setting(SearchConfig, "top", help="Answers per query.")
 @setting(SearchConfig, "distance", help="Default: as in the run.")
 @setting(SearchConfig, "rerank.enabled", "--rerank", help="k-reciprocal re-ranking.")
 @setting(SearchConfig, "other_cameras", help="Leave out tracklets of the query's own camera.")
+@setting(SearchConfig, "since", "--from", metavar="TIME", help="Only tracklets seen then or later.")
+@setting(SearchConfig, "until", "--to", metavar="TIME", help="Only tracklets seen then or before.")
+@setting(
+    SearchConfig,
+    "cameras",
+    "--camera",
+    multiple=True,
+    metavar="NAME",
+    help="Name of the camera of answers. Repeat for more.",
+)
 @click.option("--threshold", metavar="DISTANCE|fpr=RATE", help="Rejection threshold: beyond it, no match.")
 @click.option("--calibration", type=PATH, help="File of keyreid calibrate. Default: beside the checkpoint.")
 @setting(SearchConfig, "index", help="exact; FAISS: flat, ivf, hnsw, or a factory string.")
@@ -30,8 +48,9 @@ from stages.terminal import say, show, show_notes, text_table
 @click.option("--device", default="auto", show_default=True, help="For a query that has to be embedded.")
 @renamed("--picture", "-o/--output")
 def command(
+    picture: str | None,
     galleries: tuple[Path, ...],
-    query: str,
+    query: str | None,
     config: SearchConfig,
     threshold: str | None,
     calibration: Path | None,
@@ -42,15 +61,20 @@ def command(
 ) -> None:
     """Rank the tracklets of a gallery by their distance to a query.
 
-    The query is a tracklet of the gallery (its name, or a part that only one has; FILE:NAME where
-    several galleries have the name), a folder of pictures of one person, or a gallery file, each
+    The query is a tracklet of the gallery (its name, or a piece that only one has; PART:NAME where
+    several parts have the name), a picture, a folder of pictures of one person, or a gallery, each
     tracklet of which is a query.
+
+    TIME is a clock time with its offset from UTC, such as 2026-11-26T08:00:00+01:00, or seconds of the video
+    where the tracklets have no clock times.
     """
     from stages.reid import answer
 
-    default = galleries[0].with_name(f"{galleries[0].stem}-search.png")
-    picture = None if no_picture else output or default
-    found = answer.run(config, galleries, query, picture, threshold, calibration, device)
+    if (picture is None) == (query is None):
+        raise click.UsageError("give one QUERY: a tracklet, a picture, a folder of pictures, or a gallery")
+    default = galleries[0].with_name(f"{galleries[0].stem}-search.png".replace("*", ""))
+    drawn = None if no_picture else output or default
+    found = answer.run(config, galleries, query or picture, drawn, threshold, calibration, device)
     show_notes(found.notes)
     if as_json:
         say(json.dumps(found.records, indent=1))
@@ -62,12 +86,17 @@ def command(
 
 def _print(found) -> None:
     limit = found.limit
+    answers = [answer for record in found.records for answer in record["answers"]]
+    columns = ["filmed"] * any(answer["filmed"] for answer in answers)
+    columns += ["part"] * (len({answer["part"] for answer in answers}) > 1)
     for record in found.records:
-        heads = ["rank", "tracklet", "camera", "distance"]
+        heads = ["rank", "tracklet", "camera", *columns, "distance"]
         heads += ["match"] * (limit is not None) + ["right"] * found.labelled
-        table = text_table(*heads, title=f"query {record['query']}, camera {record['camera']}")
+        about = [record["query"], f"camera {record['camera']}", record["filmed"]]
+        table = text_table(*heads, title="query " + ", ".join(text for text in about if text))
         for row in record["answers"]:
-            cells = [str(row["rank"]), row["tracklet"], row["camera"], f"{row['distance']:.4g}"]
+            cells = [str(row["rank"]), row["tracklet"], row["camera"], *(row[name] for name in columns)]
+            cells.append(f"{row['distance']:.4g}")
             if limit is not None:
                 cells.append("yes" if row["match"] else "no")
             if found.labelled:

@@ -76,6 +76,21 @@ def time_text(seconds: float, zone: float) -> str:
     return (EPOCH + timedelta(seconds=seconds)).astimezone(place).isoformat(timespec="seconds")
 
 
+def span_text(start: float, end: float, zone: float) -> str:
+    """From when to when, short: 2026-11-26 08:00:00-08:00:12 +01:00, or 61.5-70.2 s; "" where not known.
+
+    Arguments as of `time_text`.
+    """
+    if math.isnan(start) or math.isnan(end):
+        return ""
+    if math.isnan(zone):
+        return f"{start:.1f}-{end:.1f} s"
+    first, last = (time_text(seconds, zone) for seconds in (start, end))
+    day, clock, offset = first[:10], first[11:19], first[19:]
+    until = last[11:19] if last[:10] == day else f"{last[:10]} {last[11:19]}"
+    return f"{day} {clock}-{until} {offset}"
+
+
 def write_times(path: Path, rows: Iterable[tuple]) -> None:
     """Write a table; rows in the order of COLUMNS."""
     with path.open("w", newline="", encoding="utf-8") as file:

@@ -12,12 +12,16 @@ from cache.files import prepare_file
 from stages.datasets.files import list_images, natural
 from stages.precision import recorded
 from stages.reid.embedder import Embedder
-from stages.reid.scoring.embeddings import Embeddings, join
+from stages.reid.scoring.embeddings import Embeddings
 from stages.reid.search.answers import draw, records
 from stages.reid.search.calibration import Limit
 from stages.reid.search.config import SearchConfig
-from stages.reid.search.gallery import pose_note, read_gallery
+from stages.reid.search.gallery import gallery_files, header, index_folder, pose_note, read_gallery
+from stages.reid.search.gallery_folder import drop_stale_indexes, is_gallery
 from stages.reid.search.search import find_query, search
+from stages.reid.search.selection import selected
+
+PICTURES = (".jpg", ".jpeg", ".png", ".bmp", ".webp")
 
 
 @dataclass(frozen=True)
@@ -45,47 +49,55 @@ def run(
 ) -> Answers:
     """Rank the rows of galleries by their distance to a query.
 
-    query: a tracklet of a gallery (its name, or a part that only one has; FILE:NAME for one of several
-    files), a folder of pictures of one person, or a file of embeddings, each row of which is a query.
-    picture: PNG file to draw. threshold: a distance, or fpr=RATE of a calibration; calibration: its file,
-    default beside the checkpoint. Raises KeyReIDError for what cannot be read or combined.
+    galleries: as of `read_gallery`. query: a tracklet of a gallery (its name, or a piece that only one has;
+    PART:NAME for one of several parts), a picture, a folder of pictures of one person, or a file or folder of
+    embeddings, each row of which is a query. picture: PNG file to draw. threshold: a distance, or fpr=RATE of
+    a calibration; calibration: its file, default beside the checkpoint.
+    Raises KeyReIDError for what cannot be read or combined.
     """
     if picture is not None:
         prepare_file(picture)
     limit = Limit.parse(threshold, config)
-    whole = read_gallery(galleries)
+    config = config.model_copy(update={"index_folder": index_folder(galleries, config.index_folder)})
+    asked = _asked(query, galleries, device, config.precision)
+    whole = read_gallery(galleries, [] if asked is None else [(query, asked)])
     notes = pose_note(whole)
-    rows = np.arange(len(whole))
-    if (asked := _asked(query, whole, device, config.precision)) is not None:
-        whole = join([("gallery", whole), (query, asked)])
-        queries = np.arange(len(rows), len(whole))
+    every = np.arange(len(whole) - (0 if asked is None else len(asked)))
+    rows = selected(whole, every, config)
+    if asked is not None:
+        queries = np.arange(len(every), len(whole))
     else:
-        queries = np.array([find_query(whole, query, rows)])
+        queries = np.array([find_query(whole, query, every)])
     value, more = limit.value(whole, config, len(rows), calibration)
     ranking = search(whole, queries, rows, config)
+    if config.index_folder is not None:
+        drop_stale_indexes(config.index_folder)
     found = records(whole, ranking, value)
     drawn = None if picture is None else draw(picture, whole, ranking, value)
     return Answers(found, value, bool(whole.about.get("labelled")), drawn, [*notes, *more])
 
 
-def _asked(query: str, like: Embeddings, device: str, precision: str | None) -> Embeddings | None:
+def _asked(query: str, galleries: Sequence[Path], device: str, precision: str | None) -> Embeddings | None:
     """Embeddings of a query that is not a row of the galleries; None for a tracklet's name."""
     path = Path(query)
     try:
-        is_file = path.is_file()
+        is_file, is_folder = path.is_file(), path.is_dir()
     except OSError:  # too long for a path
-        is_file = False
-    if is_file:
-        return read_gallery(path)
-    if not path.is_dir():
         return None
-    names = sorted(list_images(path), key=natural)
-    if not names:
+    if is_file and path.suffix.lower() in PICTURES:
+        pictures = [path]
+    elif is_file or (is_folder and is_gallery(path)):
+        return read_gallery(path)
+    elif is_folder:
+        pictures = [path / name for name in sorted(list_images(path), key=natural)]
+    else:
+        return None
+    if not pictures:
         raise KeyReIDError(f"--query {path}: no picture in that folder; expected the frames of one tracklet")
-    checkpoint = Path(like.about["checkpoint"]["path"])
+    about = header(gallery_files(galleries)[0][0])
+    checkpoint = Path(about["checkpoint"]["path"])
     if not checkpoint.is_file():
         raise KeyReIDError(
             f"{checkpoint}: the gallery's checkpoint is gone; embed the query with keyreid embed"
         )
-    embedder = Embedder(checkpoint, device=device, precision=precision or recorded(like.about))
-    return embedder.query([path / name for name in names])
+    return Embedder(checkpoint, device=device, precision=precision or recorded(about)).query(pictures)

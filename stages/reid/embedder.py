@@ -4,10 +4,14 @@
 >>> query = embedder.embed(sorted(Path("query").glob("*.jpg")))      # float32 [F]
 """
 
+import hashlib
+import tempfile
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 
+import cv2
 import numpy as np
 import yaml
 from pydantic import ValidationError
@@ -29,6 +33,7 @@ from stages.reid.scoring.embeddings import Embeddings
 from stages.reid.scoring.provenance import same_data
 
 MODEL = "model.safetensors"
+Frames = Sequence[Path | str | np.ndarray] | np.ndarray  # files, or pictures uint8 [height, width, 3], RGB
 
 
 class Embedder:
@@ -62,19 +67,21 @@ class Embedder:
         """Name of the pose network, None where none is known."""
         return None if self.pose is None else load_spec(self.pose.estimator).name
 
-    def embed(self, frames: Sequence[Path | str], camera: int | None = None) -> np.ndarray:
-        """The embedding float32 [F] of one tracklet: its picture files, in time order, any size.
+    def embed(self, frames: Frames, camera: int | None = None) -> np.ndarray:
+        """The embedding float32 [F] of one tracklet: its pictures, in time order, any size.
 
-        camera: number of the camera in the training set; default: unknown, as in your own video.
-        Raises KeyReIDError for a picture that cannot be read, for none at all, for a camera where the
-        checkpoint names none, and where no pose network is known.
+        frames: files, or uint8 [height, width, 3], RGB, each. camera: number of the camera in the training
+        set; default: unknown, as in your own video.
+        Raises KeyReIDError for a picture that cannot be read, for none at all, for arrays of other kinds, for
+        a camera where the checkpoint names none, and where no pose network is known.
         """
         return self._one(frames, camera).features[0]
 
-    def query(self, frames: Sequence[Path | str]) -> Embeddings:
-        """Embeddings of one tracklet, given by its picture files in time order. Camera unknown.
+    def query(self, frames: Frames) -> Embeddings:
+        """Embeddings of one tracklet, given by its pictures in time order, as of `embed`. Camera unknown.
 
-        Its name is the folder of the first picture. Raises KeyReIDError as `embed` does.
+        Its name is that of the picture, or the folder of the first of several. Raises KeyReIDError as `embed`
+        does.
         """
         return self._one(frames, None)
 
@@ -104,11 +111,26 @@ class Embedder:
             return camera
         return "given" if same_data(self.checkpoint.extra, dataset, poses) else "unknown"
 
-    def _one(self, frames: Sequence[Path | str], camera: int | None) -> Embeddings:
+    def _one(self, frames: Frames, camera: int | None) -> Embeddings:
         if not len(frames):
             raise KeyReIDError("a tracklet without a frame cannot be embedded; give one picture or more")
-        root, paths = Path("/"), tuple(str(Path(frame).resolve()).lstrip("/") for frame in frames)
-        tracklet = Tracklet(paths, 1, camera, str(Path("/", paths[0]).parent))
+        if isinstance(frames, np.ndarray) and frames.ndim == 3:
+            frames = [frames]
+        arrays = [frame for frame in frames if isinstance(frame, np.ndarray)]
+        if not arrays:
+            return self._of_files([Path(frame) for frame in frames], camera)
+        with tempfile.TemporaryDirectory() as folder:
+            made = self._of_files(
+                [_file_of(f, Path(folder, f"{n}.png")) for n, f in enumerate(frames)], camera
+            )
+        name = f"array-{hashlib.sha256(b''.join(map(np.ndarray.tobytes, arrays))).hexdigest()[:16]}"
+        shown = tuple(f"{name}/{place}" for place in range(len(made.frames[0])))
+        return replace(made, names=np.array([name]), frames=(shown,), root=Path())
+
+    def _of_files(self, frames: Sequence[Path], camera: int | None) -> Embeddings:
+        root, paths = Path("/"), tuple(str(frame.resolve()).lstrip("/") for frame in frames)
+        first = Path("/", paths[0])
+        tracklet = Tracklet(paths, 1, camera, str(first if len(paths) == 1 else first.parent))
         poses = MemoryPoses(self.estimator, root, paths)
         spec = load_spec(self.pose.estimator)
         sha256 = find_weights(spec, self.pose.weights)[1]
@@ -187,6 +209,18 @@ class MemoryPoses:
     def read_heatmaps(self, frames: Sequence[str]) -> np.ndarray:
         """Heat uint8 [N, 17, 64, 32]."""
         return np.stack([self._heat[frame] for frame in frames])
+
+
+def _file_of(frame: Path | str | np.ndarray, path: Path) -> Path:
+    """The file of a picture; of an array, `path`, where it is written without loss."""
+    if not isinstance(frame, np.ndarray):
+        return Path(frame)
+    if frame.dtype != np.uint8 or frame.ndim != 3 or frame.shape[2] != 3 or not frame.size:
+        raise KeyReIDError(
+            f"a frame is an array {frame.dtype} {list(frame.shape)}; expected uint8 [height, width, 3], RGB"
+        )
+    cv2.imwrite(str(path), frame[:, :, ::-1])
+    return path
 
 
 def checkpoint_file(path: Path) -> Path:

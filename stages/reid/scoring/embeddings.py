@@ -13,7 +13,7 @@ from typing import Any, Self
 import numpy as np
 
 from cache.errors import KeyReIDError
-from stages.datasets.times import moment, time_text, zone_of
+from stages.datasets.times import moment, span_text, time_text, zone_of
 from stages.datasets.tracklet import Dataset, Tracklet
 
 log = logging.getLogger(__name__)
@@ -114,6 +114,19 @@ class Embeddings:
         zone = np.nan if self.zone is None else float(self.zone[row])
         return time_text(float(self.start[row]), zone), time_text(float(self.end[row]), zone)
 
+    def filmed(self, row: int) -> str:
+        """From when to when, short, as `stages.datasets.times.span_text`."""
+        columns = (self.start, self.end, self.zone)
+        return span_text(*(np.nan if column is None else float(column[row]) for column in columns))
+
+    def times(self, row: int) -> dict[str, str | float | None]:
+        """start and end as JSON values: ISO 8601, seconds of the video, or None where they are not known."""
+        found: dict[str, str | float | None] = {}
+        for name, text in zip(("start", "end"), self.when(row), strict=True):
+            seconds = text.endswith(" s")
+            found[name] = round(float(getattr(self, name)[row]), 3) if seconds else text or None
+        return found
+
     def source(self, row: int) -> dict[str, Any]:
         """The `about` and the `root` of what a row was read from; see `frames_of`."""
         own = self.about | {"root": str(self.root)}
@@ -131,6 +144,11 @@ class Embeddings:
         own = {name: getattr(self, name) for name in ("root", "parts", "global_width", "normalised", "about")}
         frames = tuple(self.frames[row] for row in rows) if self.frames else ()
         return Embeddings(**some, **own, frames=frames, sources=self.sources)
+
+    def without_features(self, rows: np.ndarray) -> "Embeddings":
+        """As `taken`, but features are [M, 0]: what rows are, not how they look."""
+        bare = replace(self, features=np.empty((len(self), 0), np.float32))
+        return bare.taken(rows)
 
     def check(self, where: str = "embeddings") -> None:
         """Raises KeyReIDError where shapes disagree, numbers are not finite or rows do not exist."""
@@ -240,7 +258,7 @@ def of_tracklets(
         cameras=np.array([-1 if t.camera is None else t.camera for t in tracklets], np.int64),
         camera_names=camera_names(tracklets, dataset),
         person_names=person_names(tracklets, dataset),
-        **filmed(tracklets),
+        **times_of(tracklets),
         frames=tuple(map(shown_frames, tracklets)),
         root=Path() if root is None else root.resolve(),
         **more,
@@ -303,7 +321,7 @@ def join(sets: Iterable[tuple[str, Embeddings]], rows: int | None = None) -> Emb
     return made
 
 
-def filmed(tracklets: Sequence[Tracklet]) -> dict[str, np.ndarray]:
+def times_of(tracklets: Sequence[Tracklet]) -> dict[str, np.ndarray]:
     """Columns start, end, zone, first and last of tracklets."""
     count = len(tracklets)
     columns = {name: np.full(count, COLUMNS[name]) for name in ("start", "end", "zone", "first", "last")}

@@ -14,7 +14,7 @@ import json
 from dataclasses import fields
 from itertools import pairwise
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import h5py
 import numpy as np
@@ -121,6 +121,17 @@ def count(path: Path) -> int:
     except (OSError, KeyError, ValueError, TypeError, RuntimeError) as error:
         raise KeyReIDError(
             f"{path}: not a file of embeddings, or damaged ({type(error).__name__})"
+        ) from error
+
+
+def read_about(path: Path) -> Any:
+    """`about` of a file's header. Raises KeyReIDError for another file."""
+    try:
+        with h5py.File(path, "r") as file:
+            return json.loads(file.attrs["header"])["about"]
+    except (OSError, KeyError, ValueError, TypeError, RuntimeError, RecursionError) as error:
+        raise KeyReIDError(
+            f"{path}: not a file of embeddings, or damaged ({type(error).__name__}); make it again"
         ) from error
 
 

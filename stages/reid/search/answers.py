@@ -13,8 +13,10 @@ DRAWN = 8  # queries in a picture
 
 
 def records(gallery: Embeddings, ranking: Ranking, limit: float | None) -> list[dict[str, Any]]:
-    """One record per query, JSON values: query, camera, answers {rank, tracklet, camera, distance}.
+    """One record per query, JSON values: query, camera, part, start, end, filmed, answers {rank, tracklet,
+    camera, part, start, end, filmed, distance}.
 
+    start, end: ISO 8601, seconds of the video, or None. filmed: both in words.
     limit: rejection threshold; with it, `match` of each answer and `somebody` of the query. `right` of each
     answer where persons are labelled.
     """
@@ -40,8 +42,19 @@ def records(gallery: Embeddings, ranking: Ranking, limit: float | None) -> list[
     return found
 
 
-def _named(gallery: Embeddings, row: int, what: str) -> dict[str, str]:
-    return {what: str(gallery.names[row]), "camera": str(gallery.camera_names[row])}
+def _named(gallery: Embeddings, row: int, what: str) -> dict[str, Any]:
+    part = None if gallery.part is None else str(gallery.part[row])
+    named = {what: str(gallery.names[row]), "camera": str(gallery.camera_names[row]), "part": part}
+    return named | gallery.times(row) | {"filmed": gallery.filmed(row)}
+
+
+def label_of(gallery: Embeddings, row: int, part: bool) -> str:
+    """What stands under a picture: camera, when it was filmed and, where asked for, the part; a line each."""
+    filmed = gallery.filmed(row)
+    lines = [f"camera {gallery.camera_names[row]}"]
+    lines.append(filmed.replace(" ", "\n", 1) if filmed.count(" ") > 1 else filmed)  # the day by itself
+    lines.append(Path(gallery.part[row]).name[-22:] if part else "")
+    return "\n".join(line for line in lines if line)
 
 
 def draw(path: Path, gallery: Embeddings, ranking: Ranking, limit: float | None) -> Path:
@@ -51,7 +64,7 @@ def draw(path: Path, gallery: Embeddings, ranking: Ranking, limit: float | None)
 
     def match(row: int, distance: float, good: bool | None) -> Match:
         frames = gallery.frames[row]
-        label = f"camera {gallery.camera_names[row]}"
+        label = label_of(gallery, row, len(gallery.sources) > 1)
         return Match(gallery.root / frames[len(frames) // 2], label, distance, good)
 
     lists = []

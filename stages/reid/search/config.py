@@ -13,7 +13,17 @@ from stages.reid.scoring.distances import Distance
 Share = Annotated[float, Field(gt=0, lt=1)]
 
 
-class SearchConfig(StrictModel):
+class Selection(StrictModel):
+    """Which tracklets of a gallery may be answers: those that meet all conditions."""
+
+    since: str | None = Field(
+        None, description="seen then or later: 2026-11-26T08:00:00+01:00, or seconds of the video"
+    )
+    until: str | None = Field(None, description="seen then or before")
+    cameras: tuple[str, ...] = Field((), description="names of cameras; none: all")
+
+
+class SearchConfig(Selection):
     """How a gallery is searched."""
 
     top: int = Field(10, ge=1, le=100_000, description="answers per query")

@@ -7,19 +7,23 @@ Malkov and Yashunin, "Efficient and robust approximate nearest neighbor search u
 
 import contextlib
 import hashlib
+import json
 import math
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from cache.errors import KeyReIDError
-from cache.files import make_folder, writing
+from cache.files import make_folder, read_regular, write_whole, writing
 
 KINDS = ("flat", "ivf", "hnsw")
 _TRAINING = 64  # training vectors per centroid; FAISS asks for 39 or more
 _PROBED = 64  # cells read, of 2 sqrt(N): recall is measured by benchmarks/search.py
 _BEAM = 128  # HNSW candidates kept while searching, and while building
 _ANSWERS = 2**22  # held at a time where answers have to be dropped
+_MOST = 2**26  # bytes of a note
 _PCA_ROWS = 2048  # and its cube is what a PCA of wider rows takes: some seconds
 
 
@@ -160,26 +164,66 @@ def _selecting(index, allowed: np.ndarray):
     return None
 
 
-def kept_index(features: np.ndarray, kind: str, folder: Path | None):
-    """The index from `folder`, or built and, where a folder is given, kept there for the next search.
+def kept_index(
+    features: np.ndarray, kind: str, folder: Path, parts: Sequence[tuple[str, int]], distance: str
+):
+    """The index from `folder`, or built, and kept there for the next search.
 
-    A kept index is named by the SHA-256 of the features, so it is never used for others.
+    parts: of the features, in order, a name that stands for the content and the number of rows. distance:
+    that the features are made for. An index of the first of these parts grows by the others; it
+    is built anew once it is twice as large as when it was trained.
     Raises KeyReIDError where the index cannot be built or kept.
     """
-    if folder is None:
-        return build_index(features, kind)
     faiss = import_faiss()
-    digest = hashlib.sha256(np.ascontiguousarray(features).data)
-    digest.update(f"{features.shape} {factory(kind, len(features))} {faiss.__version__}".encode())
-    path = folder / f"{digest.hexdigest()[:32]}.faiss"
-    if path.is_file():
-        with contextlib.suppress(RuntimeError):  # damaged: build it again
-            return faiss.read_index(str(path))
+    note = {"kind": kind, "distance": distance, "width": features.shape[1], "faiss": faiss.__version__}
+    names, count = [name for name, _ in parts], len(features)
     make_folder(folder)  # found out before the index is built
+    for path, before in _kept(folder, note):
+        held = before["parts"]
+        rows = sum(size for _, size in parts[: len(held)])
+        if held != names[: len(held)] or count > 2 * before["trained"]:
+            continue
+        index = _read(path)
+        if index is None or index.ntotal != rows:
+            continue
+        if rows == count:
+            return index
+        index.add(np.ascontiguousarray(features[rows:]))
+        _keep(index, folder, note | {"trained": before["trained"], "parts": names}, features.nbytes)
+        for old in (path, path.with_suffix(".json")):
+            old.unlink(missing_ok=True)
+        return index
     index = build_index(features, kind)
-    with writing(path, features.nbytes) as aside:
+    _keep(index, folder, note | {"trained": count, "parts": names}, features.nbytes)
+    return index
+
+
+def _kept(folder: Path, wanted: dict[str, Any]) -> list[tuple[Path, dict[str, Any]]]:
+    """Indexes of a kind with their notes, those of most parts first."""
+    found = []
+    for path in folder.glob("*.json"):
         try:
-            faiss.write_index(index, str(aside))
+            note = json.loads(read_regular(path, _MOST))
+            if all(note[name] == value for name, value in wanted.items()) and note["trained"] > 0:
+                found.append((path.with_suffix(".faiss"), note | {"parts": list(note["parts"])}))
+        except (OSError, ValueError, KeyError, TypeError, RecursionError):
+            continue  # another program's, or damaged
+    return sorted(found, key=lambda one: -len(one[1]["parts"]))
+
+
+def _read(path: Path):
+    """An index, None where it is not there or damaged: build it again."""
+    with contextlib.suppress(RuntimeError):
+        return import_faiss().read_index(str(path))
+    return None
+
+
+def _keep(index, folder: Path, note: dict[str, Any], size: int) -> None:
+    text = json.dumps(note, indent=1).encode()
+    path = folder / f"{hashlib.sha256(text).hexdigest()[:32]}.faiss"
+    with writing(path, size) as aside:
+        try:
+            import_faiss().write_index(index, str(aside))
         except RuntimeError as error:  # as FAISS reports a full disk
             raise OSError(str(error).splitlines()[0]) from error
-    return index
+    write_whole(path.with_suffix(".json"), text)

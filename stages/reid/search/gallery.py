@@ -1,27 +1,35 @@
 """Galleries: files of embeddings, folders of parts and patterns of either, read as one set."""
 
 import glob
+import itertools
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
+
+import numpy as np
 
 from cache.errors import KeyReIDError
 from stages.reid.scoring.embeddings import Embeddings, join
-from stages.reid.scoring.embeddings_file import count
-from stages.reid.search.gallery_folder import INDEX, is_gallery, read_index
+from stages.reid.scoring.embeddings_file import count, read_about
+from stages.reid.search.gallery_folder import INDEX, INDEXES, is_gallery, read_index
 
 NOTE_POSES = "parts of the gallery were made with different pose networks; distances suffer from it"
 
 
-def read_gallery(paths: Path | str | Sequence[Path | str]) -> Embeddings:
+def read_gallery(
+    paths: Path | str | Sequence[Path | str], more: Sequence[tuple[str, Embeddings]] = ()
+) -> Embeddings:
     """Every row of galleries as one set, in order; `part` says where a row is from.
 
     paths: files of embeddings, gallery folders, and patterns of either (`day*.h5`). A row's part is the name
-    of the file as given, or that of the part of a folder (`part-3f2a91b0c4d5e6f7`).
+    of the file as given, or that of the part of a folder (`part-3f2a91b0c4d5e6f7`). more: sets that
+    follow, by the name of their part, such as queries.
     Raises KeyReIDError for a path that names none, for other files, and where networks differ.
     """
     files = gallery_files(paths)
-    rows = sum(count(path) for path, _ in files)
-    return join(_loaded(files), rows)
+    rows = sum(count(path) for path, _ in files) + sum(len(one) for _, one in more)
+    return join(itertools.chain(_loaded(files), more), rows)
 
 
 def gallery_files(paths: Path | str | Sequence[Path | str]) -> list[tuple[Path, str | None]]:
@@ -51,27 +59,57 @@ def gallery_files(paths: Path | str | Sequence[Path | str]) -> list[tuple[Path, 
 
 def _loaded(files: Sequence[tuple[Path, str | None]]) -> Iterator[tuple[str, Embeddings]]:
     for path, part in files:
-        yield part or str(path), load_gallery(path)
+        made = load_gallery(path)
+        if part is not None:
+            source = made.about | {"root": str(made.root), "content": part}
+            made = replace(made, part=np.full(len(made), part), sources={part: source})
+        yield str(path), made
 
 
 def load_gallery(path: Path | str) -> Embeddings:
     """Read one file. Raises KeyReIDError for another file, and for a header without what a search needs."""
     gallery = Embeddings.load(path)
-    about = gallery.about
+    check_header(path, gallery.about)
+    if gallery.camera_names is None or not gallery.frames:
+        raise KeyReIDError(f"{path}: not a gallery: it has no frames or cameras; make it with keyreid embed")
+    return gallery
+
+
+def header(path: Path) -> dict[str, Any]:
+    """What a file says of itself, its features unread. Raises KeyReIDError as `load_gallery`."""
+    about = read_about(path)
+    check_header(path, about)
+    return about
+
+
+def check_header(path: Path | str, about: Any) -> None:
+    """Raises KeyReIDError for a header without what a search needs."""
     try:
         texts = [about[name] for name in ("camera", "distance", "dataset")]
-        texts += [about["checkpoint"]["path"], gallery.checkpoint, about["poses"]["weights_sha256"]]
+        texts += [about["checkpoint"][name] for name in ("path", "sha256")]
+        texts.append(about["poses"]["weights_sha256"])
         good = all(isinstance(text, str) for text in texts) and isinstance(about["labelled"], bool)
     except (KeyError, TypeError):
         good = False
-    if not good or gallery.camera_names is None or not gallery.frames:
+    if not good:
         raise KeyReIDError(
             f"{path}: not a gallery: its header does not say what made it; make it with keyreid embed"
         )
-    return gallery
 
 
 def pose_note(gallery: Embeddings) -> list[str]:
     """A note for the user where parts were made with different pose networks."""
     weights = {source["poses"]["weights_sha256"] for source in gallery.sources.values()}
     return [NOTE_POSES] if len(weights) > 1 else []
+
+
+def index_folder(paths: Sequence[Path | str], given: Path | None) -> Path | None:
+    """Where the FAISS index of galleries is kept: in a gallery folder by itself, else where the user says.
+
+    Raises KeyReIDError where a user names another place for a gallery folder: what is removed from a gallery
+    has to leave its indexes, too.
+    """
+    folders = [Path(path) for path in paths if is_gallery(Path(path))]
+    if folders and given is not None:
+        raise KeyReIDError(f"--index-folder {given}: {folders[0]} keeps its indexes itself; leave it out")
+    return folders[0] / INDEXES if len(paths) == len(folders) == 1 else given

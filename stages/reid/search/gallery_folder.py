@@ -218,14 +218,31 @@ def leftovers(folder: Path, index: Index | None) -> list[Path]:
     """Files that a dead writer left, or that hold features of parts which the index does not name."""
     parts = set() if index is None else {part.file for part in index.parts}
     found = [p for p in folder.iterdir() if _ASIDE.fullmatch(p.name) or _PART.fullmatch(p.name)]
+    return [path for path in found if path.name not in parts] + _stale(folder, index)
+
+
+def drop_stale_indexes(indexes: Path) -> None:
+    """Remove FAISS indexes of parts that were removed while they were made.
+
+    indexes: where a search keeps them. Does nothing where that is no gallery's.
+    """
+    if indexes.name == INDEXES and is_gallery(indexes.parent):
+        for path in _stale(indexes.parent, read_index(indexes.parent)):
+            if path.suffix != TEMPORARY:  # another search may be writing
+                path.unlink(missing_ok=True)
+
+
+def _stale(folder: Path, index: Index | None) -> list[Path]:
     kept = folder / INDEXES
-    for note in kept.glob("*.json") if kept.is_dir() else ():
-        if not index or not held(note) <= index.names():
-            found += [note.with_suffix(".faiss"), note]
-    for path in kept.iterdir() if kept.is_dir() else ():
-        if path.suffix == TEMPORARY or (path.suffix == ".faiss" and not path.with_suffix(".json").is_file()):
+    found = []
+    for path in sorted(kept.iterdir()) if kept.is_dir() else ():
+        if path.suffix == ".json" and (not index or not held(path) <= index.names()):
+            found += [path.with_suffix(".faiss"), path]
+        elif path.suffix == TEMPORARY or (
+            path.suffix == ".faiss" and not path.with_suffix(".json").is_file()
+        ):
             found.append(path)
-    return [path for path in found if path.name not in parts]
+    return found
 
 
 def held(note: Path) -> set[str]:

@@ -1,6 +1,8 @@
 """A FAISS index over rows of a gallery: made once, then asked for many queries at a time."""
 
+import hashlib
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +10,7 @@ import numpy as np
 
 from stages.reid.scoring.distances import Distance
 from stages.reid.scoring.embeddings import Embeddings
-from stages.reid.search.faiss_index import drop, kept_index, search_index
+from stages.reid.search.faiss_index import build_index, drop, kept_index, search_index
 
 _ANSWERS = 2**22  # held at a time, 50 MB
 
@@ -26,35 +28,48 @@ class IndexedRows:
     def of(
         cls, gallery: Embeddings, rows: np.ndarray, kind: str, distance: Distance, folder: Path | None
     ) -> "IndexedRows":
-        """The index of some rows of a gallery. The gallery keeps the last one for the next search.
+        """The index of some rows of a gallery, and of all others of their parts, so that it can be kept.
 
-        distance: euclidean or cosine. Errors as `kept_index`.
+        The gallery keeps the last one for the next search. distance: euclidean or cosine. Errors as
+        `kept_index`.
         """
+        base = _base(gallery, rows)
         key = (kind, distance, folder)
         kept = gallery.indexed.get(key)
-        if kept is None or not np.array_equal(kept.rows, rows):
+        if kept is None or not np.array_equal(kept.rows, base):
             gallery.indexed.clear()  # one is as large as the features
-            whole = np.array_equal(rows, np.arange(len(gallery)))
-            features = _features(gallery, slice(None) if whole else rows, distance)
-            repeats = np.bincount(gallery.places[rows], minlength=gallery.places.max() + 1)
-            index = kept_index(features, kind, folder)
-            kept = gallery.indexed[key] = cls(rows.copy(), distance, index, repeats)
+            whole = np.array_equal(base, np.arange(len(gallery)))
+            features = _features(gallery, slice(None) if whole else base, distance)
+            repeats = np.bincount(gallery.places[base], minlength=gallery.places.max() + 1)
+            if folder is None:
+                index = build_index(features, kind)
+            else:
+                index = kept_index(features, kind, folder, _parts(gallery, base), distance)
+            kept = gallery.indexed[key] = cls(base, distance, index, repeats)
         return kept
 
     def nearest(
-        self, gallery: Embeddings, query: np.ndarray, k: int, other_cameras: bool
+        self,
+        gallery: Embeddings,
+        query: np.ndarray,
+        k: int,
+        other_cameras: bool,
+        rows: np.ndarray | None = None,
     ) -> tuple[np.ndarray, np.ndarray]:
         """Rows int64 [Q, k'] and distances float32 [Q, k'] of the nearest, k' at most k and at least 1.
 
         Where a query has no more: -1 and infinity. A query's own tracklet is left out, and with
-        other_cameras the tracklets of its camera. FAISS is called once, or once per camera.
+        other_cameras the tracklets of its camera. rows: those that may be found, None for all of the index.
+        FAISS is called once, or once per camera.
         """
         matches = np.full((len(query), min(k, len(self.rows))), -1, np.int64)
         distances = np.full(matches.shape, np.inf, np.float32)
         own, cameras = gallery.places[query], gallery.camera_numbers
+        shut = None if rows is None else ~np.isin(self.rows, rows)
         asked = cameras[query] if other_cameras else np.full(len(query), -1)
         for camera in np.unique(asked):
-            closed = cameras[self.rows] == camera if camera >= 0 else None
+            closed = cameras[self.rows] == camera if camera >= 0 else shut
+            closed = closed | shut if camera >= 0 and shut is not None else closed
             group = np.flatnonzero(asked == camera)
             # A query's own tracklet is dropped from its answers: ask for as many more as it is there.
             wanted = k + int(self.repeats[own[group]].max())
@@ -72,6 +87,35 @@ class IndexedRows:
                 distances[part] = np.take_along_axis(exact, order, 1)
         width = max(1, int((matches >= 0).sum(1).max()))
         return matches[:, :width], distances[:, :width]
+
+
+def _base(gallery: Embeddings, rows: np.ndarray) -> np.ndarray:
+    """All rows of the parts that `rows` are from, int64; `rows` where a gallery has no parts.
+
+    A part is a run of rows with one name: the query's file may be one of the gallery's.
+    """
+    if gallery.part is None:
+        return rows.copy()
+    runs = np.cumsum(np.r_[0, gallery.part[1:] != gallery.part[:-1]])
+    return np.flatnonzero(np.isin(runs, runs[rows]))
+
+
+def _parts(gallery: Embeddings, rows: np.ndarray) -> list[tuple[str, int]]:
+    """What stands for the content of each part of `rows`, and how many rows it has."""
+    if gallery.part is None:
+        starts = [0]
+    else:
+        starts = [0, *(1 + np.flatnonzero(gallery.part[rows][1:] != gallery.part[rows][:-1])).tolist()]
+    found = []
+    for start, stop in pairwise([*starts, len(rows)]):
+        source = gallery.source(int(rows[start]))
+        content = source.get("content")  # of a gallery folder
+        if content is None:
+            content = hashlib.sha256(
+                np.ascontiguousarray(gallery.features[rows[start:stop]]).data
+            ).hexdigest()
+        found.append((content, stop - start))
+    return found
 
 
 def _exact(gallery: Embeddings, query: np.ndarray, matches: np.ndarray, distance: Distance) -> np.ndarray:

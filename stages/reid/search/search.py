@@ -10,6 +10,7 @@ from stages.reid.search.config import SearchConfig
 from stages.reid.search.indexed import IndexedRows
 
 _FLOATS = 2**26  # distances held at a time, 256 MB
+_FEW = 10  # an index of more than so many times the rows that may be found is not asked
 
 
 def search(gallery: Embeddings, query: np.ndarray, rows: np.ndarray, config: SearchConfig) -> Ranking:
@@ -29,8 +30,8 @@ def search(gallery: Embeddings, query: np.ndarray, rows: np.ndarray, config: Sea
         )
     if config.distance is None:
         config = config.model_copy(update={"distance": gallery.about.get("distance", "euclidean")})
-    if config.index != "exact":
-        return _indexed(gallery, query, rows, config)
+    if config.index != "exact" and (found := _indexed(gallery, query, rows, config)) is not None:
+        return found
     if config.rerank.enabled:
         return _reranked(gallery, query, rows, config)
     # All rows and a mask, as a selection of rows would be a copy of the features.
@@ -88,12 +89,18 @@ def _reranked(gallery: Embeddings, query: np.ndarray, rows: np.ndarray, config: 
     return _collect(query, found)
 
 
-def _indexed(gallery: Embeddings, query: np.ndarray, rows: np.ndarray, config: SearchConfig) -> Ranking:
+def _indexed(
+    gallery: Embeddings, query: np.ndarray, rows: np.ndarray, config: SearchConfig
+) -> Ranking | None:
+    """The answers of FAISS; None where so few rows may be found that it would miss them: ask them exactly."""
     if config.rerank.enabled or config.distance == "visible":
         what = "re-ranking" if config.rerank.enabled else "distance visible"
         raise KeyReIDError(f"{what} needs every distance; use --index exact")
     made = IndexedRows.of(gallery, rows, config.index, config.distance, config.index_folder)
-    return Ranking(query, *made.nearest(gallery, query, config.top, config.other_cameras))
+    if len(rows) * _FEW < len(made.rows):
+        return None
+    some = None if len(rows) == len(made.rows) else rows
+    return Ranking(query, *made.nearest(gallery, query, config.top, config.other_cameras, some))
 
 
 def find_query(gallery: Embeddings, name: str, rows: np.ndarray) -> int:

@@ -30,9 +30,9 @@ def film(root: Path, camera: str, day: int, tracks: int = 3) -> Path:
     for track in range(tracks):
         name = f"{camera}-{track + 1:04d}/{camera}/000001-000002"
         (root / name).mkdir(parents=True)
+        picture = cv2.resize(rng.integers(0, 240, (8, 4, 3), np.uint8), (64, 128))
         for frame in (1, 2):
-            picture = cv2.resize(rng.integers(0, 256, (8, 4, 3), np.uint8), (64, 128))
-            cv2.imwrite(str(root / name / f"{frame:06d}.jpg"), picture)
+            cv2.imwrite(str(root / name / f"{frame:06d}.jpg"), picture + np.uint8(frame))
         start = f"2026-11-{day:02d}T08:00:0{track}+01:00"
         rows.append((name, camera, 1, 2, start, start))
     write_times(root / f"{camera}.times.tsv", rows)

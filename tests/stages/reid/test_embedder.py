@@ -3,6 +3,7 @@
 import subprocess
 import sys
 
+import cv2
 import numpy as np
 import pytest
 
@@ -35,6 +36,23 @@ def test_pictures_give_what_cache_and_gallery_give(setting):
     query = embedder.query([dataset.root / frame for frame in dataset.tracklets()[1].frames])
     assert np.allclose(query.features[0], gallery.features[1], atol=1e-3)
     assert query.checkpoint == gallery.checkpoint
+
+
+def test_arrays_in_memory_give_what_their_files_give(setting):
+    run, dataset, _ = setting
+    embedder = Embedder(run)
+    paths = [dataset.root / frame for frame in dataset.tracklets()[1].frames]
+    arrays = [cv2.imread(str(path))[:, :, ::-1] for path in paths]
+    ours = embedder.embed(arrays)
+    assert np.array_equal(ours, embedder.embed(paths)) and np.array_equal(
+        ours, embedder.embed(np.stack(arrays))
+    )
+    assert np.array_equal(embedder.embed(arrays[0]), embedder.embed(paths[:1]))
+    one, two = embedder.query(arrays), embedder.query(arrays[:2])
+    assert one.frames != two.frames and one.names[0].startswith("array-")
+    for wrong in (arrays[0][..., 0], arrays[0].astype(np.float32), np.zeros((0, 4, 3), np.uint8)):
+        with pytest.raises(KeyReIDError, match="expected uint8"):
+            embedder.embed([wrong])
 
 
 def test_the_camera_is_given_where_the_network_was_trained_there(setting, tmp_path):

@@ -10,8 +10,10 @@ from hypothesis import strategies as st
 from cache.errors import KeyReIDError
 from stages.reid.scoring.config import RerankConfig
 from stages.reid.scoring.embeddings import join
-from stages.reid.search import indexed
+from stages.reid.search import faiss_index, indexed
+from stages.reid.search.config import Selection
 from stages.reid.search.search import SearchConfig, find_query, search
+from stages.reid.search.selection import selected
 from tests.stages.reid.own import made_gallery
 
 ROWS = np.arange(40)
@@ -147,12 +149,12 @@ def test_a_kept_index_is_used_again_and_only_for_the_same_features(tmp_path):
     )
     config = SearchConfig(top=3, index="hnsw", index_folder=tmp_path / "index")
     first = search(made_gallery(), np.array([5]), ROWS, config)
-    (path,) = config.index_folder.iterdir()
+    (path,) = config.index_folder.glob("*.faiss")
     before = path.stat().st_mtime_ns
     assert np.array_equal(search(made_gallery(), np.array([5]), ROWS, config).matches, first.matches)
     assert path.stat().st_mtime_ns == before and faiss.read_index(str(path)).ntotal == 40
     search(made_gallery(seed=3), np.array([5]), ROWS, config)
-    assert len(list(config.index_folder.iterdir())) == 2
+    assert len(list(config.index_folder.glob("*.faiss"))) == 2
     path.write_bytes(b"damaged")
     assert np.array_equal(search(made_gallery(), np.array([5]), ROWS, config).matches, first.matches)
 
@@ -181,3 +183,78 @@ def test_a_query_is_named_whole_or_by_a_part_that_only_one_has():
         find_query(gallery, "p002", ROWS)
     with pytest.raises(KeyReIDError, match="no tracklet of the gallery"):
         find_query(gallery, "p999", ROWS)
+
+
+def test_an_index_grows_with_its_gallery_and_answers_as_one_built_at_once(monkeypatch, tmp_path):
+    faiss = pytest.importorskip(
+        "faiss", reason="FAISS is not installed: pip install -r requirements/search.txt"
+    )
+    built = []
+    real = faiss_index.build_index
+    monkeypatch.setattr(faiss_index, "build_index", lambda f, *a: (built.append(len(f)), real(f, *a))[1])
+    files = [("a", made_gallery(400)), ("b", made_gallery(40, seed=1)), ("c", made_gallery(40, seed=2))]
+    config = SearchConfig(top=5, index="hnsw", index_folder=tmp_path)
+    for count in (1, 2, 3, 3):
+        gallery = join([*files[:count], ("query", made_gallery(8, seed=9))])
+        query, rows = np.arange(len(gallery) - 8, len(gallery)), np.arange(len(gallery) - 8)
+        found = search(gallery, query, rows, config)
+        exact = search(gallery, query, rows, config.model_copy(update={"index": "exact"}))
+        assert np.array_equal(found.matches, exact.matches)
+        (path,) = tmp_path.glob("*.faiss")
+        assert faiss.read_index(str(path)).ntotal == len(rows)
+    assert built == [400]
+    search(join([files[0], files[2]]), np.arange(3), np.arange(440), config)
+    assert built == [400, 440]  # a part is gone
+
+
+def test_a_choice_of_rows_is_asked_of_the_index_of_all_or_exactly_where_it_is_small(tmp_path):
+    pytest.importorskip("faiss", reason="FAISS is not installed: pip install -r requirements/search.txt")
+    gallery = join([("a", made_gallery(400)), ("b", made_gallery(40, seed=1))])
+    config = SearchConfig(top=5, index="hnsw", index_folder=tmp_path)
+    for rows in (np.arange(440), np.arange(100, 440), np.arange(400, 440), np.arange(0, 20)):
+        found = search(gallery, np.array([3]), rows, config)
+        exact = search(gallery, np.array([3]), rows, config.model_copy(update={"index": "exact"}))
+        assert np.array_equal(found.matches, exact.matches) and np.isin(found.matches, rows).all()
+
+
+@pytest.mark.parametrize(
+    ("wanted", "rows"),
+    [
+        ({"since": "2001-09-09T01:46:50+00:00"}, range(9, 40)),
+        ({"until": "2001-09-09T02:46:45+01:00"}, range(6)),
+        ({"since": "2001-09-09T01:46:43Z", "until": "2001-09-09T01:46:44Z"}, range(2, 5)),
+        ({"cameras": ("1",), "until": "2001-09-09T02:46:45+01:00"}, range(0, 6, 2)),
+        ({"since": "7.5"}, range(47, 80)),
+        ({"cameras": ("2",)}, range(1, 80, 2)),
+        ({}, range(80)),
+    ],
+)
+def test_answers_are_chosen_by_time_and_camera(wanted, rows):
+    assert selected(of_two_kinds(), np.arange(80), Selection(**wanted)).tolist() == list(rows)
+
+
+@pytest.mark.parametrize(
+    ("wanted", "says"),
+    [
+        ({"since": "2001-09-09T01:46:50"}, "--from 2001-09-09T01:46:50: .*offset from UTC"),
+        ({"until": "noon"}, "--to noon: "),
+        ({"since": "inf"}, "--from inf: "),
+        ({"since": "3", "until": "2001-09-09T01:46:50Z"}, "two of one kind"),
+        ({"since": "3", "until": "2"}, "--from is after --to"),
+        ({"since": "2020-01-01T00:00:00Z"}, "none of 80 tracklets, which are from 2001-09-09T02:46:40"),
+        ({"cameras": ("3",)}, "--camera 3: no tracklet of it; the gallery has 1, 2"),
+    ],
+)
+def test_a_choice_that_cannot_be_made_is_named(wanted, says):
+    with pytest.raises(KeyReIDError, match=says):
+        selected(of_two_kinds(), np.arange(80), Selection(**wanted))
+    for unknown, what in (({"since": "3"}, "seconds"), ({"until": "2020-01-01T00:00:00Z"}, "clock")):
+        with pytest.raises(KeyReIDError, match=f"no tracklet of the gallery has .*{what}"):
+            selected(made_gallery(), ROWS, Selection(**unknown))
+
+
+def of_two_kinds():
+    """40 rows of a second each with clock times, then 40 with seconds of a video."""
+    made, begin = made_gallery(80), np.arange(80.0) % 40
+    start = begin + np.repeat([1e9, 0.0], 40)
+    return replace(made, start=start, end=start + 1, zone=np.repeat([3600, np.nan], 40))
