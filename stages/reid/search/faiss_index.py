@@ -171,7 +171,7 @@ def kept_index(
 
     parts: of the features, in order, a name that stands for the content and the number of rows. distance:
     that the features are made for. An index of the first of these parts grows by the others; it
-    is built anew once it is twice as large as when it was trained.
+    is built again once it is twice as large as when it was trained.
     Raises KeyReIDError where the index cannot be built or kept.
     """
     faiss = import_faiss()

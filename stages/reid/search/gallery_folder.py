@@ -224,7 +224,7 @@ def leftovers(folder: Path, index: Index | None) -> list[Path]:
 def drop_stale_indexes(indexes: Path) -> None:
     """Remove FAISS indexes of parts that were removed while they were made.
 
-    indexes: where a search keeps them. Does nothing where that is no gallery's.
+    indexes: where a search keeps them. Does nothing where that is not in a gallery.
     """
     if indexes.name == INDEXES and is_gallery(indexes.parent):
         for path in _stale(indexes.parent, read_index(indexes.parent)):

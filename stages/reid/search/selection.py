@@ -15,7 +15,7 @@ def selected(gallery: Embeddings, rows: np.ndarray, wanted: Selection) -> np.nda
     cameras.
 
     A tracklet whose time is not known, or not of the kind asked for (clock times or seconds), meets none.
-    Raises KeyReIDError for what is no time, for two kinds, and where no tracklet is left.
+    Raises KeyReIDError for what is not a time, for two kinds, and where no tracklet is left.
     """
     limits = _limits(wanted)
     if not limits and not wanted.cameras:
