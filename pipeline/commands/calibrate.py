@@ -23,15 +23,20 @@ from stages.terminal import say, show, text_table
 )
 @setting(CalibrationConfig, "distance", help="Default: as in the run.")
 @setting(CalibrationConfig, "other_cameras", help="For searches with --other-cameras.")
+@setting(CalibrationConfig, "neighbours", help="For keyreid link --neighbours.")
+@setting(CalibrationConfig, "shared", help="For keyreid link --shared.")
+@click.option("--travel", type=PATH, help="YAML file of travel times, for keyreid link --travel.")
 @output_option("Calibration file. Default: beside the checkpoint.")
-def command(gallery: tuple[Path, ...], config: CalibrationConfig, output: Path | None) -> None:
+def command(
+    gallery: tuple[Path, ...], config: CalibrationConfig, travel: Path | None, output: Path | None
+) -> None:
     """Measure thresholds on GALLERY, files or folders of a labelled data set, and save them with the run.
 
     Every tracklet is searched with its person in the gallery and with its person taken out of it.
     """
     from stages.reid import calibrate
 
-    path, entry = calibrate.run(config, gallery, output)
+    path, entry = calibrate.run(config, gallery, output, travel)
     title = (
         f"{', '.join(entry['footage']['datasets'])}, {entry['distance']}, camera {entry['camera']}: "
         f"{entry['queries']} searches for {entry['persons']} persons in {entry['gallery']} tracklets; "
@@ -49,12 +54,13 @@ def command(gallery: tuple[Path, ...], config: CalibrationConfig, output: Path |
             f"{row['identified']:.2%}",
         )
     show(table)
-    linked = entry["link"]
-    say(
-        f"linking: threshold {linked['threshold']:.4g} gives {linked['identities']} identities of "
-        f"{linked['persons']} persons, pairwise F1 {linked['pairwise_f1']:.1%} "
-        f"(precision {linked['pairwise_precision']:.1%}, recall {linked['pairwise_recall']:.1%})"
-    )
+    for linked in entry["link"]:
+        say(
+            f"linking{', with travel times' * linked['travel']}: threshold {linked['threshold']:.4g} gives "
+            f"{linked['identities']} identities of {linked['persons']} persons, pairwise F1 "
+            f"{linked['pairwise_f1']:.1%} (precision {linked['pairwise_precision']:.1%}, recall "
+            f"{linked['pairwise_recall']:.1%})"
+        )
     rate = entry["rates"][0]["false_positive_rate"]
     say(f"saved in {path}; use it with keyreid search --threshold fpr={rate:g}, and keyreid link")
 

@@ -14,6 +14,7 @@ frames, among them 1,980 queries of 626 identities, 870 junk and 3,248 distracto
       info/tracks_train_info.mat               track_train_info [n, 4]: first, last line (1-based, both
       info/tracks_test_info.mat                track_test_info  [n, 4]  included), person, camera
       info/query_IDX.mat                       query_IDX: 1-based rows of track_test_info
+      times.tsv                                when each was filmed (stages.datasets.times), if known
 """
 
 import operator
@@ -25,6 +26,7 @@ import numpy as np
 
 from cache.errors import KeyReIDError
 from stages.datasets.files import check_frames, check_root, read_matrix, read_text, require
+from stages.datasets.times import Span, read_times
 from stages.datasets.tracklet import DISTRACTOR, JUNK, Dataset, Tracklet
 
 LAYOUT = (
@@ -47,8 +49,9 @@ def load_mars(root: Path | str, name: str = "mars", check_files: bool = True) ->
     """
     root = check_root(root, name)
     info = require(root / "info", LAYOUT, folder=True)
-    train, train_left = _read_subset(root, info, "train")
-    gallery, test_left = _read_subset(root, info, "test")
+    spans = read_times(root)
+    train, train_left = _read_subset(root, info, "train", spans)
+    gallery, test_left = _read_subset(root, info, "test", spans)
     query = tuple(gallery[i] for i in _query_rows(info, gallery))
     if check_files:
         for folder in ("bbox_train", "bbox_test"):
@@ -62,7 +65,9 @@ def load_mars(root: Path | str, name: str = "mars", check_files: bool = True) ->
     return Dataset(name, root, train, query, gallery, frame_size=FRAME_SIZE, notes=notes)
 
 
-def _read_subset(root: Path, info: Path, subset: str) -> tuple[tuple[Tracklet, ...], int]:
+def _read_subset(
+    root: Path, info: Path, subset: str, spans: dict[str, Span]
+) -> tuple[tuple[Tracklet, ...], int]:
     """The tracklets of `train` or `test`, and how many listed frames belong to none."""
     name_file = require(info / f"{subset}_name.txt", LAYOUT)
     info_file = require(info / f"tracks_{subset}_info.mat", LAYOUT)
@@ -88,7 +93,8 @@ def _read_subset(root: Path, info: Path, subset: str) -> tuple[tuple[Tracklet, .
                 "all frames of a row must be of its person and camera"
             )
         stem = frames[0][skip:].rpartition(".")[0]
-        tracklets.append(Tracklet(frames, person, camera, f"{subset}/{stem}"))
+        name = f"{subset}/{stem}"
+        tracklets.append(Tracklet(frames, person, camera, name, spans.get(name)))
     used = int((rows[:, 1] - rows[:, 0] + 1).sum())
     return tuple(tracklets), len(names) - used
 

@@ -70,7 +70,7 @@ def run(
     _check_lists(gallery, must, cannot, corrections)
     apart = Apart.of(gallery, travel)
     notes = pose_note(gallery)
-    limit, source, more = link_threshold(gallery, config, threshold, calibration)
+    limit, source, more = link_threshold(gallery, config, bool(travel), threshold, calibration)
     make_folder(output)
     found = compare(gallery, config, apart, progress)
     merges = agglomerate(found.similarity, apart, 1 - limit, must, cannot)

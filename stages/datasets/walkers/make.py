@@ -13,6 +13,7 @@ import numpy as np
 
 from cache.errors import KeyReIDError
 from cache.files import explain
+from stages.datasets.times import TIMES, write_times
 from stages.datasets.tracklet import JUNK
 from stages.datasets.walkers.config import LOOK, WalkersConfig
 from stages.datasets.walkers.film import Film, film_by_number
@@ -20,6 +21,7 @@ from stages.datasets.walkers.layout import write_info, write_keypoints, write_oc
 from stages.datasets.walkers.plan import Plan, TrackletPlan, make_plan
 from stages.datasets.walkers.record import RECORD, FrameRecord, record_text
 from stages.datasets.walkers.sheet import draw_sheet
+from stages.datasets.walkers.timetable import timetable
 from stages.datasets.walkers.wardrobe import changed_parts
 
 
@@ -78,6 +80,8 @@ def run(
     """
     root = Path(root)
     if is_made(config, root):
+        if not (root / TIMES).is_file():  # made by an earlier version
+            write_times(root / TIMES, timetable(make_plan(config), config.seed))
         return root
     if root.exists() and (not root.is_dir() or any(root.iterdir())):
         if not (root / RECORD).is_file():
@@ -122,6 +126,7 @@ def _write(
     write_info(plan, root)
     write_keypoints(root, frames, np.concatenate(keypoints))
     write_occluders(root, covered)
+    write_times(root / TIMES, timetable(plan, config.seed))
     draw_sheet(plan, root)
     record = {
         "maker": "walkers",

@@ -233,7 +233,7 @@ def _read(path: Path) -> list[dict]:
             raise ValueError("schema")
         for entry in content["entries"]:
             _key(entry), [(float(r["threshold"]), float(r["false_positive_rate"])) for r in entry["rates"]]
-            float(entry["link"]["threshold"]), int(entry["persons"]), int(entry["gallery"])
+            [float(link["threshold"]) for link in entry["link"]], int(entry["persons"]), int(entry["gallery"])
             _ = [entry["footage"][name][:0] for name in ("datasets", "roots", "cameras")]
         return content["entries"]
     except (OSError, ValueError, KeyError, TypeError) as error:

@@ -10,6 +10,11 @@ from stages.precision import Precision
 from stages.reid.scoring.config import RerankConfig
 from stages.reid.scoring.distances import Distance
 
+# of linking, and of measuring its threshold
+NEIGHBOURS = Field(
+    8, ge=2, le=1000, description="neighbours compared in linking; about as many as a person has tracklets"
+)
+SHARED = Field(3, ge=1, le=100, description="in linking, nearest whose neighbours are averaged; 1: none")
 Share = Annotated[float, Field(gt=0, lt=1)]
 
 
@@ -54,15 +59,15 @@ class CalibrationConfig(StrictModel):
         None, description="euclidean, cosine or visible; default: as in the run"
     )
     other_cameras: bool = Field(False, description="for searches with --other-cameras")
+    neighbours: int = NEIGHBOURS
+    shared: int = SHARED
 
 
 class LinkConfig(StrictModel):
     """How tracklets are linked to identities."""
 
-    neighbours: int = Field(
-        8, ge=2, le=1000, description="neighbours compared; about as many as a person has tracklets"
-    )
-    shared: int = Field(3, ge=1, le=100, description="nearest whose neighbours are averaged; 1: none")
+    neighbours: int = NEIGHBOURS
+    shared: int = SHARED
     distance: Distance | None = Field(
         None, description="euclidean, cosine or visible; default: as in the run"
     )

@@ -10,7 +10,7 @@ from stages.reid.search.agglomerate import agglomerate
 from stages.reid.search.agreement import agreement, pairwise_curve
 from stages.reid.search.calibration import FILE, find_entry
 from stages.reid.search.config import LinkConfig
-from stages.reid.search.constraints import Apart
+from stages.reid.search.constraints import Apart, Travel
 from stages.reid.search.footage import footage_note
 from stages.reid.search.similarity import compare
 
@@ -18,12 +18,12 @@ _PLATEAU = 0.01  # of F1: thresholds this near to the best count as equal, and t
 SETTINGS = ("neighbours", "shared")
 
 
-def calibrate_link(gallery: Embeddings, config: LinkConfig) -> dict:
+def calibrate_link(gallery: Embeddings, config: LinkConfig, travel: tuple[Travel, ...] = ()) -> dict:
     """Link a labelled gallery at every threshold; the one with the best pairwise F1, and what it gave.
 
     Settings, persons and tracklets are in it, and `threshold`, a mean distance in (0, 1].
     """
-    apart = Apart.of(gallery)
+    apart = Apart.of(gallery, travel)
     merges = agglomerate(compare(gallery, config, apart).similarity, apart, 1e-6)
     levels, scores = pairwise_curve(merges, gallery.persons)
     levels = np.minimum(levels, 1.0)
@@ -33,18 +33,19 @@ def calibrate_link(gallery: Embeddings, config: LinkConfig) -> dict:
     keys = ("pairwise_precision", "pairwise_recall", "pairwise_f1", "identities", "persons", "tracklets")
     return {
         "threshold": 1 - least,
+        "travel": bool(travel),
         **{name: getattr(config, name) for name in SETTINGS},
         **{name: found[name] for name in keys},
     }
 
 
 def link_threshold(
-    gallery: Embeddings, config: LinkConfig, given: float | None, path: Path | None
+    gallery: Embeddings, config: LinkConfig, travel: bool, given: float | None, path: Path | None
 ) -> tuple[float, str, list[str]]:
     """The threshold, where it came from, and notes for the user.
 
-    given: by the user, or None. path: calibration file; default: beside the checkpoint. Raises KeyReIDError
-    where there is none that fits.
+    travel: whether travel times are given, which has a threshold of its own. given: by the user, or None.
+    path: calibration file; default: beside the checkpoint. Raises KeyReIDError where there is none that fits.
     """
     if given is not None:
         return given, "given", []
@@ -55,11 +56,12 @@ def link_threshold(
         camera=gallery.about["camera"],
         checkpoint_sha256=gallery.checkpoint,
     )
-    measured = entry["link"]
-    for name in SETTINGS:
-        if measured[name] != getattr(config, name):
-            raise KeyReIDError(
-                f"{path}: linking was calibrated with {name} {measured[name]}, not {getattr(config, name)}; "
-                "leave the option out, or give --threshold a mean distance"
-            )
-    return measured["threshold"], str(path), footage_note(gallery, entry)
+    wanted = {"travel": travel} | {name: getattr(config, name) for name in SETTINGS}
+    for measured in entry["link"]:
+        if all(measured[name] == value for name, value in wanted.items()):
+            return measured["threshold"], str(path), footage_note(gallery, entry)
+    what = ", ".join(f"{name} {value}" for name, value in wanted.items())
+    raise KeyReIDError(
+        f"{path}: linking was not calibrated with {what}; run keyreid calibrate with these (--travel FILE), "
+        "or give --threshold a mean distance"
+    )

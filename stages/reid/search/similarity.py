@@ -12,14 +12,14 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import sparse
 
-from stages.reid.scoring.distances import Distance, pair_distances
+from stages.reid.scoring.distances import Distance
 from stages.reid.scoring.embeddings import Embeddings
 from stages.reid.search.config import LinkConfig
 from stages.reid.search.constraints import Apart
 from stages.reid.search.neighbours import Neighbours, nearest_others, without_camera
+from stages.reid.search.ways import distances, ties
 
 _TERMS = 2**23  # common neighbours of pairs held at a time
-_PAIRS = 2**26  # numbers of pairs of features held at a time
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,12 @@ def compare(
         first = neighbours.rows[:, : k2 - 1]
         near = (_adjacency(first) + sparse.eye_array(len(first), format="csr")).tocsr()
         encoding = sparse.diags_array(1 / np.asarray(near.sum(1)).ravel()) @ near @ encoding
-    return Compared(neighbours, _jaccard(encoding.tocsr(), apart))
+    similarity = _jaccard(encoding.tocsr(), apart)
+    if np.isfinite(apart.greatest).any():
+        known = neighbours.distances[:, :k1]
+        middle = float(np.median(known[np.isfinite(known)], axis=None))
+        similarity = similarity.maximum(ties(gallery, apart, distance, max(middle, 1e-12))).tocsr()
+    return Compared(neighbours, similarity)
 
 
 def _adjacency(rows: np.ndarray) -> sparse.csr_array:
@@ -80,12 +85,8 @@ def _weighed(
     """Rows that sum to 1: exp(-distance / usual) at the pattern's places. usual: float [N], of each row."""
     pattern.sort_indices()
     owners = np.repeat(np.arange(pattern.shape[0]), np.diff(pattern.indptr))
-    distances = np.empty(len(owners))
-    block = max(1, _PAIRS // gallery.features.shape[1])
-    for first in range(0, len(owners), block):
-        part = slice(first, first + block)
-        distances[part] = pair_distances(gallery, owners[part], pattern.indices[part], distance)
-    pattern.data = np.exp(-distances / np.where(usual > 0, usual, 1)[owners])
+    far = distances(gallery, owners, pattern.indices, distance)
+    pattern.data = np.exp(-far / np.where(usual > 0, usual, 1)[owners])
     return sparse.diags_array(1 / np.asarray(pattern.sum(1)).ravel()) @ pattern
 
 

@@ -19,7 +19,7 @@ from tests.stages.reid.own import made_gallery
 def measured(gallery: Embeddings, **settings) -> dict:
     """An entry with thresholds of searching and of linking."""
     config = CalibrationConfig(**settings)
-    return calibrate(gallery, config) | {"link": calibrate_link(gallery, LinkConfig(neighbours=3))}
+    return calibrate(gallery, config) | {"link": [calibrate_link(gallery, LinkConfig(neighbours=3))]}
 
 
 FLOATS = st.floats(0, 100, width=32)
