@@ -120,6 +120,7 @@ def _constraints(apart: Apart, travel: tuple[Travel, ...], must: list, cannot: l
             "cameras": way.cameras,
             "least": way.least,
             "greatest": None if np.isinf(way.greatest) else way.greatest,
+            "away": way.away,
         }
         for way in travel
     ]

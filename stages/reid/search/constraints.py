@@ -2,7 +2,8 @@
 
 - Overlapping in time in one camera are different people.
 - `least` seconds from one camera to another: nobody is at the second sooner.
-- `greatest`: who is seen at the first camera and next at the second is there by then, or is somebody else.
+- `greatest`: who is seen at the first camera and next at the second is there by then, or is somebody else;
+  but who is not seen for `away` seconds has left, and may come back anywhere.
 The first two hold for every pair of tracklets of an identity. The last is of an identity's whole way: of two
 tracklets that follow each other in it.
 """
@@ -23,6 +24,7 @@ class Travel:
     cameras: tuple[str, str]
     least: float = 0.0
     greatest: float = np.inf
+    away: float = np.inf
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,7 +32,7 @@ class Apart:
     """Times and places of N tracklets, and what they rule out.
 
     start, end: float64 [N], NaN unknown. clock: int64 [N]; times of two tracklets compare where it is equal.
-    cameras: int64 [N], -1 unknown. least, greatest: float64 [C, C], seconds between cameras.
+    cameras: int64 [N], -1 unknown. least, greatest, away: float64 [C, C], seconds between cameras.
     """
 
     start: np.ndarray
@@ -39,6 +41,7 @@ class Apart:
     cameras: np.ndarray
     least: np.ndarray
     greatest: np.ndarray
+    away: np.ndarray
 
     @classmethod
     def of(cls, gallery: Embeddings, travel: tuple[Travel, ...] = ()) -> "Apart":
@@ -58,14 +61,16 @@ class Apart:
         )
         cameras = gallery.camera_numbers
         kinds = int(cameras.max(initial=_NONE)) + 1
-        least, greatest = np.zeros((kinds, kinds)), np.full((kinds, kinds), np.inf)
+        least = np.zeros((kinds, kinds))
+        greatest, away = np.full((2, kinds, kinds), np.inf)
         number = dict(zip(gallery.camera_names.tolist(), cameras.tolist(), strict=True))
         for way in travel:
             a, b = (number.get(name, _NONE) for name in way.cameras)
             if a >= 0 and b >= 0:
                 least[a, b] = least[b, a] = way.least
                 greatest[a, b] = greatest[b, a] = way.greatest
-        return cls(start, end, clock, cameras, least, greatest)
+                away[a, b] = away[b, a] = way.away
+        return cls(start, end, clock, cameras, least, greatest, away)
 
     @property
     def timed(self) -> int:
@@ -94,5 +99,6 @@ class Apart:
         order = rows[np.lexsort((self.start[rows], self.clock[rows]))]
         a, b = order[:-1], order[1:]
         gap = self.start[b] - self.end[a]
-        limit = self.greatest[self.cameras[a], self.cameras[b]]
-        return bool(((gap > limit) & (self.clock[a] == self.clock[b])).any())
+        way = self.cameras[a], self.cameras[b]
+        late = (gap > self.greatest[way]) & (gap < self.away[way])
+        return bool((late & (self.clock[a] == self.clock[b])).any())

@@ -5,6 +5,7 @@ must-link, cannot-link: a line per group of tracklets, names separated by commas
 travel times (YAML):
     travel:
       - {cameras: [door, yard], least: 20, greatest: 90}     # seconds from one to the other, both ways
+    away: 600                    # who is not seen for so long may come back anywhere
 """
 
 import csv
@@ -19,6 +20,7 @@ from stages.config import StrictModel
 from stages.reid.scoring.embeddings import Embeddings
 from stages.reid.search.constraints import Travel
 
+_AWAY = 10.0
 Pairs = list[tuple[int, int]]
 
 
@@ -42,12 +44,18 @@ class Ways(StrictModel):
     """The whole file."""
 
     travel: tuple[Way, ...] = Field(min_length=1, description="each with cameras, least, greatest")
+    away: float | None = Field(
+        None, gt=0, description="seconds; who is not seen for so long may come back anywhere"
+    )
 
 
 def read_travel(path: Path) -> tuple[Travel, ...]:
-    """Travel times of a YAML file. Raises KeyReIDError naming file, key and value."""
+    """Travel times of a YAML file; away is by default ten times the longest of them.
+
+    Raises KeyReIDError naming file, key and value.
+    """
     try:
-        ways = Ways(**(yaml.safe_load(path.read_text(encoding="utf-8")) or {})).travel
+        given = Ways(**(yaml.safe_load(path.read_text(encoding="utf-8")) or {}))
     except ValidationError as error:
         problem = error.errors()[0]
         key = ".".join(str(part) for part in problem["loc"]) or "(whole file)"
@@ -58,12 +66,17 @@ def read_travel(path: Path) -> tuple[Travel, ...]:
     except (OSError, TypeError, yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
         raise KeyReIDError(f"{path}: cannot be read: {' '.join(str(error).split())[:200]}") from error
     seen = set()
-    for way in ways:
+    for way in given.travel:
         if frozenset(way.cameras) in seen:
             raise KeyReIDError(f"{path}: {' and '.join(way.cameras)} are there twice; give them once")
         seen.add(frozenset(way.cameras))
+    longest = max((way.greatest or 0.0 for way in given.travel), default=0.0)
+    away = given.away or _AWAY * longest
+    if away < longest:
+        raise KeyReIDError(f"{path}: away = {away:g} is below greatest {longest:g}; give a longer time")
     return tuple(
-        Travel(way.cameras, way.least, float("inf") if way.greatest is None else way.greatest) for way in ways
+        Travel(way.cameras, way.least, float("inf") if way.greatest is None else way.greatest, away)
+        for way in given.travel
     )
 
 

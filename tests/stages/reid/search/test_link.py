@@ -12,13 +12,14 @@ from hypothesis import strategies as st
 from scipy import sparse
 
 from cache.errors import KeyReIDError
-from stages.reid import link
+from stages.reid import calibrate, link
 from stages.reid.scoring.distances import distance_rows, pair_distances
 from stages.reid.search.agglomerate import agglomerate
 from stages.reid.search.agreement import agreement, pairwise_curve
-from stages.reid.search.config import LinkConfig
+from stages.reid.search.config import CalibrationConfig, LinkConfig
 from stages.reid.search.constraints import Apart, Travel
 from stages.reid.search.link_files import read_travel
+from stages.reid.search.ways import ties
 from tests.stages.reid.own import made_gallery
 
 CONFIG = LinkConfig(neighbours=4, shared=1)
@@ -33,6 +34,7 @@ def timed(gallery, start, length=1.0):
 def apart(start, end, cameras, **ways) -> Apart:
     count = max(cameras) + 1
     none = {"least": np.zeros((count, count)), "greatest": np.full((count, count), np.inf)} | ways
+    none.setdefault("away", np.full((count, count), np.inf))
     times = np.array(start, float), np.array(end, float)
     return Apart(*times, np.zeros(len(start), int), np.array(cameras), **none)
 
@@ -136,6 +138,8 @@ def test_a_way_takes_its_time():
     assert rules.pairs(np.array([0]), np.array([1]))[0]  # four seconds on the way
     assert not rules.pairs(np.array([0]), np.array([3]))[0] and rules.late(np.array([0, 3]))
     assert not rules.late(np.array([0, 2, 3]))  # seen at camera 1 again in between
+    back = Apart.of(gallery, (Travel(("1", "2"), 20, 50, away=90),))
+    assert not back.late(np.array([0, 3]))  # has left, and come back
 
 
 def test_corrections_are_honoured(saved, tmp_path):
@@ -175,6 +179,7 @@ def test_a_wrong_list_is_named_by_its_line(saved, tmp_path, text, message):
         ("travel: [{cameras: ['1', '1']}]", "expected two cameras"),
         ("travel: [{cameras: ['1', '2'], least: 9, greatest: 3}]", "least 9 is above greatest 3"),
         ("travel: [{cameras: ['1', '2']}, {cameras: ['2', '1']}]", "2 and 1 are there twice"),
+        ("travel: [{cameras: ['1', '2'], greatest: 90}]\naway: 60", "away = 60 is below greatest 90"),
         ("travel: [{cameras: ['1', yard]}]", "no tracklet is of camera yard; the gallery has 1, 2"),
         ("- 1", "cannot be read"),
     ],
@@ -189,7 +194,9 @@ def test_a_wrong_file_of_ways_is_named(saved, tmp_path, text, message):
 def test_ways_are_read(tmp_path):
     path = tmp_path / "travel.yaml"
     path.write_text("travel:\n  - {cameras: [door, yard], least: 20, greatest: 90}\n")
-    assert read_travel(path) == (Travel(("door", "yard"), 20, 90),)
+    assert read_travel(path) == (Travel(("door", "yard"), 20, 90, away=900),)
+    path.write_text(path.read_text() + "away: 200\n")
+    assert read_travel(path)[0].away == 200
 
 
 def test_agreement_of_a_hand_case():
@@ -232,3 +239,33 @@ def test_what_cannot_be_linked_is_refused_before_any_work(saved, tmp_path):
     with pytest.raises(KeyReIDError, match="a file; expected the name of a folder"):
         link.run(CONFIG, [saved], saved, 0.5)
     assert not (tmp_path / "p").exists()
+
+
+def test_of_those_who_could_have_come_the_nearest_is_the_one():
+    gallery = timed(made_gallery(8), [0, 500, 900, 1300, 1700, 30, 2100, 2500])
+    gallery.features[5] = gallery.features[0] + 0.1  # at camera 2 half a minute after row 0 was at camera 1
+    gallery.features[3] = gallery.features[0] + 0.5
+    gallery.start[3], gallery.end[3] = 35, 36
+    rules = Apart.of(gallery, (Travel(("1", "2"), 20, 90),))
+    shares = ties(gallery, rules, "euclidean", usual=8.0).toarray()
+    assert 0.7 < shares[0, 5] == shares[5, 0] <= 1 and 0 < shares[0, 3] < 0.3
+    assert np.flatnonzero(shares[0]).tolist() == [3, 5]
+    later = replace(gallery, start=gallery.start + 1000 * (np.arange(8) == 5), end=gallery.end + 1000)
+    assert ties(later, Apart.of(later), "euclidean", 8.0).nnz == 0  # no greatest time, no candidates
+
+
+def test_linking_is_calibrated_with_and_without_travel_times(tmp_path):
+    start = np.arange(10).repeat(4) * 100.0 + np.tile([0, 30, 2000, 2030], 10)
+    path = timed(made_gallery(), start).save(tmp_path / "g.h5")
+    travel = tmp_path / "travel.yaml"
+    travel.write_text("travel: [{cameras: ['1', '2'], least: 20, greatest: 90}]\naway: 900")
+    config = CalibrationConfig(rates=(0.1,), neighbours=4, shared=1)
+    file, entry = calibrate.run(config, [path], tmp_path / "c.json", travel)
+    assert [link["travel"] for link in entry["link"]] == [False, True]
+    for ways, measured in zip((None, travel), entry["link"], strict=True):
+        folder = link.run(CONFIG, [path], tmp_path / "p", None, file, link.Corrections(travel=ways))
+        record = json.loads((folder / "link.json").read_text())
+        assert record["threshold"] == {"value": measured["threshold"], "from": str(file)}
+        assert record["scores"]["pairwise_f1"] == 1.0 and record["notes"] == []
+    with pytest.raises(KeyReIDError, match="was not calibrated with travel False, neighbours 5, shared 1"):
+        link.run(LinkConfig(neighbours=5, shared=1), [path], tmp_path / "p", None, file)
