@@ -85,19 +85,24 @@ def finished(job: Job) -> dict[str, Any] | None:
     return result if result.get("fingerprint") == job.fingerprint else None
 
 
-def run(jobs: Sequence[Job], root: Path, cache: Path, workers: int, threads: int) -> list[dict[str, Any]]:
-    """Do what is not done yet, `workers` trainings at a time; the results of all, in the order of jobs."""
+def run(
+    jobs: Sequence[Job], root: Path, cache: Path, workers: int, threads: int, device: str = "auto"
+) -> list[dict[str, Any]]:
+    """Run missing jobs, `workers` trainings at a time; the results of all, in the order of jobs.
+
+    device: auto, cpu or cuda, of trainings and scoring.
+    """
     todo = [job for job in jobs if finished(job) is None]
     with progress_bar("ablation", "trainings") as report:
         report(len(jobs) - len(todo), len(jobs))
-        calls = (delayed(_train_and_score)(job, root, cache, threads) for job in todo)
+        calls = (delayed(_train_and_score)(job, root, cache, threads, device) for job in todo)
         done = Parallel(n_jobs=workers, return_as="generator_unordered")(calls)
         for count, _ in enumerate(done, start=len(jobs) - len(todo) + 1):
             report(count, len(jobs))
     return [finished(job) for job in jobs]
 
 
-def _train_and_score(job: Job, root: Path, cache_folder: Path, threads: int) -> None:
+def _train_and_score(job: Job, root: Path, cache_folder: Path, threads: int, device: str) -> None:
     import shutil
     import time
 
@@ -112,12 +117,13 @@ def _train_and_score(job: Job, root: Path, cache_folder: Path, threads: int) -> 
     recipe = job.recipe
     dataset, cache = load_dataset(recipe.dataset.name, root), PoseCache.open(cache_folder)
     start = time.monotonic()
-    train.run(recipe.train, recipe.model, dataset, cache, job.folder, show_progress=False)
+    config = recipe.train.model_copy(update={"device": device})
+    train.run(config, recipe.model, dataset, cache, job.folder, show_progress=False)
     seconds = time.monotonic() - start
     result = {
         "variant": job.variant,
         "seed": job.seed,
-        **score(job, dataset, cache),
+        **score(job, dataset, cache, device),
         "seconds": round(seconds, 1),
         "threads": threads,
         "fingerprint": job.fingerprint,
@@ -125,19 +131,20 @@ def _train_and_score(job: Job, root: Path, cache_folder: Path, threads: int) -> 
     write_whole(job.folder / RESULT, json.dumps(result, indent=1).encode())
 
 
-def score(job: Job, dataset: Dataset, cache: PoseCache) -> dict[str, Any]:
+def score(job: Job, dataset: Dataset, cache: PoseCache, device: str = "cpu") -> dict[str, Any]:
     """Scores of a job's trained network.
 
     "scores": "all", "clean", "occluded" queries -> score -> value. "queries": columns with an entry per valid
     query: its name, its person, whether it is occluded, and its scores.
     """
+    from stages.device import find_device
     from stages.reid import evaluate
     from stages.reid.scoring.embed_set import Checkpoint
     from stages.reid.scoring.protocols import PROTOCOLS
     from stages.reid.scoring.ranking import rank_protocols
 
-    settings = job.recipe.eval.model_copy(update={"workers": 0, "device": "cpu"})
-    tested = Checkpoint.load(job.folder / "model.safetensors", "cpu")
+    settings = job.recipe.eval.model_copy(update={"workers": 0, "device": device})
+    tested = Checkpoint.load(job.folder / "model.safetensors", find_device(device))
     embeddings = evaluate.embed_dataset(tested, settings, dataset, cache, tested.extra["cameras"])
     [(ranked, _, _)] = rank_protocols(embeddings, [PROTOCOLS[PROTOCOL]], settings)
     rows = embeddings.query[ranked.valid]

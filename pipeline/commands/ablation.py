@@ -15,8 +15,17 @@ from stages.terminal import say
 @click.option("--cache", type=click.Path(path_type=Path), default=Path("poses/walkers"), show_default=True)
 @output_option("Folder for trainings and table.", default=Path("runs/ablation"), show_default=True)
 @click.option("--workers", type=click.IntRange(1), help="Trainings at a time. Default: one for two cores.")
+@click.option(
+    "--device",
+    type=click.Choice(("auto", "cpu", "cuda")),
+    default="auto",
+    show_default=True,
+    help="Of trainings and scoring.",
+)
 @renamed("--out", "-o/--output")
-def command(config: Path | None, data_root: Path, cache: Path, output: Path, workers: int | None) -> None:
+def command(
+    config: Path | None, data_root: Path, cache: Path, output: Path, workers: int | None, device: str
+) -> None:
     """Train every variant with every seed; write table.md, table.json and plot.png to OUTPUT.
 
     Scores queries without and with an occluder apart. Every variant is compared with the first one, with a
@@ -30,12 +39,14 @@ def command(config: Path | None, data_root: Path, cache: Path, output: Path, wor
     from cache import PoseCache
     from cache.files import prepare_file, write_whole
     from pipeline import ablation
+    from stages.device import find_device
 
+    find_device(device)  # before hours of work
     cores = len(os.sched_getaffinity(0))
     workers = workers or max(1, cores // 2)
     prepare_file(output / "table.md")
     jobs = ablation.plan(ablation.read_config(config), PoseCache.open(cache), data_root, output)
-    results = ablation.run(jobs, data_root, cache, workers, threads=max(1, cores // workers))
+    results = ablation.run(jobs, data_root, cache, workers, threads=max(1, cores // workers), device=device)
     table = ablation.summary(results)
     differences = ablation.against_first(results)
     text = ablation.markdown(table)

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import click
 
+from pipeline.config import Recipe
 from pipeline.options import (
     Inputs,
     check_network,
@@ -26,6 +27,7 @@ from stages.terminal import say
 @setting(ProbeConfig, "protocol", help="Default: queries-kept, or the data set's only one.")
 @setting(ProbeConfig, "resamples")
 @setting(ProbeConfig, "seed")
+@setting(Recipe, "eval.device", help="Default: CUDA where there is any.")
 @click.option("--allow-other-poses", is_flag=True, help="Allow a pose cache other than the training one.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
 @output_option("Default: RUN/probe.")
@@ -41,7 +43,7 @@ def command(
 ) -> None:
     """Evaluate a trained network again with one input or mechanism replaced at a time.
 
-    Its heat: all ones, none, another part's, left and right exchanged, another clip's, shifted by 1 to
+    Its heat: all ones, none, another part's, left and right swapped, another clip's, shifted by 1 to
     4 cells, moved at random as bad poses would. Its temporal attention: uniform. Its patches: kept at
     random. Each with the queries alone changed and with both sides changed; the change of mAP and Rank-1
     with 95 % intervals and p-values by persons, for clean and occluded queries where walkers.json says it.

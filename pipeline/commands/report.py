@@ -25,13 +25,20 @@ from stages.terminal import say
 @config_options(ReportConfig, "shown")
 @recipe_options
 @setting(ReportConfig, "queries", help="Best queries shown, and as many worst.")
+@click.option("--device", default="auto", show_default=True, help="Of the network: cpu, cuda, cuda:1, ...")
 @click.option("--no-pictures", is_flag=True, help="Leave out frames, part maps and attention: needs no data.")
 @output_option("The file. Default: RUN/report.html.")
 @runs_option
 @renamed("RUN", "--run RUN")
 @renamed("--out", "-o/--output")
 def command(
-    inputs: Inputs, run: Path | None, shown: ReportConfig, no_pictures: bool, output: Path | None, runs: Path
+    inputs: Inputs,
+    run: Path | None,
+    shown: ReportConfig,
+    device: str,
+    no_pictures: bool,
+    output: Path | None,
+    runs: Path,
 ) -> None:
     """Write RUN/report.html: scores, curves, best and worst queries, failures, config.
 
@@ -39,6 +46,7 @@ def command(
     """
     from cache import PoseCache
     from pipeline import runs as folders
+    from stages.device import find_device
     from stages.report import build
     from stages.report.contents import checkpoint_of, evaluation_of, read_contents
 
@@ -49,5 +57,5 @@ def command(
     source = None
     if not no_pictures:
         inputs = folders.inputs_of(run, inputs)
-        source = build.Source(load_inputs(inputs), PoseCache.open(inputs.cache))
+        source = build.Source(load_inputs(inputs), PoseCache.open(inputs.cache), find_device(device))
     say(f"report: {build.run(run, source, shown, output)}")

@@ -84,8 +84,8 @@ def run(
         keep_baselines(folder, {name: headline_of(report) for name, report in reports.items()})
     score(embeddings, config, folder)
     illustrate(folder, dataset, cache, tested.model, checkpoint.parent)
-    build.run(_run_of(checkpoint, folder), build.Source(dataset, cache), out=page_of(checkpoint, folder),
-              evaluation=folder)  # fmt: skip
+    build.run(_run_of(checkpoint, folder), build.Source(dataset, cache, device),
+              out=page_of(checkpoint, folder), evaluation=folder)  # fmt: skip
     return folder
 
 

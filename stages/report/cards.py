@@ -19,10 +19,11 @@ from stages.report.pictures import Pictures
 
 @dataclass(frozen=True)
 class Source:
-    """Where pictures and attention come from."""
+    """Where pictures and attention come from, and where the network runs for them."""
 
     dataset: Dataset
     cache: PoseCache
+    device: str = "cpu"
 
 
 def camera_name(number: int) -> str:
@@ -120,7 +121,7 @@ def _looks(
     cameras = known_cameras(extra, source.dataset, model.num_cameras, source.cache)
     evaluated = contents.eval_config
     looks = look(
-        model,
+        model.to(source.device),
         source.dataset.root,
         tracklets,
         source.cache,

@@ -54,7 +54,7 @@ def losses(run: Path) -> list[float]:
 
 
 @pytest.mark.timeout(200)
-@pytest.mark.parametrize("launcher", LAUNCHERS)
+@pytest.mark.parametrize("launcher", ["make", pytest.param("accelerate", marks=pytest.mark.slow)])
 def test_two_launched_processes_learn_what_one_learns(launcher, trained: Trained, tmp_path):
     started = launch(LAUNCHERS[launcher], trained, tmp_path)
     out, err = started.communicate()
@@ -73,7 +73,11 @@ def trainers_of(pid: int) -> list[int]:
 
 @pytest.mark.timeout(200)
 @pytest.mark.parametrize(
-    ("number", "everyone", "code"), [(signal.SIGTERM, True, 143), (signal.SIGINT, False, 130)]
+    ("number", "everyone", "code"),
+    [
+        (signal.SIGTERM, True, 143),
+        pytest.param(signal.SIGINT, False, 130, marks=pytest.mark.slow),
+    ],
 )
 def test_a_signal_to_the_launcher_saves_and_a_resume_finishes(
     number, everyone, code, trained: Trained, keyreid, tmp_path

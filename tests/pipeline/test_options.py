@@ -31,6 +31,11 @@ OLD = [
 ]
 
 
+# Commands in which a network runs (export compares with torch on the CPU).
+NETWORKS = {"extract-poses", "fit-pose", "train", "eval", "report", "probe", "ablation", "demo", "track", "embed",
+            "search"}  # fmt: skip
+
+
 @pytest.fixture
 def call(keyreid, tmp_path, monkeypatch):
     """Commands in an empty folder."""
@@ -59,6 +64,7 @@ def test_one_name_means_one_thing_in_every_command(name, command):
              for flag in option.opts}  # fmt: skip
     assert ("-o" in flags) == ("--output" in flags), name
     assert not {"--out", "--checkpoint", "--picture"} & set(flags), name
+    assert ("--device" in flags) == (name in NETWORKS), name
     if "--weights" in flags:
         assert "Score these of the run" in flags["--weights"].help
     if "--camera" in flags:

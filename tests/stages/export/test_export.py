@@ -79,18 +79,28 @@ def difference(model, path, sample) -> float:
 
 KINDS = {
     "published, cameras given": ({"guidance": "published", "parts": 3}, True),
-    "global, patches kept by heat": ({"global_only": True}, False),
     "global, no heat": ({"global_only": True, "kps": False}, False),
     "parts with blocks of their own": (
         {"part_block": 1, "part_depth": 1, "part_share": 0.4, "part_width": 20, "frame_prior": True},
         True,
     ),
-    "parts without blocks": ({"part_depth": 0}, False),
     "local, all patches": ({"local_only": True, "keep": 1.0, "tcss": "sequence"}, False),
 }
 
 
-@pytest.mark.parametrize(("config", "cameras"), KINDS.values(), ids=KINDS)
+REST = {
+    "global, patches kept by heat": ({"global_only": True}, False),
+    "parts without blocks": ({"part_depth": 0}, False),
+}
+
+
+@pytest.mark.parametrize(
+    ("config", "cameras"),
+    [
+        *(pytest.param(*kind, id=name) for name, kind in KINDS.items()),
+        *(pytest.param(*kind, id=name, marks=pytest.mark.slow) for name, kind in REST.items()),
+    ],
+)
 def test_other_kinds_of_network_give_what_torch_gives(tmp_path, config, cameras):
     model, checkpoint = made(tmp_path, **config)
     path = tmp_path / "model.onnx"
@@ -111,11 +121,11 @@ def test_other_kinds_of_network_give_what_torch_gives(tmp_path, config, cameras)
 @pytest.mark.parametrize(
     "name",
     [
-        "beit_base_patch16_224",
-        "eva02_tiny_patch14_224",
-        "vit_small_patch16_dinov3",
         "vit_small_patch16_rope_mixed_224",
         "vit_relpos_medium_patch16_cls_224",
+        pytest.param("beit_base_patch16_224", marks=pytest.mark.slow),
+        pytest.param("eva02_tiny_patch14_224", marks=pytest.mark.slow),
+        pytest.param("vit_small_patch16_dinov3", marks=pytest.mark.slow),
     ],
 )
 def test_every_family_of_backbones_is_exported(tmp_path, name):
@@ -130,12 +140,14 @@ def test_every_family_of_backbones_is_exported(tmp_path, name):
     assert fused == [module.fused_attn for module in model.modules() if hasattr(module, "fused_attn")]
 
 
+@pytest.mark.slow
 def test_published_heat_on_a_finer_grid_than_the_caches_is_the_loaders(tmp_path):
     sizes = {"backbone_args": SMALL["backbone_args"] | {"patch_size": 14}, "image_size": (84, 42)}
     model, checkpoint = made(tmp_path, guidance="published", **sizes)
     assert network.export(model, checkpoint, tmp_path / "model.onnx") < 1e-4
 
 
+@pytest.mark.slow
 def test_a_file_that_is_not_the_model_is_not_written(tmp_path, monkeypatch):
     model, checkpoint = made(tmp_path)
     monkeypatch.setattr(network, "before_blocks", lambda vit, tokens: 2 * tokens)

@@ -81,6 +81,7 @@ def test_a_cluster_that_loses_a_worker_makes_the_same_bytes(cluster, frames, est
     assert_same_shards(target, expected)
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(200)
 @pytest.mark.parametrize(
     "cluster", [{"DASK_DISTRIBUTED__SCHEDULER__ALLOWED_FAILURES": "0"}], indirect=True, ids=["no failures"]

@@ -64,7 +64,7 @@ def test_a_second_run_does_nothing(finished, frames, estimator, capsys):
     assert "nothing to do" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("count", [2, 4])
+@pytest.mark.parametrize("count", [2, pytest.param(4, marks=pytest.mark.slow)])
 def test_local_workers_make_the_same_bytes(count, finished, frames, estimator, tmp_path):
     run(frames, config(estimator, workers=count), tmp_path)
     assert_same_shards(tmp_path, finished)

@@ -11,16 +11,19 @@ import pytest
 
 
 @pytest.mark.timeout(280)
-def test_fifty_kills_at_random_points_leave_every_cache_right_or_unfinished(tmp_path):
+@pytest.mark.parametrize(
+    ("kills", "commands"), [(12, 1), pytest.param(50, 3, marks=[pytest.mark.slow, pytest.mark.timeout(1200)])]
+)
+def test_kills_at_random_points_leave_every_cache_right_or_unfinished(kills, commands, tmp_path):
     seed = int(os.environ.get("KEYREID_KILL_SEED", "0"))
     command = [sys.executable, "-W", "ignore", "-m", "tests.stages.pose.kill_harness", str(tmp_path)]
-    command += ["--kills", "50", "--commands", "3", "--seed", str(seed)]
+    command += ["--kills", str(kills), "--commands", str(commands), "--seed", str(seed)]
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
     done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
     assert done.returncode == 0, f"seed {seed}: {done.stderr[-3000:]}"
     report = json.loads(done.stdout.splitlines()[-1])
     print(report)
-    assert report["killed"] >= 50 and report["commands"] == 3 and report["compared"] >= 10
+    assert report["killed"] >= kills and report["commands"] == commands and report["compared"] >= kills / 5
     assert report["opened"] < report["killed"] + report["survived"]
 
 

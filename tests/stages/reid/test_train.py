@@ -101,6 +101,7 @@ def test_activation_checkpointing_and_compile_change_no_result(once):
         np.testing.assert_allclose(losses(other), losses(plain), rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(COMPILER is None, reason="torch.compile needs a C++ compiler on the CPU; none is here")
 def test_the_default_compiler_changes_no_result(once):
     """One branch and one part: every kernel is a second of compiling."""
