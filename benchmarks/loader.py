@@ -211,7 +211,7 @@ def network_speed(recipe: str, batch: int) -> tuple[float, tuple[int, int]]:
     times = []
     for _ in range(6):
         start = time.perf_counter()
-        trainer.step(data, 0, 0, 0)  # reads the loss back, so the device is done
+        trainer.step(data, 0, 0)  # reads the loss back, so the device is done
         times.append(time.perf_counter() - start)
     where = (
         torch.cuda.get_device_name()

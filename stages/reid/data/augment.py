@@ -127,11 +127,11 @@ def normalise(
     images = frames.to(torch.float32)
     for channel, (m, s) in enumerate(zip(mean, std, strict=True)):  # by channel: three times as fast on CPUs
         images[..., channel, :, :].mul_(1 / (255 * s)).add_(-m / s)
-    value = torch.tensor(fill, dtype=torch.float32, device=frames.device)[:, None, None]
     flat = images.view(-1, *images.shape[-3:])
     for n in np.flatnonzero(erased[:, 2]):
         top, left, bottom, right = erased[n].tolist()
-        flat[n, :, top:bottom, left:right] = value
+        for channel, value in enumerate(fill):  # a tensor of values would have to be uploaded
+            flat[n, channel, top:bottom, left:right] = value
     return images
 
 

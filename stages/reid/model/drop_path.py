@@ -1,28 +1,32 @@
 """Stochastic depth whose draws depend on the sample's key."""
 
 import stages.compat  # noqa: F401  isort: skip  (before timm)
+from collections.abc import Sequence
+
+import torch
 from timm.layers import DropPath
 from torch import Tensor, nn
 
-from stages.reid.model.keyed_random import hashed_range, uniform
+from stages.reid.model.keyed_random import hashed_range, keyed_uniforms
 
 
 class KeyedDropPath(nn.Module):
     """Drops the residual of whole frames with probability `rate`, and scales the others up.
 
-    keys: int64 [frames], set for the length of one forward pass; None draws from torch's generator.
+    drawn: uniform numbers float32 [frames], set for the length of one forward pass; None draws from torch's
+    generator.
     """
 
     def __init__(self, rate: float, salt: int):
         super().__init__()
         self.rate = rate
         self.salt = salt
-        self.keys: Tensor | None = None
+        self.drawn: Tensor | None = None
 
     def forward(self, x: Tensor) -> Tensor:
         if not self.training:
             return x
-        drawn = uniform(self.keys, self.salt, len(x), (), x.device)
+        drawn = torch.rand(len(x), device=x.device) if self.drawn is None else self.drawn
         keep = (drawn >= self.rate).to(x.dtype) / (1 - self.rate)
         return x * keep.view(-1, *[1] * (x.dim() - 1))
 
@@ -42,11 +46,20 @@ def key_drop_paths(blocks: nn.Module) -> None:
         setattr(parent, name, KeyedDropPath(child.drop_prob, salt))
 
 
-def set_keys(module: nn.Module, keys: Tensor | None) -> None:
-    """Hand the keys of the current frames to every KeyedDropPath below `module`."""
-    for child in module.modules():
-        if isinstance(child, KeyedDropPath):
-            child.keys = keys
+def drop_paths(module: nn.Module) -> tuple[KeyedDropPath, ...]:
+    """Every KeyedDropPath below a module."""
+    return tuple(child for child in module.modules() if isinstance(child, KeyedDropPath))
+
+
+def draw_drops(paths: Sequence[KeyedDropPath], keys: Tensor | None) -> None:
+    """Draw for all paths at once. keys: int64 [frames], of the current frames; None: forget it all."""
+    if keys is None or not paths:
+        for path in paths:
+            path.drawn = None
+        return
+    columns = keyed_uniforms(keys, 1 + max(path.salt for path in paths)).unbind(-1)
+    for path in paths:
+        path.drawn = columns[path.salt]
 
 
 def frame_keys(keys: Tensor | None, frames: int) -> Tensor | None:

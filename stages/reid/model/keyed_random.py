@@ -4,6 +4,7 @@ Every sample of a batch carries an int64 key. What is drawn for it is a hash of 
 position, so batch size, number of processes and device do not change it.
 """
 
+import functools
 import math
 
 import torch
@@ -29,8 +30,16 @@ def hashed_range(keys: Tensor, count: int) -> Tensor:
     """
     if count == 1:
         return hashed(keys, 0)[..., None]
+    table = _table(count, keys.device) if torch.compiler.is_compiling() else _kept_table(count, keys.device)
+    return mix(keys[..., None] + table)
+
+
+def _table(count: int, device: torch.device) -> Tensor:
     table = torch.tensor([_step(number) for number in range(count)], dtype=torch.int64)
-    return mix(keys[..., None] + table.to(keys.device, non_blocking=True))
+    return table.to(device, non_blocking=True)
+
+
+_kept_table = functools.lru_cache(maxsize=64)(_table)  # an upload waits for the device
 
 
 def keyed_uniform(keys: Tensor, salt: int, shape: tuple[int, ...] = ()) -> Tensor:
@@ -39,7 +48,16 @@ def keyed_uniform(keys: Tensor, salt: int, shape: tuple[int, ...] = ()) -> Tenso
     keys: int64, any shape. salt: an int of its own for every place that draws.
     """
     bits = hashed_range(hashed(hashed(keys, salt), 0), math.prod(shape))
-    return (shift_right(bits, 40).float() * 2.0**-24).reshape(*keys.shape, *shape)
+    return _unit(bits).reshape(*keys.shape, *shape)
+
+
+def keyed_uniforms(keys: Tensor, salts: int) -> Tensor:
+    """`keyed_uniform` for the salts 0 to salts - 1 in one go: float32 [*keys.shape, salts]."""
+    return _unit(hashed(hashed(hashed_range(keys, salts), 0), 0))
+
+
+def _unit(bits: Tensor) -> Tensor:
+    return shift_right(bits, 40).float() * 2.0**-24
 
 
 def uniform(

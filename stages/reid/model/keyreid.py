@@ -9,7 +9,7 @@ from torch.nn import functional
 from cache.errors import KeyReIDError
 from stages.reid.model.backbone import Backbone, build_vit
 from stages.reid.model.config import ModelConfig
-from stages.reid.model.drop_path import frame_keys, set_keys
+from stages.reid.model.drop_path import draw_drops, drop_paths, frame_keys
 from stages.reid.model.global_branch import FrameAttention, GlobalBranch
 from stages.reid.model.local_branch import LocalBranch
 from stages.reid.model.neck import Neck
@@ -94,6 +94,7 @@ class KeyReID(nn.Module):
             vit.blocks = vit.blocks[: self.part_level]
             if not vit.blocks and getattr(vit, "rope", None) is not None:
                 vit.rope.requires_grad_(False)  # positions learnt for blocks that are gone
+        self.drop_paths = drop_paths(self)
 
     @property
     def part_width(self) -> int:
@@ -132,13 +133,13 @@ class KeyReID(nn.Module):
             self.check_cameras(cameras)
         frames = images.shape[1]
         drawn = keys if self.training else None
-        set_keys(self, frame_keys(drawn, frames))
+        draw_drops(self.drop_paths, frame_keys(drawn, frames))
         tokens, arguments = self.backbone.embed(
             images.flatten(0, 1).to(self.number_type),
             None if cameras is None else cameras.repeat_interleave(frames),
         )
         out = self.branches(tokens, arguments, self.heat(part_maps, images), kept, drawn)
-        set_keys(self, None)
+        draw_drops(self.drop_paths, None)
         return out
 
     def branches(

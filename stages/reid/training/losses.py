@@ -46,12 +46,10 @@ def triplet_loss(features: Tensor, persons: Tensor, margin: float | None = None)
     """Batch-hard triplet loss: farthest of the same person against nearest of another.
 
     features: [B, D], before the neck. persons: int64 [B]. margin: null for the soft margin log(1 + exp(x)).
-    A batch of a single person has no triplet: loss 0.
+    A batch of a single person has no triplet: nothing is nearest, so the loss is 0, and so is its gradient.
     """
     distances = pairwise_distances(features)
     same = persons[:, None] == persons[None]
-    if bool(same.all()):
-        return distances.sum() * 0
     farthest = distances.masked_fill(~same, -torch.inf).amax(dim=1)
     nearest = distances.masked_fill(same, torch.inf).amin(dim=1)
     if margin is None:

@@ -60,10 +60,10 @@ class Objective(nn.Module):
                 out, lambda b: triplet_loss(gathered(self.compared(b)), everyone, config.margin)
             )
         details["triplet_loss"], total = value.detach(), total + config.triplet * value
-        value, term = torch.zeros(()), 0.0
+        value = term = 0.0
         for branch, share, count in self._branches(out):
             raw, weighted = branch.centers.weighted(branch.feature, persons, config.center)
-            value, term = value.to(raw) + share / count * raw, term + share / count * weighted
+            value, term = value + share / count * raw, term + share / count * weighted
         details["center_loss"] = value
         total = total + term
         if out.frame_scores is not None:

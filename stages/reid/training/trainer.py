@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from stages.reid.model import KeyReID
-from stages.reid.model.drop_path import KeyedDropPath, set_keys
+from stages.reid.model.drop_path import drop_paths
 from stages.reid.model.keyreid import ClipOutput
 from stages.reid.training.config import TrainConfig
 from stages.reid.training.objective import Objective
@@ -27,29 +27,18 @@ from stages.reid.training.optim import (
     load_moments,
     parameter_names,
 )
+from stages.reid.training.watch import NotFiniteError, Watch
 
 MOST_SKIPPED = 20  # updates in a row that a scaler may skip; one that comes down from 2^16 needs a few
 
 
-class NotFiniteError(Exception):
-    """The loss of a batch or its gradient is NaN or infinite; `details` has the numbers.
-
-    With a scaler, which looks for a scale at which gradients are finite: there seems to be none.
-    """
-
-    def __init__(self, details: dict[str, float]) -> None:
-        super().__init__("loss or gradient is not finite")
-        self.details = details
-
-
 @dataclass
 class StepResult:
-    """Means over all processes, and what this process's network returned."""
+    """What this process's network returned, and the step's numbers, means over all processes, if read."""
 
     details: dict[str, float]
     output: ClipOutput
     updated: bool  # whether the weights changed, or gradients are still accumulating
-    stop: int  # signal that some process received, or 0
 
 
 class Trainer:
@@ -79,13 +68,15 @@ class Trainer:
         self.center_optimizer = build_center_optimizer(self.centers, config.optim)
         self.updates = 0  # optimiser steps so far
         self.skipped = 0  # updates that the scaler skipped since the last one
+        self.watch = Watch(accelerator.num_processes)
 
-    def step(self, batch: dict[str, Tensor], epoch: int, index: int, stop: int) -> StepResult:
+    def step(self, batch: dict[str, Tensor], epoch: int, index: int, read: bool = True) -> StepResult:
         """Forward, backward and, after every `accumulate` batches and at an epoch's end, an update.
 
-        batch: on the device. index: of the batch in its epoch. stop: signal received by this process, or 0.
-        Raises NotFiniteError, in every process and before anything is updated, for a loss or a gradient
-        that is not finite; with a scaler, for gradients that stay so whatever the scale.
+        batch: on the device. index: of the batch in its epoch. read: wait for the step's numbers; without,
+        and without a scaler, nothing is read from the device. Raises NotFiniteError where `read` finds that
+        loss or gradient of a step since the last reading were not finite; with a scaler, for gradients that
+        stay so whatever the scale.
         """
         group = self.config.optim.accumulate
         start = index - index % group
@@ -95,43 +86,30 @@ class Trainer:
         self.schedule.set(epoch, self.updates)
         with nullcontext() if updated else self.accelerator.no_sync(self.wrapped):
             total, parts, output = self.wrapped(batch)
-            details, stop = self._shared(parts, stop)
-            if not np.isfinite(details["loss"]):
-                raise NotFiniteError(details)
             self.accelerator.backward(total / size)
-        if updated:
-            details["gradient_norm"] = self._update(details)
-        return StepResult(details, output, updated, stop)
+        scales, norm = self._update() if updated else ({}, total.new_zeros(()))
+        finite = ["loss"] if scales else ["loss", "gradient_norm"]  # a scaler skips such a step, as it must
+        self.watch.note({**parts, "gradient_norm": norm}, finite)
+        if self.skipped >= MOST_SKIPPED or (self.skipped and self.accelerator.scaler.get_scale() < 1):
+            raise NotFiniteError({**self.watch.read(), **scales, "updates_skipped": self.skipped})
+        details = {**self.watch.read(), **scales} if read else {}
+        if not updated:
+            details.pop("gradient_norm", None)
+        return StepResult(details, output, updated)
 
-    def _shared(self, parts: dict[str, Tensor], stop: int) -> tuple[dict[str, float], int]:
-        """Means over processes, in one exchange together with the request to stop."""
-        values = torch.stack(
-            [*(v.float() for v in parts.values()), torch.tensor(float(stop)).to(parts["loss"])]
-        )
-        if self.accelerator.num_processes > 1:
-            everyone = [torch.empty_like(values) for _ in range(self.accelerator.num_processes)]
-            dist.all_gather(everyone, values)
-            table = torch.stack(everyone)
-            values = torch.cat([table[:, :-1].mean(dim=0), table[:, -1:].amax(dim=0)])
-        numbers = values.tolist()
-        return dict(zip(parts, numbers[:-1], strict=True)), int(numbers[-1])
-
-    def _update(self, details: dict[str, float]) -> float:
-        """Change weights, centers and EMA. Returns the norm of the network's gradient before clipping."""
-        accelerator, limit = self.accelerator, self.config.optim.clip_norm
+    def _update(self) -> tuple[dict[str, float], Tensor]:
+        """Change weights, centers and EMA. Returns the scaler's scale, and the norm of the network's gradient
+        before clipping."""
+        accelerator, limit, scales = self.accelerator, self.config.optim.clip_norm, {}
         if accelerator.scaler is not None:
-            details["loss_scale"] = accelerator.scaler.get_scale()
+            scales["loss_scale"] = accelerator.scaler.get_scale()
             # the centers' optimiser stays outside accelerate, which would update the scaler once for each
             for parameter in self.centers:
-                parameter.grad.div_(details["loss_scale"])
-        norm = float(accelerator.clip_grad_norm_(self.model.parameters(), limit or float("inf")))
-        if accelerator.scaler is None and not np.isfinite(norm):  # a scaler skips such a step, as it must
-            raise NotFiniteError({**details, "gradient_norm": norm})
+                parameter.grad.div_(scales["loss_scale"])
+        norm = accelerator.clip_grad_norm_(self.model.parameters(), limit or float("inf"))
         self.optimizer.step()
         if accelerator.optimizer_step_was_skipped:
             self.skipped += 1
-            if self.skipped >= MOST_SKIPPED or accelerator.scaler.get_scale() < 1:
-                raise NotFiniteError({**details, "gradient_norm": norm, "updates_skipped": self.skipped})
         else:
             self.center_optimizer.step()
             self.updates, self.skipped = self.updates + 1, 0
@@ -139,7 +117,7 @@ class Trainer:
                 self.ema.update(self.model, step=self.updates)
         self.optimizer.zero_grad()
         self.center_optimizer.zero_grad()
-        return norm
+        return scales, norm
 
     def learning_rate(self) -> float:
         """The rate of weights that no factor changes."""
@@ -216,19 +194,20 @@ def set_random_state(state: dict[str, Any]) -> None:
 def checkpoint_blocks(model: nn.Module) -> None:
     """Recompute every transformer block's activations in the backward pass instead of keeping them.
 
-    A block that is recomputed gets the keys of its forward pass again, so it drops the same frames.
+    A block that is recomputed gets what was drawn for its forward pass again, so it drops the same frames.
     """
     from timm.models.vision_transformer import Block
 
-    def run(block: nn.Module, forward: Any, keys: Tensor | None, *args: Any, **named: Any) -> Tensor:
-        set_keys(block, keys)
+    def run(block: nn.Module, forward: Any, drawn: list[Tensor | None], *args: Any, **named: Any) -> Tensor:
+        for path, numbers in zip(drop_paths(block), drawn, strict=True):
+            path.drawn = numbers
         return forward(*args, **named)
 
     def recomputed(block: nn.Module, forward: Any, *args: Any, **named: Any) -> Tensor:
         if not torch.is_grad_enabled():
             return forward(*args, **named)
-        keys = next((m.keys for m in block.modules() if isinstance(m, KeyedDropPath)), None)
-        return checkpoint(run, block, forward, keys, *args, use_reentrant=False, **named)
+        drawn = [path.drawn for path in drop_paths(block)]
+        return checkpoint(run, block, forward, drawn, *args, use_reentrant=False, **named)
 
     for block in model.modules():
         if isinstance(block, Block):

@@ -45,7 +45,7 @@ def trainer(fp16: bool = False, scale: float = SCALE, **train: Any) -> Trainer:
 
 def steps(trained: Trainer, numbers: range) -> list[StepResult]:
     """Train on the batches of these numbers, all in epoch 0."""
-    return [trained.step(batch(number), 0, number, 0) for number in numbers]
+    return [trained.step(batch(number), 0, number) for number in numbers]
 
 
 def weights(trained: Trainer) -> dict[str, Tensor]:

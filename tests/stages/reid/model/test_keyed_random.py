@@ -63,7 +63,7 @@ def test_frames_of_a_clip_have_keys_of_their_own():
 
 def test_drop_path_keeps_the_mean():
     drop = KeyedDropPath(0.25, 7).train()
-    drop.keys = torch.arange(20000)
+    drop.drawn = keyed_uniform(torch.arange(20000), 7)
     kept = drop(torch.ones(20000, 1, 1))
     assert set(kept.unique().tolist()) == {0.0, torch.tensor(1 / 0.75).item()}
     assert abs(kept.mean() - 1) < 0.02
