@@ -20,7 +20,7 @@ from stages.reid.training.processes import (
     tell,
     with_precision,
 )
-from stages.reid.training.resume import Progress, TrainingStates
+from stages.reid.training.resume import Progress, TrainingStates, check_space
 from stages.reid.training.session import Session
 from stages.reid.training.trainer import Trainer
 from stages.reid.training.training_set import TrainingSet
@@ -70,6 +70,7 @@ def run(
         progress = Progress() if saved is None else saved.load_into(trainer)
         if resume and keep_config and (saved is None or saved.changes or allow_config_change):
             from_main(accelerator, keep_config)
+        tell(accelerator, from_main(accelerator, lambda: check_space(folder, trainer)))
         data.log()
         tell(
             accelerator,

@@ -12,6 +12,7 @@ from pipeline import cli
 
 # A network and a schedule small enough for seconds.
 TINY = (
+    "train.log_every=1",
     "model.backbone_args={patch_size: 16, depth: 2, embed_dim: 32, num_heads: 2}",
     "model.image_size=[64, 32]",
     "train.epochs=2",

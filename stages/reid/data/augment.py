@@ -131,7 +131,7 @@ def normalise(
     for n in np.flatnonzero(erased[:, 2]):
         top, left, bottom, right = erased[n].tolist()
         for channel, value in enumerate(fill):  # a tensor of values would have to be uploaded
-            flat[n, channel, top:bottom, left:right] = value
+            flat[n, channel, top:bottom, left:right].fill_(value)
     return images
 
 

@@ -72,7 +72,10 @@ class EmaConfig(StrictModel):
 class CheckpointConfig(StrictModel):
     """Training states for resuming, and which weights the run ends with."""
 
-    every_epochs: int = Field(1, ge=0, description="epochs between training states; 0: only at the end")
+    every_minutes: float = Field(
+        10, ge=0, description="minutes between training states; 0: off. There is always one at the end"
+    )
+    every_epochs: int = Field(0, ge=0, description="epochs between training states as well; 0: off")
     every_steps: int = Field(0, ge=0, description="steps between training states as well; 0: off")
     keep: int = Field(2, ge=1, description="training states kept, besides the best")
     choose: Literal["last", "ema", "validation"] = Field(
@@ -104,7 +107,12 @@ class TrainConfig(StrictModel):
     activation_checkpointing: bool = Field(
         False, description="recompute the blocks' activations to save memory"
     )
-    log_every: int = Field(1, ge=1, description="steps between records in metrics.jsonl and TensorBoard")
+    log_every: int = Field(
+        20,
+        ge=1,
+        description="steps between records in metrics.jsonl and TensorBoard, and one at each epoch's end; "
+        "steps without a record do not wait for the device",
+    )
     picture_every: int = Field(500, ge=1, description="steps between pictures and histograms in TensorBoard")
     sampler: SamplerConfig = SamplerConfig()
     augment: AugmentConfig = AugmentConfig()

@@ -20,7 +20,8 @@ log = logging.getLogger(__name__)
 # Fields of the train section that change neither batches nor weights.
 FREE = (
     "loader", "device", "compile", "compile_backend", "activation_checkpointing", "log_every",
-    "picture_every", "checkpoint.every_epochs", "checkpoint.every_steps", "checkpoint.keep",
+    "picture_every", "checkpoint.every_minutes", "checkpoint.every_epochs", "checkpoint.every_steps",
+    "checkpoint.keep",
 )  # fmt: skip
 
 

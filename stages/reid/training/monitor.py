@@ -72,6 +72,10 @@ class Monitor:
         numbers = self.summary(record)
         self.progress.update(self.task, completed=record["step"], description=description, numbers=numbers)
 
+    def advance(self, step: int) -> None:
+        """Show that a step is done whose numbers nobody has read."""
+        self.progress.update(self.task, completed=step)
+
     @staticmethod
     def summary(record: dict[str, Any]) -> str:
         """A step's record in one short line."""

@@ -34,23 +34,30 @@ PRECISION = {"fp32": "no", "bf16": "bf16", "fp16": "fp16"}
 def start_processes(config: TrainConfig) -> Accelerator:
     """accelerate for this run. Under torchrun or `accelerate launch`, joins the other processes.
 
-    Raises KeyReIDError where CUDA is asked for and absent, for fp16 without CUDA, and for more processes
-    on this machine than CUDA devices.
+    Raises KeyReIDError where CUDA is asked for and absent, for fp16 without CUDA, for torch.compile with
+    several processes, and for more processes on this machine than CUDA devices.
     """
     if config.device == "cuda" and not torch.cuda.is_available():
         raise KeyReIDError(
             f"train.device = cuda: torch {torch.__version__} finds no CUDA device; use auto or cpu, or "
             "install a CUDA build of torch"
         )
-    config, on_cpu = with_precision(config), _on_cpu(config)
-    if config.precision == "fp16" and on_cpu:
-        raise KeyReIDError("train.precision = fp16: needs CUDA; use fp32 or bf16 on the CPU")
+    on_cpu = _on_cpu(config)
+    if config.compile and int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        raise KeyReIDError(
+            f"train.compile with {os.environ['WORLD_SIZE']} processes: the necks exchange features, "
+            "which torch.compile cannot hold in one graph and would run uncompiled; set "
+            "train.compile = false, or start a single process"
+        )
     local = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
     if not on_cpu and local > torch.cuda.device_count():
         raise KeyReIDError(
             f"{local} processes on this machine, but torch finds {torch.cuda.device_count()} CUDA device(s); "
             "start one process for each device, or set train.device = cpu"
         )
+    config = with_precision(config)
+    if config.precision == "fp16" and on_cpu:
+        raise KeyReIDError("train.precision = fp16: needs CUDA; use fp32 or bf16 on the CPU")
     AcceleratorState._reset_state(reset_partial_state=True)  # several runs in one Python process are separate
     GradientState._reset_state()
     accelerator = Accelerator(
@@ -101,6 +108,34 @@ def tell(accelerator: Accelerator, message: str) -> None:
 def run_folder(accelerator: Accelerator, folder: Path | Callable[[], Path]) -> Path:
     """The run folder: given, or made by the main process alone."""
     return from_main(accelerator, folder) if callable(folder) else Path(folder)
+
+
+class Agreement:
+    """A number that some process asks for, known to all of them at the same step: the largest.
+
+    Asked at one step and answered at the next, by the CPU alone, so that nobody waits for a device. In a
+    single process the answer is there at once.
+    """
+
+    def __init__(self, accelerator: Accelerator) -> None:
+        self.several = accelerator.num_processes > 1
+        on_device = self.several and accelerator.device.type != "cpu"
+        self.group = dist.new_group(backend="gloo") if on_device else None
+        self._asked: tuple[dist.Work, torch.Tensor] | None = None
+
+    def largest(self, number: int) -> int:
+        """The largest number that any process gave at its last call, at first 0. Call in every process."""
+        if not self.several:
+            return number
+        answer = 0
+        if self._asked is not None:
+            work, value = self._asked
+            work.wait()
+            answer = int(value)
+        value = torch.tensor(number)
+        work = dist.all_reduce(value, dist.ReduceOp.MAX, self.group, async_op=True)
+        self._asked = (work, value)
+        return answer
 
 
 class StopSignals:

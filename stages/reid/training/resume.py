@@ -1,9 +1,13 @@
 """Training states of a run: saved while it trains, and checked before a resume starts from one."""
 
+import shutil
+import threading
+import time
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import torch
 from accelerate import Accelerator
 
 from cache.errors import KeyReIDError
@@ -66,6 +70,8 @@ class TrainingStates:
 
     def __init__(self, folder: CheckpointFolder, identity: Identity, accelerator: Accelerator) -> None:
         self.folder, self.identity, self.accelerator = folder, identity, accelerator
+        self.saved_at = time.monotonic()
+        self._writer: threading.Thread | None = None
 
     def newest(self, allow_config_change: bool) -> SavedState | None:
         """The state to resume from; None where the run has not saved any.
@@ -92,10 +98,10 @@ class TrainingStates:
             )
         return path
 
-    def save(self, trainer: Trainer, progress: Progress) -> Path | None:
-        """Write a state, in the main process; its path. None in the others, and where the disk refuses.
+    def save(self, trainer: Trainer, progress: Progress) -> None:
+        """Copy a state and begin to write it, in the main process. A full disk costs a warning.
 
-        Called by all processes after an update: accumulated gradients are not part of a state.
+        Called by all processes after an update: accumulated gradients are no part of a state.
         """
         state = {
             "trainer": trainer.state(),
@@ -103,9 +109,66 @@ class TrainingStates:
             "best": progress.best,
             "identity": self.identity.as_dict(),
         }
-        progress.saved, path = progress.step, None
-        if self.accelerator.is_main_process:
-            path = self.folder.save(progress.step, state, {"epoch": progress.epoch})
-            self.folder.prune(progress.best.get("step"))
+        progress.saved, self.saved_at = progress.step, time.monotonic()
+        if not self.accelerator.is_main_process:
+            return
+        self._join()
+        arguments = (progress.step, copied(state), {"epoch": progress.epoch}, progress.best.get("step"))
+        self._writer = threading.Thread(target=self._write, args=arguments, name="training state")
+        self._writer.start()
+
+    def wait(self) -> None:
+        """Until the last state is written. Called by all processes."""
+        self._join()
         self.accelerator.wait_for_everyone()
-        return path
+
+    def _join(self) -> None:
+        if self._writer is not None:
+            self._writer.join()
+            self._writer = None
+
+    def _write(self, step: int, state: dict[str, Any], about: dict[str, Any], best: int | None) -> None:
+        self.folder.save(step, state, about)
+        self.folder.prune(best)
+
+
+def copied(state: Any) -> Any:
+    """A state whose tensors are copies on the CPU, so that training goes on while it is written."""
+    if isinstance(state, torch.Tensor):
+        return state.detach().to("cpu", copy=True)
+    if isinstance(state, dict):
+        return {key: copied(value) for key, value in state.items()}
+    if isinstance(state, list | tuple):
+        return type(state)(copied(value) for value in state)
+    return state
+
+
+def state_bytes(trainer: Trainer) -> int:
+    """Size of a training state, nearly: weights, centers, their average, and the optimiser's moments."""
+    weights = sum(value.nbytes for value in trainer.objective.state_dict().values())
+    average = 0 if trainer.ema is None else sum(v.nbytes for v in trainer.ema.module.state_dict().values())
+    moments = {"sgd": 1, "adamw": 2}[trainer.config.optim.name]
+    trained = sum(p.nbytes for p in trainer.model.parameters() if p.requires_grad)
+    return weights + average + moments * trained
+
+
+def check_space(folder: Path, trainer: Trainer) -> str:
+    """How much a run is going to write, in words. Raises KeyReIDError where the disk has no room for it.
+
+    States that are kept, one that is being written, and the finished networks; less what is there already.
+    """
+    one, keep = state_bytes(trainer), trainer.config.checkpoint.keep
+    best = bool(trainer.config.validation.share)
+    network = sum(value.nbytes for value in trainer.model.state_dict().values())
+    there = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+    needed = max((keep + 1 + best) * one + (1 + (trainer.ema is not None) + best) * network - there, 0)
+    free = shutil.disk_usage(folder).free
+    if needed > free:
+        raise KeyReIDError(
+            f"{folder}: the run needs {needed / 1e9:.2f} GB ({keep} training states and one being written, "
+            f"{one / 1e9:.2f} GB each, and the finished networks), and {free / 1e9:.2f} GB are free; free "
+            "some space, choose another folder, or set train.checkpoint.keep=1"
+        )
+    return (
+        f"a training state takes {one / 1e9:.2f} GB, the run {needed / 1e9:.2f} of {free / 1e9:.2f} GB free"
+    )

@@ -15,7 +15,7 @@ from stages.reid.model import KeyReID
 from stages.reid.training.checkpoint import step_of
 from stages.reid.training.finished import FinishedWeights
 from stages.reid.training.monitor import Monitor, attention_statistics, memory_mb
-from stages.reid.training.processes import StopSignals, from_main, tell
+from stages.reid.training.processes import Agreement, StopSignals, from_main, tell
 from stages.reid.training.resume import Progress, TrainingStates
 from stages.reid.training.trainer import NotFiniteError, StepResult, Trainer
 from stages.reid.training.training_set import TrainingSet
@@ -23,6 +23,7 @@ from stages.reid.training.validation import cross_camera_scores
 from stages.terminal import say
 
 log = logging.getLogger(__name__)
+SAVE = 1  # what processes agree on besides the number of a signal, which is larger
 
 
 class Session:
@@ -62,28 +63,52 @@ class Session:
             StopSignals() as signals,
             closing(iter(batches)) as reading,  # an error ends the workers, too
         ):
-            stop, mark = 0, time.perf_counter()
+            agreement, wanted, mark = Agreement(self.accelerator), 0, time.perf_counter()
+            self._start_of_records()
             for batch in reading:
-                waited, epoch = time.perf_counter() - mark, progress.epoch
-                try:
-                    result = self.trainer.step(batch, epoch, progress.batch, signals.received)
-                except NotFiniteError as error:
-                    raise self._not_finite(error) from None
-                stop = stop or result.stop
+                self.waited += time.perf_counter() - mark
+                epoch = progress.epoch
+                wanted = max(wanted, agreement.largest(signals.received or self._asks_to_save()))
+                last = progress.batch + 1 == per_epoch
+                read = last or (progress.step + 1) % self.config.log_every == 0
+                result = self._step(batch, read or wanted > 0)
                 progress.advance(per_epoch)
                 if self.monitor:
-                    self._record(batch, result, epoch, waited, time.perf_counter() - mark)
-                if progress.batch == 0:
-                    self._end_of_epoch()
-                elif self._state_is_due() and result.updated:
-                    self.states.save(self.trainer, progress)
-                if stop and result.updated:
-                    self._stop(stop)
+                    self._record(batch, result, epoch)
+                if last:
+                    self._end_of_epoch(wanted)
+                elif wanted and result.updated:
+                    self._save()
+                if wanted > SAVE and result.updated:
+                    self._stop(wanted)
+                wanted = 0 if result.updated else wanted
                 mark = time.perf_counter()
         self._finish()
 
-    def _record(self, batch: Batch, result: StepResult, epoch: int, waited: float, elapsed: float) -> None:
+    def _step(self, batch: Batch, read: bool) -> StepResult:
+        try:
+            result = self.trainer.step(batch, self.progress.epoch, self.progress.batch, read)
+        except NotFiniteError as error:
+            raise self._not_finite(error) from None
+        if result.details:
+            self.checked = self.progress.step + 1
+        return result
+
+    def _start_of_records(self) -> None:
+        self.waited, self.since = 0.0, (time.perf_counter(), self.progress.step)
+        self.checked = self.progress.step  # step up to which losses are known to be finite
+        self.asked = False  # for a state that is not taken yet
+
+    def _record(self, batch: Batch, result: StepResult, epoch: int) -> None:
         step = self.progress.step
+        last, due = self.progress.batch == 0, step % self.config.log_every == 0
+        if step == 1 or step % self.config.picture_every == 0:
+            self.monitor.pictures(batch, result.output, (self.model.pixel_mean, self.model.pixel_std), step)
+        if not (last or due):
+            self.monitor.advance(step)
+            return
+        steps, now = step - self.since[1], time.perf_counter()
+        elapsed = (now - self.since[0]) / steps  # a step's, mean since the last record
         record = {
             "kind": "train",
             "step": step,
@@ -92,22 +117,20 @@ class Session:
             "learning_rate": self.trainer.learning_rate(),
             "clips_per_second": self.data.sampler.batch_size / elapsed,
             "step_seconds": elapsed,
-            "wait_seconds": waited,
+            "wait_seconds": self.waited / steps,
             **memory_mb(self.accelerator.device),
         }
         self.monitor.step(record, self.config.epochs)
-        if self.progress.batch == 0:
+        if last:
             line = f"epoch {self.progress.epoch}/{self.config.epochs}: {self.monitor.summary(record)}"
             log.info("%s", line)
             if not self.shown:
                 say(line, error=True)
-        if step % self.config.log_every == 0:
-            self.monitor.write({**record, **attention_statistics(result.output)})
-            self.monitor.rates(self.trainer.learning_rates(), step)
-        if step == 1 or step % self.config.picture_every == 0:
-            self.monitor.pictures(batch, result.output, (self.model.pixel_mean, self.model.pixel_std), step)
+        self.monitor.write({**record, **attention_statistics(result.output)})
+        self.monitor.rates(self.trainer.learning_rates(), step)
+        self.waited, self.since = 0.0, (time.perf_counter(), step)
 
-    def _end_of_epoch(self) -> None:
+    def _end_of_epoch(self, wanted: int) -> None:
         epoch, config = self.progress.epoch, self.config
         last = epoch == config.epochs
         if self.data.held_out and (epoch % config.validation.every_epochs == 0 or last):
@@ -115,12 +138,25 @@ class Session:
                 self._validate()
             self.progress.best = from_main(self.accelerator, lambda: self.progress.best)
         every = config.checkpoint.every_epochs
-        if last or (every and epoch % every == 0) or self._state_is_due():
-            self.states.save(self.trainer, self.progress)
+        if last or (every and epoch % every == 0) or wanted:
+            self._save()
+
+    def _asks_to_save(self) -> int:
+        """SAVE once for each state that is due, in the main process alone: clocks differ."""
+        if not self.main or self.asked or not self._state_is_due():
+            return 0
+        self.asked = True
+        return SAVE
+
+    def _save(self) -> None:
+        self.states.save(self.trainer, self.progress)
+        self.asked = False
 
     def _state_is_due(self) -> bool:
-        every = self.config.checkpoint.every_steps
-        return bool(every) and self.progress.step - self.progress.saved >= every
+        """By this process's clock, or by the steps since the last state once this one is done."""
+        config, minutes = self.config.checkpoint, (time.monotonic() - self.states.saved_at) / 60
+        by_steps = config.every_steps and self.progress.step + 1 - self.progress.saved >= config.every_steps
+        return bool(by_steps or (config.every_minutes and minutes >= config.every_minutes))
 
     def _networks(self) -> dict[str, KeyReID]:
         """The last weights, and their moving average where there is one."""
@@ -147,6 +183,7 @@ class Session:
 
     def _finish(self) -> None:
         """Write the last weights and their average; `model` is what the config chooses."""
+        self.states.wait()
         if self.main:
             choice = self.config.checkpoint.choose
             with self._saying_what_is_kept():
@@ -156,7 +193,9 @@ class Session:
         self.accelerator.wait_for_everyone()
 
     def _stop(self, number: int) -> None:
-        self.states.save(self.trainer, self.progress)
+        if self.progress.saved != self.progress.step:
+            self._save()
+        self.states.wait()
         if self.main:
             tell(self.accelerator, f"stopped after step {self.progress.step}; {self._what_is_kept()}")
         raise SystemExit(StopSignals.EXIT_CODES.get(number, 1))
@@ -179,12 +218,14 @@ class Session:
             raise KeyReIDError(f"{error}; {self._what_is_kept()}") from None
 
     def _not_finite(self, error: NotFiniteError) -> KeyReIDError:
-        members = self.data.members(self.progress.epoch, self.progress.batch)
+        self.states.wait()
+        step = self.checked + error.before  # the first that was not finite, from 0
+        members = self.data.members(*divmod(step, self.data.sampler.batches))
         numbers = ", ".join(f"{k} {v:g}" for k, v in error.details.items() if k != "accuracy")
         other = ", use train.precision = bf16" if self.config.precision == "fp16" else ""
         last = self.states.folder.newest() or "none"
         return KeyReIDError(
-            f"loss or gradient is not finite at step {self.progress.step + 1} ({numbers}); "
+            f"loss or gradient is not finite at step {step + 1} ({numbers}); "
             f"batch: {', '.join(members)}; last good checkpoint: {last}; lower "
             f"train.optim.lr{other} or set train.optim.clip_norm, then resume with --allow-config-change"
         )

@@ -23,6 +23,8 @@ TRAIN = {
     "optim": {"name": "adamw", "lr": 1e-3, "bias_lr_factor": 1.0, "clip_norm": 5.0},
     "schedule": {"warmup_epochs": 1, "every": "step"},
     "ema": {"decay": 0.99},
+    "log_every": 1,
+    "checkpoint": {"every_epochs": 1},
 }
 
 

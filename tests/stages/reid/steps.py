@@ -28,7 +28,9 @@ def batch(number: int) -> dict[str, Tensor]:
     }
 
 
-def trainer(fp16: bool = False, scale: float = SCALE, **train: Any) -> Trainer:
+def trainer(
+    fp16: bool = False, scale: float = SCALE, model: dict[str, Any] | None = None, **train: Any
+) -> Trainer:
     """A trainer of the same first weights each time.
 
     fp16: with autocast and a scaler that begins at `scale`, here on the CPU.
@@ -40,7 +42,9 @@ def trainer(fp16: bool = False, scale: float = SCALE, **train: Any) -> Trainer:
         accelerator.scaler = torch.amp.GradScaler("cpu", init_scale=scale, growth_interval=3)
         config = config.model_copy(update={"precision": "fp16"})
     torch.manual_seed(0)
-    return Trainer(KeyReID(ModelConfig(**MODEL), PERSONS, CAMERAS), config, accelerator, BATCHES)
+    return Trainer(
+        KeyReID(ModelConfig(**merged(MODEL, model or {})), PERSONS, CAMERAS), config, accelerator, BATCHES
+    )
 
 
 def steps(trained: Trainer, numbers: range) -> list[StepResult]:

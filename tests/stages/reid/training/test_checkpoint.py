@@ -4,11 +4,15 @@ import json
 import logging
 import resource
 import signal
+from types import SimpleNamespace
 
 import pytest
 import torch
 
+from cache.errors import KeyReIDError
+from stages.reid.training import resume
 from stages.reid.training.checkpoint import CheckpointFolder
+from tests.stages.reid.steps import steps, trainer
 
 
 def state(value=1.0, size=1000):
@@ -96,3 +100,29 @@ def test_a_full_disk_keeps_the_previous_state_and_leaves_nothing_half_written(tm
         "state-00000001.pt",
     ]
     assert folder.save(3, state(), {}) == folder.newest()
+
+
+def test_a_copy_of_a_state_does_not_change_with_training():
+    trained = trainer()
+    before = resume.copied(trained.state())
+    kept = resume.copied(before)
+    steps(trained, range(2))
+    assert before.keys() == kept.keys()
+    for name, value in before["objective"].items():
+        assert torch.equal(value, kept["objective"][name])
+    assert any(not torch.equal(v, before["objective"][k]) for k, v in trained.objective.state_dict().items())
+
+
+@pytest.mark.parametrize("name", ["sgd", "adamw"])
+def test_what_a_run_needs_on_disk_is_nearly_what_it_writes_and_refused_where_it_is_not_there(
+    tmp_path, monkeypatch, name
+):
+    trained = trainer(optim={"name": name})
+    steps(trained, range(2))
+    path = CheckpointFolder(tmp_path / "checkpoints", 2).save(1, {"trainer": trained.state()}, {})
+    assert path.stat().st_size == pytest.approx(resume.state_bytes(trained), rel=0.5)
+    assert path.stat().st_size > resume.state_bytes(trained)
+    resume.check_space(tmp_path, trained)
+    monkeypatch.setattr(resume.shutil, "disk_usage", lambda _: SimpleNamespace(free=1000))
+    with pytest.raises(KeyReIDError, match=r"the run needs 0\.00 GB .*0\.00 GB are free.*checkpoint\.keep=1"):
+        resume.check_space(tmp_path, trained)

@@ -37,3 +37,9 @@ def test_more_processes_than_cuda_devices_are_refused(monkeypatch):
     monkeypatch.setenv("LOCAL_WORLD_SIZE", "3")
     with pytest.raises(KeyReIDError, match=r"3 processes on this machine.* 2 CUDA device"):
         start_processes(TrainConfig())
+
+
+def test_compile_with_several_processes_is_refused_as_the_compiler_would_give_up_in_silence(monkeypatch):
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    with pytest.raises(KeyReIDError, match=r"train\.compile with 2 processes.*train\.compile = false"):
+        start_processes(TrainConfig(device="cpu", compile=True))
