@@ -101,7 +101,7 @@ class TrainingStates:
     def save(self, trainer: Trainer, progress: Progress) -> None:
         """Copy a state and begin to write it, in the main process. A full disk costs a warning.
 
-        Called by all processes after an update: accumulated gradients are no part of a state.
+        Called by all processes after an update: accumulated gradients are not part of a state.
         """
         state = {
             "trainer": trainer.state(),

@@ -1,6 +1,6 @@
 """What a training step asks of a device: it reads nothing back between records, and launches few operations.
 
-On a GPU every number that is read waits for all work in hand. Reads are counted here without one: by what
+On a GPU every number that is read waits for all pending work. Reads are counted here without one: by what
 they are called in Python and in torch, and by running on the meta device, which has no numbers to give.
 """
 
