@@ -94,3 +94,18 @@ def once(tiny: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[..., 
         return done[key]
 
     return make
+
+
+@pytest.fixture(scope="session")
+def setting(tmp_path_factory):
+    """An untrained run folder, a data set of three tracklets with five frames each, and its pose cache."""
+    from cache import PoseCache
+    from stages.pose.extract import run as extract
+    from tests.stages.pose import tiny
+    from tests.stages.reid.own import write_run
+
+    folder = tmp_path_factory.mktemp("embedder")
+    estimator = tiny.write_estimator(folder / "pose")
+    dataset = tiny.write_frames(folder / "data", tracklets=3, length=5, size=(60, 130))
+    cache = extract(dataset, tiny.config(estimator), folder / "poses")
+    return write_run(folder / "run", estimator), dataset, PoseCache.open(cache)

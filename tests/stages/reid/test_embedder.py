@@ -7,22 +7,10 @@ import cv2
 import numpy as np
 import pytest
 
-from cache import PoseCache
 from cache.errors import KeyReIDError
-from stages.pose.extract import run as extract
 from stages.reid import Embedder
 from tests.stages.pose import tiny
 from tests.stages.reid.own import write_run
-
-
-@pytest.fixture(scope="module")
-def setting(tmp_path_factory):
-    """(run folder, data set, its pose cache)."""
-    folder = tmp_path_factory.mktemp("embedder")
-    estimator = tiny.write_estimator(folder / "pose")
-    dataset = tiny.write_frames(folder / "data", tracklets=3, length=5, size=(60, 130))
-    cache = extract(dataset, tiny.config(estimator), folder / "poses")
-    return write_run(folder / "run", estimator), dataset, PoseCache.open(cache)
 
 
 def test_pictures_give_what_cache_and_gallery_give(setting):

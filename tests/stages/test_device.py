@@ -1,0 +1,19 @@
+"""Devices that can compute, and refusals of those that cannot."""
+
+import pytest
+import torch
+
+from cache.errors import KeyReIDError
+from stages.device import find_device
+
+
+def test_auto_is_cuda_where_there_is_one_and_else_the_cpu():
+    assert find_device("auto") == ("cuda" if torch.cuda.is_available() else "cpu")
+    assert find_device("cpu") == "cpu"
+
+
+@pytest.mark.parametrize("wanted", ["meta", "tpu", "cuda:99", "cpu:x", ""])
+def test_a_device_that_cannot_compute_is_refused_in_one_line(wanted):
+    with pytest.raises(KeyReIDError, match=r"use cpu, cuda, cuda:1, \.\.\. or auto$") as error:
+        find_device(wanted)
+    assert "\n" not in str(error.value)
