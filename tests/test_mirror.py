@@ -35,7 +35,7 @@ WHOLE = {
     "tests/stages/reid/model": {"fused_attention", "guidance", "plain_equality", "quirks"},
     "tests/stages/reid/scoring": {"mars_golden"},
     "tests/stages/reid/search": {"link"},
-    "tests/stages/reid/training": {"scaler"},
+    "tests/stages/reid/training": {"scaler", "waits"},
     "tests/stages/report": {"browser", "parts", "report"},
     "tests/stages/tracks": {"damage"},
 }
