@@ -22,7 +22,7 @@ REQUIREMENTS := $(wildcard requirements/*.txt)
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help setup demo synthesize doctor extract-poses train eval report probe track link browse ablation docs test lint bench clean
+.PHONY: help setup demo synthesize doctor extract-poses train eval report probe track embed gallery search link browse ablation docs test lint bench clean
 
 help:  ## list the targets
 	@echo "usage: make TARGET [DATASET=walkers] [DATA=data/DATASET] [RUN=folder] [WORKERS=n] [NPROC=1] [ARGS='...']"
@@ -87,6 +87,15 @@ track: $(VENV)/.track  ## detect and track persons in videos (ARGS: see keyreid 
 $(VENV)/.track: $(VENV)/.installed
 	@$(BIN)/python -m pip install -q --disable-pip-version-check --no-deps -r requirements/track.txt
 	@touch $@
+
+embed: setup  ## embed tracklets into a gallery (ARGS: see keyreid embed --help)
+	@$(KEYREID) embed $(ARGS)
+
+gallery: setup  ## list, check and thin out a gallery that grows (ARGS: see keyreid gallery --help)
+	@$(KEYREID) gallery $(ARGS)
+
+search: setup  ## rank a gallery by distance to a query (ARGS: see keyreid search --help)
+	@$(KEYREID) search $(ARGS)
 
 link: setup  ## link tracklets over cameras to identities (ARGS: see keyreid link --help)
 	@$(KEYREID) link $(ARGS)

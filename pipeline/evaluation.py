@@ -15,6 +15,7 @@ from pipeline.progress import progress_bars
 from stages.reid import evaluate as stage
 from stages.reid.scoring.embeddings import TestSet
 from stages.reid.scoring.tables import over_splits, score_table
+from stages.reid.search.gallery import gallery_files
 from stages.terminal import say, show
 
 
@@ -83,12 +84,13 @@ def evaluate(
 
 
 def score_files(paths: Sequence[Path], inputs: Inputs, output: Path | None) -> list[dict[str, Any]]:
-    """Score files of embeddings again; those of a run as its own config says."""
+    """Score files of embeddings again; those of a run as its own config says. paths: files or patterns."""
     reports = []
-    for number, path in enumerate(paths):
+    files = [path for path, _ in gallery_files(paths)]
+    for number, path in enumerate(files):
         folder = path.parent / "rescored"
         if output is not None:
-            folder = output / f"{number:02d}" if len(paths) > 1 else output
+            folder = output / f"{number:02d}" if len(files) > 1 else output
         run = path.parent.parent
         used = folders.inputs_of(run, inputs) if (run / folders.CONFIG).is_file() else inputs
         reports.append(stage.score(TestSet.load(path), used.recipe.eval, folder))

@@ -16,7 +16,7 @@ from stages.reid.search.agglomerate import agglomerate, joined_rows
 from stages.reid.search.agreement import agreement
 from stages.reid.search.config import LinkConfig
 from stages.reid.search.constraints import Apart, Travel
-from stages.reid.search.gallery import pose_note, read_gallery
+from stages.reid.search.gallery import index_folder, pose_note, read_gallery
 from stages.reid.search.link_calibration import link_threshold
 from stages.reid.search.link_files import check_cameras, find_pairs, read_groups, read_travel
 from stages.reid.search.people import confidences, numbered, write_people
@@ -57,6 +57,7 @@ def run(
         check_site(output / SITE)
     travel = () if corrections.travel is None else read_travel(corrections.travel)
     lists = {path: read_groups(path) for path in (corrections.must, corrections.cannot) if path is not None}
+    config = config.model_copy(update={"index_folder": index_folder(galleries, config.index_folder)})
     gallery = read_gallery(galleries)
     if len(gallery) < 2:
         raise KeyReIDError("a gallery of one tracklet: nothing can be linked; embed more")

@@ -51,8 +51,12 @@ def _named(gallery: Embeddings, row: int, what: str) -> dict[str, Any]:
 def label_of(gallery: Embeddings, row: int, part: bool) -> str:
     """What stands under a picture: camera, when it was filmed and, where asked for, the part; a line each."""
     filmed = gallery.filmed(row)
+    words = filmed.split()
     lines = [f"camera {gallery.camera_names[row]}"]
-    lines.append(filmed.replace(" ", "\n", 1) if filmed.count(" ") > 1 else filmed)  # the day by itself
+    if len(words) < 3:
+        lines.append(filmed)
+    else:  # day, clock, offset from UTC; two days are longer
+        lines += [f"{words[0]} {words[-1]}", *words[1:-1]]
     lines.append(Path(gallery.part[row]).name[-22:] if part else "")
     return "\n".join(line for line in lines if line)
 

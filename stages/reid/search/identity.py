@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
+from cache.errors import KeyReIDError
 from stages.datasets.tracklet import Tracklet
 from stages.frame_file import FrameError, load
 from stages.reid.scoring.embeddings import camera_names
@@ -36,6 +37,9 @@ class Known:
         known = cls()
         for part in index.parts if index else ():
             contents, stamps, starts = read_columns(folder / part.file, "content", "stamp", "start")
+            good = all(c.shape == (part.tracklets, WIDTH) and c.dtype == np.uint8 for c in (contents, stamps))
+            if not good or starts.shape != (part.tracklets,):
+                raise KeyReIDError(f"{folder / part.file}: damaged; see keyreid gallery verify")
             for content, stamp, start in zip(contents, stamps, starts.tolist(), strict=True):
                 known.add(content.tobytes(), stamp.tobytes(), start)
         return known

@@ -8,12 +8,14 @@ import signal
 from dataclasses import replace
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pytest
 
 from cache.errors import KeyReIDError
 from stages.reid.search.gallery import read_gallery
 from stages.reid.search.gallery_folder import is_gallery, read_index, verify, writing
+from stages.reid.search.identity import Known
 from stages.reid.search.removal import parse_age, remove
 from tests.stages.reid.own import made_gallery
 
@@ -183,6 +185,17 @@ def test_a_removed_part_is_gone_from_kept_indexes_and_damage_is_found(days):
     assert not list((folder / "indexes").iterdir()) and verify(folder) == []
     with pytest.raises(KeyReIDError, match="nothing says what"):
         remove(folder)
+
+
+def test_a_part_with_other_digests_than_the_index_says_is_named(tmp_path):
+    add_two(tmp_path / "g")
+    index = read_index(tmp_path / "g")
+    assert len(Known.of(tmp_path / "g", index).contents) == 80
+    for change in (lambda f: f.pop("stamp"), lambda f: f.__setitem__("stamp", np.zeros((40, 4), "u1"))):
+        with h5py.File(tmp_path / "g" / index.parts[0].file, "r+") as file:
+            change(file)
+        with pytest.raises(KeyReIDError, match="damaged"):
+            Known.of(tmp_path / "g", index)
 
 
 @pytest.mark.parametrize("text", ["30", "d", "-3d", "1.5d", "30 d", "9999999d"])
