@@ -48,8 +48,8 @@ def moment(text: str) -> tuple[bool, float]:
         when = datetime.fromisoformat(text)
         if when.tzinfo is None:
             raise ValueError(f"{text!r} has no offset from UTC, such as +01:00") from None
-        if not 1900 <= when.year < 3000:
-            raise ValueError(f"{text!r} is not between 1900 and 2999") from None
+        if not 1900 <= when.year < 2300:
+            raise ValueError(f"{text!r} is not between 1900 and 2299") from None
         return True, when.timestamp()
     if not math.isfinite(seconds):
         raise ValueError(f"{text!r} is not finite")

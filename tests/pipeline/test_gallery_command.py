@@ -1,5 +1,6 @@
 """A gallery that grows, on the command line: filled day by day, searched, listed, checked, thinned out."""
 
+import importlib.util
 import json
 import shutil
 
@@ -60,7 +61,11 @@ def test_days_of_several_cameras_are_added_searched_and_removed(work, keyreid):
     assert all(text in table for text in ("filmed", "part", "2026-11-24", "picture: people-search.png"))
     assert cv2.imread("people-search.png") is not None
 
+    if importlib.util.find_spec("faiss"):
+        good(keyreid(*words, name, "--index", "flat"))
+        assert len(list((work / "people/indexes").glob("*.faiss"))) == 1
     gone = good(keyreid("gallery", "remove", "people", "--camera", "yard"))
+    assert not list((work / "people").glob("indexes/*"))
     left = json.loads(good(keyreid("gallery", "list", "people", "--json")))
     assert "6 tracklets removed" in gone and str(work / "mon") in gone
     assert [part["tracklets"] for part in left] == [3, 3]

@@ -33,6 +33,7 @@ COLUMNS = {
     "part": "",
 }
 _DAY = 86_400  # seconds
+_CENTURIES = 400 * 365 * _DAY  # calendars end, and further times cannot be shown
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -174,8 +175,12 @@ class Embeddings:
         for name in ("start", "end", "zone"):
             if getattr(self, name) is not None and np.isinf(getattr(self, name)).any():
                 raise KeyReIDError(f"{where}: {name} is infinite; make it again")
-        if self.zone is not None and (np.abs(self.zone) > _DAY).any():
-            raise KeyReIDError(f"{where}: zone is more than a day; make it again")
+        if self.zone is not None:
+            if (np.abs(self.zone) >= _DAY).any():
+                raise KeyReIDError(f"{where}: zone is a day or more; make it again")
+            for values in (self.start, self.end):
+                if values is not None and not (np.abs(values[~np.isnan(self.zone)]) < _CENTURIES).all():
+                    raise KeyReIDError(f"{where}: a clock time is centuries away; make it again")
         if self.visibility is not None and not ((self.visibility >= 0) & (self.visibility <= 1)).all():
             raise KeyReIDError(f"{where}: visibility is outside 0..1; make it again")
 

@@ -77,6 +77,20 @@ def change(path, edit):
         edit(file)
 
 
+@pytest.mark.parametrize(
+    ("column", "value"),
+    [("zone", 86_400.0), ("zone", np.inf), ("start", 1e300), ("end", np.nan), ("end", np.inf)],
+)
+def test_times_that_cannot_be_shown_are_refused(column, value):
+    times = {name: np.full(40, 1e9) for name in ("start", "end")} | {"zone": np.full(40, 3600.0)}
+    good = replace(made_gallery(), **times)
+    good.check()
+    assert good.filmed(0) == "2001-09-09 02:46:40-02:46:40 +01:00"
+    times[column][3] = value
+    with pytest.raises(KeyReIDError, match="make it again"):
+        replace(good, **times).check()
+
+
 def test_galleries_of_different_checkpoints_are_not_joined():
     with pytest.raises(KeyReIDError, match=r"two\.h5: made by checkpoint bbbbbbbbbbbb .* one\.h5"):
         join([("one.h5", made_gallery()), ("two.h5", made_gallery(checkpoint="b" * 64))])
