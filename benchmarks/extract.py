@@ -80,7 +80,7 @@ def make_task(
     data: Dataset, frames: tuple[str, ...], spec: EstimatorSpec, weights: Path, folder: Path, settings: dict
 ) -> ShardTask:
     checked = [frame for part in check_frames(data.root, frames, range(len(frames)), 2) for frame in part]
-    versions = packages(network=True)
+    versions = packages(settings["device"])
     plan = Manifest(spec.name, sha256_of(weights), {"settings": settings}, (), versions)
     digests = np.array([digest for _, _, _, digest, *_ in checked], "<u8")
     device = "cpu" if settings["device"] == "cpu" else "cuda"

@@ -11,10 +11,21 @@ def find_device(wanted: str) -> str:
     import torch
 
     if wanted == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
+        wanted = "cuda" if torch.cuda.is_available() else "cpu"
     try:
         torch.ones(1, device=wanted).item()
     except (RuntimeError, AssertionError) as error:  # torch names a missing build in an AssertionError
         reason = str(error).strip().splitlines()[0]
         raise KeyReIDError(f"device {wanted}: {reason}; use cpu, cuda, cuda:1, ... or auto") from error
+    settle(wanted)
     return wanted
+
+
+def settle(device: str) -> None:
+    """How this process computes on a GPU: fp32 is float32, not TF32; convolutions are chosen by trying."""
+    import torch
+
+    if device.startswith("cuda"):
+        torch.set_float32_matmul_precision("highest")
+        torch.backends.cudnn.allow_tf32 = False
+        torch.backends.cudnn.benchmark = True

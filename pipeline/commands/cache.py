@@ -13,7 +13,7 @@ FOLDER = click.argument("folder", type=click.Path(path_type=Path))
 
 @click.group("cache")
 def command() -> None:
-    """Look at a pose cache, or check every byte of it."""
+    """Look at a pose cache, check every byte of it, or put its parts together."""
 
 
 @command.command("info")
@@ -41,6 +41,19 @@ def info(folder: Path) -> None:
     for key, value in rows.items():
         table.add_row(key, value)
     terminal.show(table)
+
+
+@command.command("merge")
+@FOLDER
+@click.option("--force", is_flag=True, help="Replace a cache of other parts.")
+def merge(folder: Path, force: bool) -> None:
+    """Put the parts of extract-poses --part beside FOLDER together into the cache FOLDER.
+
+    Checks that all parts are there, whole and of one data set. The parts may be removed then.
+    """
+    from stages.pose.parts import merge as put_together
+
+    put_together(folder, force)
 
 
 @command.command("verify")

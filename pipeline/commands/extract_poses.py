@@ -25,13 +25,18 @@ from pipeline.settings import setting
     help="Unreadable frames: stop with their list (default), or give them zero heat.",
 )
 @setting(Recipe, "pose.force", help="Replace a cache that was made with different settings.")
+@click.option(
+    "--part", metavar="I/N", help="Make part I of N alone, beside the cache; then: keyreid cache merge."
+)
 @renamed("--weights", "--pose-weights")
-def command(inputs: Inputs) -> None:
+def command(inputs: Inputs, part: str | None) -> None:
     """Run the pose network over every frame and fill the pose cache.
 
     Safe to interrupt: the same command continues where it stopped, after checking what exists.
     A complete and sound cache is left as it is.
     """
     from stages.pose.extract import run
+    from stages.pose.parts import Share
 
-    run(load_inputs(inputs, check_files=False), inputs.recipe.pose, inputs.cache)
+    share = None if part is None else Share.parse(part)
+    run(load_inputs(inputs, check_files=False), inputs.recipe.pose, inputs.cache, share)

@@ -19,6 +19,7 @@ from stages.precision import dtype_of
 
 GRID = (GRID_WIDTH, GRID_HEIGHT)
 SCORE_STEPS = np.float32(4096)
+GRIDS = 32  # kept, of batches whose frames differ in size
 # Which joint a joint becomes in a mirrored frame: left and right change places.
 MIRRORED = [
     COCO_JOINTS.index(name.replace("left", "?").replace("right", "left").replace("?", "right"))
@@ -177,10 +178,15 @@ class HRNetEstimator:
     def heat(
         self, maps: torch.Tensor, affines: Sequence[np.ndarray], frames: Sequence[geometry.Size]
     ) -> np.ndarray:
-        """Heat of each whole frame, float32 [N,17,64,32], from the network's maps [N,17,h,w].
+        """Heat of each whole frame, as the cache has it: uint8 [N,17,64,32].
 
-        affines: frame -> input of each frame; frames: its width and height.
+        maps: the network's, float32 [N,17,h,w]. affines: frame -> input of each frame; frames: its width and
+        height. Made on the device, so that bytes travel.
         """
+        return quantised(geometry.warp_heat(maps, self.grid(affines, frames))).cpu().numpy()
+
+    def grid(self, affines: Sequence[np.ndarray], frames: Sequence[geometry.Size]) -> torch.Tensor:
+        """Where `heat` looks in the maps: a tensor on the device, kept for the next frames of these sizes."""
         key = np.concatenate([np.ravel(affines), np.ravel(frames)]).tobytes()
         grid = self._grids.get(key)
         if grid is None:
@@ -189,11 +195,11 @@ class HRNetEstimator:
                 geometry.compose(to_heatmap, geometry.compose(affine, geometry.grid_to_frame(frame, GRID)))
                 for affine, frame in zip(affines, frames, strict=True)
             ]
-            if len(self._grids) >= 8:
+            if len(self._grids) >= GRIDS:
                 self._grids.clear()  # perhaps while another thread looks something up
-            grid = geometry.sampling_grid(np.array(cells), GRID, self.heatmap_size).to(maps.device)
+            grid = geometry.sampling_grid(np.array(cells), GRID, self.heatmap_size).to(self.device)
             self._grids[key] = grid
-        return geometry.warp_heat(maps, grid).cpu().numpy()
+        return grid
 
     def keypoints(self, maps: np.ndarray, affines: Sequence[np.ndarray]) -> np.ndarray:
         """x, y in pixels of the frame and score, float32 [N,17,3], from the network's maps [N,17,h,w].
@@ -238,3 +244,9 @@ def _refine(points: np.ndarray, maps: np.ndarray) -> np.ndarray:
     across = np.sign(at(y, x + 1) - at(y, x - 1)) * ((x > 1) & (x < width - 1) & (y > 0) & (y < height))
     down = np.sign(at(y + 1, x) - at(y - 1, x)) * ((y > 1) & (y < height - 1) & (x > 0) & (x < width))
     return points + np.float32(0.25) * np.stack([across, down], axis=-1).astype(np.float32)
+
+
+def quantised(heat: torch.Tensor) -> torch.Tensor:
+    """What `cache.chunks.quantise` makes of heat, on its device."""
+    scaled = (heat * 255.0).clamp_(0.0, 255.0)
+    return (scaled + 0.5).to(torch.uint8) * (scaled >= 1.0)

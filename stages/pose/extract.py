@@ -3,19 +3,23 @@
 from collections.abc import Iterator
 from pathlib import Path
 
+from cache.errors import KeyReIDError
 from stages.datasets.tracklet import Dataset
 from stages.device import find_device
 from stages.pose import plan as planning
 from stages.pose.config import EstimatorSpec, PoseConfig, load_spec
-from stages.pose.filling import Work, finish, open_folder, verify
+from stages.pose.filling import Work, finish, open_folder, split_frames, verify
+from stages.pose.parts import Share
 from stages.pose.shard_task import ShardTask
 from stages.pose.weights import find_weights
 from stages.pose.workers import default_workers, run_tasks
 
 
-def run(dataset: Dataset, config: PoseConfig, folder: Path) -> Path:
+def run(dataset: Dataset, config: PoseConfig, folder: Path, share: Share | None = None) -> Path:
     """Fill the pose cache in `folder` with every frame of `dataset`; returns the folder.
 
+    share: make this part alone, in a cache of its own beside `folder`, which is returned;
+    `stages.pose.parts.merge` puts all parts together.
     Raises KeyReIDError, before the network runs where that is possible: no weights, unreadable frames, a
     folder that is not a cache, a cache made with different settings (what differs is named), another run in
     progress, a disk that is full or read-only.
@@ -25,10 +29,19 @@ def run(dataset: Dataset, config: PoseConfig, folder: Path) -> Path:
     device = config.device
     if not config.scheduler or device == "auto":  # a cluster's own devices cannot be tried from here
         device = find_device(device)
-    with open_folder(Path(folder), config.force) as opened:
+    target = Path(folder) if share is None else share.path(Path(folder))
+    with open_folder(target, config.force) as opened:
         settings = planning.settings(config, spec, device, opened.settings)
         recipe = planning.network_recipe(spec, sha256, settings)
-        work = verify(opened, dataset, recipe, zero_bad=config.on_bad_frame == "zero")
+        runs, part = split_frames(dataset, settings["shard_frames"]), None
+        if share is not None:
+            part = share.record([frame for run in runs for frame in run])
+            runs = [runs[number] for number in share.rows(len(runs))]
+            if not runs:
+                raise KeyReIDError(
+                    f"--part {share.number}/{share.of}: nothing is left for it; use fewer parts"
+                )
+        work = verify(opened, dataset, recipe, config.on_bad_frame == "zero", runs, part)
         frames = sum(len(work.runs[number]) for number in work.todo)
         workers = config.workers or default_workers(settings["threads"], len(work.todo), frames, device)
         workers = min(workers, max(len(work.todo), 1))

@@ -95,20 +95,41 @@ def open_folder(folder: Path, force: bool) -> Iterator[OpenFolder]:
         yield OpenFolder(folder, token, bar, force, before, tuple(problems))
 
 
-def verify(opened: OpenFolder, dataset: Dataset, recipe: Recipe, zero_bad: bool) -> Work:
+def verify(
+    opened: OpenFolder,
+    dataset: Dataset,
+    recipe: Recipe,
+    zero_bad: bool,
+    runs: list[tuple[str, ...]],
+    part: dict[str, object] | None = None,
+) -> Work:
     """Check every frame and every existing shard, and write the plan.
 
-    zero_bad: unreadable frames get zero heat and are recorded. Raises KeyReIDError: unreadable frames, a
-    cache that was made with different settings (what differs is named) or whose settings cannot be read.
+    zero_bad: unreadable frames get zero heat and are recorded. runs: frames of each shard. part: which part
+    of the data set they are, if not all of it. Raises KeyReIDError: unreadable frames, a cache that was made
+    with different settings (what differs is named) or whose settings cannot be read.
     """
     folder = opened.folder
-    runs = split_frames(dataset, recipe.settings.get("shard_frames"))
     frames = [frame for part in runs for frame in part]
     sources = _check_sources(opened, dataset.root, frames)
     if not zero_bad:
         refuse_bad(dataset.root, frames, sources.bad, folder / UNREADABLE)
     (folder / UNREADABLE).unlink(missing_ok=True)
+    return settle_work(opened, dataset.root, runs, sources, recipe, part)
+
+
+def settle_work(
+    opened: OpenFolder,
+    root: Path,
+    runs: list[tuple[str, ...]],
+    sources: Sources,
+    recipe: Recipe,
+    part: dict[str, object] | None = None,
+) -> Work:
+    """What is to be made once frames are known, written down; sound shards of the same plan are kept."""
+    folder = opened.folder
     parts = planning.make_parts(runs, sources.records["digest"], sources.bad, recipe)
+    parts |= {} if part is None else {"part": part}
     if opened.before is None:
         if not opened.force:
             _refuse_unknown_shards(opened, fingerprint(parts), recipe)
@@ -125,7 +146,7 @@ def verify(opened: OpenFolder, dataset: Dataset, recipe: Recipe, zero_bad: bool)
         if sound:
             _refuse_mixture(plan.packages, recipe, folder)
         plan = _start(opened, runs, parts, sources, recipe)
-    return Work(opened, dataset.root.resolve(), plan, runs, sources, sound)
+    return Work(opened, root.resolve(), plan, runs, sources, sound)
 
 
 def split_frames(dataset: Dataset, target: int | None) -> list[tuple[str, ...]]:

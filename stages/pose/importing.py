@@ -15,7 +15,7 @@ from cache.writer import write_shard
 from stages.datasets.tracklet import Dataset
 from stages.frame_file import read_size
 from stages.pose import plan as planning
-from stages.pose.filling import Work, finish, open_folder, verify
+from stages.pose.filling import Work, finish, open_folder, split_frames, verify
 from stages.pose.import_config import ImportConfig
 from stages.pose.keypoint_files import Poses, read_poses
 from stages.pose.progress import note_progress
@@ -49,7 +49,7 @@ def run(dataset: Dataset, config: ImportConfig, folder: Path) -> Path:
     }
     recipe = planning.Recipe(IMPORTED, _digest(poses, frames), "keypoints", settings)
     with open_folder(Path(folder), config.force) as opened:
-        work = verify(opened, dataset, recipe, zero_bad=config.on_bad_frame == "zero")
+        work = verify(opened, dataset, recipe, config.on_bad_frame == "zero", split_frames(dataset, None))
         return finish(work, ((number, _write(work, number, poses, config)) for number in work.todo))
 
 

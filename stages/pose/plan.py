@@ -19,19 +19,22 @@ from stages.pose.sources import content_digest
 from stages.precision import choose
 from stages.versions import versions_of
 
-PACKAGES = ("torch", "mmpose", "mmengine", "numpy", "opencv-python-headless", "h5py", "keyreid")
+PACKAGES = ("torch", "mmpose", "mmengine", "mmcv-lite", "numpy", "opencv-python-headless", "h5py", "keyreid")
 
 
-def packages(network: bool = False) -> dict[str, str]:
-    """What can change a cache's bytes in this process: versions, and with a network the kind of CPU.
+def packages(device: str | None = None) -> dict[str, str]:
+    """What can change a cache's bytes in this process: versions, and for a network the kind of its device.
 
-    The CPU is named by the instructions that torch uses here; ATEN_CPU_CAPABILITY limits them.
+    The CPU is named by the instructions that torch uses here; ATEN_CPU_CAPABILITY limits them. The GPU by its
+    name, with cuDNN's version, but not where a cluster is planned from a machine without one.
     """
     found = versions_of(PACKAGES) | {"zlib": zlib.ZLIB_RUNTIME_VERSION}
-    if network:
+    if device is not None:
         import torch
 
         found["cpu"] = torch.backends.cpu.get_cpu_capability()
+        if device.startswith("cuda") and torch.cuda.is_available():
+            found |= {"gpu": torch.cuda.get_device_name(), "cudnn": str(torch.backends.cudnn.version())}
     return found
 
 
@@ -59,7 +62,7 @@ def network_recipe(spec: EstimatorSpec, weights_sha256: str, chosen: Mapping[str
         return input_size(spec)
 
     network = fingerprint({"mmpose_config": spec.mmpose_config, "model": spec.model})
-    own = functools.partial(packages, network=True)
+    own = functools.partial(packages, chosen["device"])
     return Recipe(spec.name, weights_sha256, network, chosen, input_size, own)
 
 

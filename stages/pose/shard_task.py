@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from cache.chunks import CHUNK_SHAPE, encode, quantise
+from cache.chunks import CHUNK_SHAPE, encode
 from cache.differences import differences
 from cache.errors import KeyReIDError
 from cache.files import sha256_of
@@ -27,7 +27,7 @@ from stages.pose.sources import read_frame
 # The network sees whole multiples of this many frames, the last ones blank where a shard or `batch_size` has
 # fewer: smaller batches would take other routines, whose last bits depend on the machine and its threads.
 STEP = 16
-AHEAD = 3  # batches read before the network asks for them, and batches waiting to be compressed
+AHEAD = 3  # batches read before the network asks for them, at least, and batches waiting to be compressed
 
 
 @dataclass(frozen=True)
@@ -78,7 +78,7 @@ def write_poses(task: ShardTask, batches: list[Future]) -> ShardEntry:
 
 def refuse_other_packages(plan: Manifest) -> None:
     """Raise KeyReIDError where the package versions of this process differ from the plan's."""
-    differ = differences(plan.packages, packages(network=True))
+    differ = differences(plan.packages, packages(plan.parts["settings"]["device"]))
     if differ:
         raise KeyReIDError(
             f"the worker on {socket.gethostname()} would not make the same bytes ({'; '.join(differ)}): "
@@ -102,29 +102,32 @@ def _poses(task: ShardTask) -> list[Future]:
     ]
     parts: list[Future] = []
     helpers = 2 if task.device == "cpu" else 8
+    ahead = max(AHEAD, helpers + 1)  # every reader holds a batch, and one is ready
     packers = ThreadPoolExecutor(helpers)
     with contextlib.ExitStack() as on_error, ThreadPoolExecutor(helpers) as readers:
         on_error.callback(packers.shutdown, cancel_futures=True)
-        for batch in _ahead(readers, batches, lambda rows: _read(task, estimator, rows)):
+        for batch in _ahead(readers, batches, lambda rows: _read(task, estimator, rows), ahead):
             images, affines, sizes = batch
             maps = estimator.forward(estimator.prepare(images))[: len(sizes)]
-            _refuse_not_finite(task, maps, len(parts) * size)
             heat = estimator.heat(maps, affines, sizes)
-            if len(parts) >= AHEAD:
-                parts[-AHEAD].result()
-                note_progress(task.folder, task.number, (len(parts) - AHEAD + 1) * size)
-            parts.append(packers.submit(_pack, estimator, heat, maps.cpu().numpy(), affines, sizes))
+            if len(parts) >= ahead:
+                parts[-ahead].result()
+                note_progress(task.folder, task.number, (len(parts) - ahead + 1) * size)
+            rows = range(len(parts) * size, len(parts) * size + len(sizes))
+            parts.append(
+                packers.submit(_pack, task, rows, estimator, heat, maps.cpu().numpy(), affines, sizes)
+            )
         on_error.pop_all()
     packers.shutdown(wait=False)  # it still processes what it was given
     return parts
 
 
-def _refuse_not_finite(task: ShardTask, maps, start: int) -> None:
-    """Raise KeyReIDError where the network's heat, of frames from row `start` on, is not finite."""
-    wrong = (~maps.isfinite().flatten(1).all(1)).nonzero()
+def _refuse_not_finite(task: ShardTask, maps: np.ndarray, rows: range) -> None:
+    """Raise KeyReIDError where the network's heat, of frames at `rows`, is not finite."""
+    wrong = np.flatnonzero(~np.isfinite(maps).all((1, 2, 3)))
     if len(wrong):
         raise KeyReIDError(
-            f"{task.frames[start + int(wrong[0])]}: the heat of {task.plan.estimator} is not finite "
+            f"{task.frames[rows[wrong[0]]]}: the heat of {task.plan.estimator} is not finite "
             f"(weights {task.weights}); give other weights, or --set pose.precision=fp32"
         )
 
@@ -147,7 +150,7 @@ def _read(task: ShardTask, estimator, rows: range) -> tuple[np.ndarray, list[np.
     from stages.pose import geometry
 
     width, height = estimator.input_size
-    images = np.zeros((-(-len(rows) // STEP) * STEP, height, width, 3), np.uint8)
+    images = _blank(-(-len(rows) // STEP) * STEP, (height, width), estimator.device)
     affines, sizes = [], []
     for i, row in enumerate(rows):
         if row in task.bad:
@@ -158,22 +161,32 @@ def _read(task: ShardTask, estimator, rows: range) -> tuple[np.ndarray, list[np.
         sizes.append(frame.shape[1::-1])
         affines.append(estimator.affine(sizes[-1]))
         images[i] = geometry.warp_frame(frame, affines[-1], (width, height))
+    estimator.grid(affines, sizes)  # takes long for frames of many sizes; the network need not wait for it
     return images, affines, sizes
 
 
-def _pack(estimator, heat, maps, affines, sizes) -> tuple[list[bytes], np.ndarray, np.ndarray]:
-    """Chunks, keypoints [N,17,3] and frame sizes [N,2] (height, width) of a batch."""
-    chunks = [encode(quantise(frame)) for frame in heat]
+def _blank(count: int, size: tuple[int, int], device) -> np.ndarray:
+    """Black images uint8 [N,h,w,3], in memory that a GPU can fetch by itself."""
+    import torch
+
+    shape = (count, *size, 3)
+    return torch.zeros(shape, dtype=torch.uint8, pin_memory=device.type == "cuda").numpy()
+
+
+def _pack(task, rows, estimator, heat, maps, affines, sizes) -> tuple[list[bytes], np.ndarray, np.ndarray]:
+    """Chunks, keypoints [N,17,3] and frame sizes [N,2] (height, width) of the frames at `rows`."""
+    _refuse_not_finite(task, maps, rows)
+    chunks = [encode(frame) for frame in heat]
     return chunks, estimator.keypoints(maps, affines), np.array(sizes, np.int32)[:, ::-1]
 
 
-def _ahead(pool: ThreadPoolExecutor, items: list, work) -> Iterator:
-    """work(item) of each item, in order, up to AHEAD of them under way."""
+def _ahead(pool: ThreadPoolExecutor, items: list, work, ahead: int) -> Iterator:
+    """work(item) of each item, in order, up to `ahead` of them under way."""
     waiting: deque[Future] = deque()
     try:
         for item in items:
             waiting.append(pool.submit(work, item))
-            if len(waiting) >= AHEAD:
+            if len(waiting) >= ahead:
                 yield waiting.popleft().result()
         while waiting:
             yield waiting.popleft().result()

@@ -17,7 +17,6 @@ import yaml
 from pydantic import ValidationError
 
 from cache import PoseCache
-from cache.chunks import quantise
 from cache.errors import KeyReIDError
 from stages.datasets.tracklet import Dataset, Tracklet
 from stages.device import find_device
@@ -199,7 +198,7 @@ class MemoryPoses:
                 affines.append(estimator.affine(sizes[-1]))
                 images.append(geometry.warp_frame(image, affines[-1], estimator.input_size))
             maps = estimator.forward(estimator.prepare(np.stack(images)))
-            heat = quantise(estimator.heat(maps, affines, sizes))
+            heat = estimator.heat(maps, affines, sizes)
             self._heat.update(zip(names, heat, strict=True))
 
     def missing(self, frames: Sequence[str]) -> list[str]:

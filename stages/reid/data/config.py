@@ -71,7 +71,7 @@ class LoaderConfig(StrictModel):
     memory_mb: int = Field(
         0,
         ge=0,
-        description="keep decoded frames and part maps in memory where all fit in this many MB; 0: never",
+        description="MB of the machine in which decoded frames and part maps stay, where all fit; 0: never",
     )
 
 

@@ -7,6 +7,7 @@ keys int64 [B]; for testing also tracklet int64 [B].
 """
 
 import os
+import shutil
 import signal
 import threading
 from collections.abc import Iterator, Sequence
@@ -145,10 +146,22 @@ def disk_reader(root: Path, index: FrameIndex, cache: PoseCache, model: ModelCon
 
 
 def training_reader(disk: DiskReader, config: LoaderConfig) -> FrameReader:
-    """The disk, or memory where `memory_mb` allows it."""
-    if 0 < MemoryReader.needed_mb(disk) <= config.memory_mb:
-        return MemoryReader(disk)
-    return disk
+    """The disk, or memory where `memory_mb` allows it for every training process of this machine.
+
+    Raises KeyReIDError where shared memory (/dev/shm) has less room than that.
+    """
+    processes = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+    needed = MemoryReader.needed_mb(disk)
+    if not 0 < needed * processes <= config.memory_mb:
+        return disk
+    free = shutil.disk_usage("/dev/shm").free / 1e6
+    if needed * processes > free:
+        raise KeyReIDError(
+            f"train.loader.memory_mb = {config.memory_mb}: frames and part maps take {needed:.0f} MB of "
+            f"shared memory in each of {processes} process(es), /dev/shm has {free:.0f} MB free; make it "
+            "larger (docker run --shm-size), or set train.loader.memory_mb=0"
+        )
+    return MemoryReader(disk)
 
 
 def test_loader(

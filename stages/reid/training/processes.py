@@ -21,6 +21,7 @@ from accelerate.utils import (
 )
 
 from cache.errors import KeyReIDError
+from stages.device import settle
 from stages.precision import choose
 from stages.reid.training.config import TrainConfig
 from stages.terminal import say
@@ -58,6 +59,7 @@ def start_processes(config: TrainConfig) -> Accelerator:
     config = with_precision(config)
     if config.precision == "fp16" and on_cpu:
         raise KeyReIDError("train.precision = fp16: needs CUDA; use fp32 or bf16 on the CPU")
+    settle("cpu" if on_cpu else "cuda")
     AcceleratorState._reset_state(reset_partial_state=True)  # several runs in one Python process are separate
     GradientState._reset_state()
     accelerator = Accelerator(

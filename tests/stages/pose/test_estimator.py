@@ -8,11 +8,12 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from cache.chunks import quantise
 from cache.errors import KeyReIDError
 from cache.files import sha256_of
 from stages.pose import geometry
 from stages.pose.config import SPECS, EstimatorSpec, load_spec
-from stages.pose.estimator import MIRRORED, HRNetEstimator, build_network, input_size
+from stages.pose.estimator import MIRRORED, HRNetEstimator, build_network, input_size, quantised
 from stages.pose.weights import find_weights, read_state_dict
 from tests.stages.pose import tiny
 
@@ -151,6 +152,12 @@ def test_grids_and_affines_may_vanish_while_they_are_used(loaded, monkeypatch):
     monkeypatch.setattr(loaded, "_affines", Forgetful())
     maps = torch.rand(1, 17, 32, 16)
     assert loaded.heat(maps, [loaded.affine((64, 128))], [(64, 128)]).shape == (1, 17, 64, 32)
+
+
+def test_heat_is_quantised_on_the_device_as_the_cache_quantises_it():
+    edges = np.arange(-10, 270, 0.25, dtype=np.float32) / np.float32(255)
+    heat = np.concatenate([edges, np.random.default_rng(0).random(100_000, np.float32)]).reshape(1, 1, 1, -1)
+    assert np.array_equal(quantised(torch.from_numpy(heat)).numpy(), quantise(heat))
 
 
 def test_missing_weights_say_where_to_get_them_and_where_to_put_them(monkeypatch, tmp_path):

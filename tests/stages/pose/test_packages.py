@@ -6,6 +6,7 @@ from dataclasses import replace
 import pytest
 
 from cache import PoseCache
+from cache.differences import differences
 from cache.errors import KeyReIDError
 from stages.pose import plan as planning
 from stages.pose.extract import run
@@ -59,4 +60,16 @@ def test_a_worker_with_other_packages_than_the_plans_refuses(key, frames, estima
 
 
 def test_imported_poses_need_no_cpu_in_their_record():
-    assert "cpu" in planning.packages(network=True) and "cpu" not in planning.packages()
+    assert "cpu" in planning.packages("cpu") and "cpu" not in planning.packages()
+
+
+def test_mixed_gpus_and_versions_of_cudnn_are_noticed(monkeypatch):
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+    monkeypatch.setattr("torch.backends.cudnn.version", lambda: 91002)
+    found = {}
+    for name in ("A100", "L4"):
+        monkeypatch.setattr("torch.cuda.get_device_name", lambda name=name: name)
+        found[name] = planning.packages("cuda")
+    assert differences(found["A100"], found["L4"]) == ['gpu: "A100" -> "L4"']
+    assert found["L4"]["cudnn"] == "91002" and "mmcv-lite" in found["L4"]
+    assert "gpu" not in planning.packages("cpu")

@@ -1,9 +1,12 @@
 """Batches for training and testing."""
 
 import json
+import math
+import shutil
 import subprocess
 import sys
 from dataclasses import replace
+from types import SimpleNamespace
 
 import cv2
 import numpy as np
@@ -16,7 +19,7 @@ from cache.writer import write_cache
 from stages.reid.data.clip_batches import TrainingClips, camera_index
 from stages.reid.data.config import AugmentConfig, ClipConfig, LoaderConfig, SamplerConfig
 from stages.reid.data.keyed import sample_keys
-from stages.reid.data.loader import map_grid, training_loader
+from stages.reid.data.loader import map_grid, training_loader, training_reader
 from stages.reid.data.loader import test_loader as loader_for_test
 from stages.reid.data.part_maps import PartGroups, joints_to_parts
 from stages.reid.data.reader import DiskReader, FrameIndex, MemoryReader
@@ -213,3 +216,15 @@ def test_grey_frames_read_as_rgb(data, tmp_path):
 
     cv2.imwrite(str(tmp_path / "grey.jpg"), np.full((64, 32), 77, np.uint8))
     assert (read_picture(tmp_path / "grey.jpg", (64, 32)) == 77).all()
+
+
+def test_memory_is_for_the_whole_machine_and_has_to_be_there(data, monkeypatch):
+    disk = clips_of(data).reader
+    enough = LoaderConfig(memory_mb=math.ceil(2 * MemoryReader.needed_mb(disk)))
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", "3")
+    assert training_reader(disk, enough) is disk
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", "2")
+    assert isinstance(training_reader(disk, enough), MemoryReader)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=0))
+    with pytest.raises(KeyReIDError, match=r"in each of 2 process.*--shm-size"):
+        training_reader(disk, enough)
