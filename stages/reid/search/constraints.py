@@ -77,7 +77,7 @@ class Apart:
         """How many tracklets have a camera and a time."""
         return int((np.isfinite(self.start) & (self.cameras >= 0)).sum())
 
-    def pairs(self, a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    def pairs(self, a: np.ndarray | int, b: np.ndarray) -> np.ndarray:
         """Whether tracklets a and b, int64 of shapes that broadcast, cannot be one person: bool."""
         one, other = self.cameras[a], self.cameras[b]
         gap = np.maximum(self.start[a] - self.end[b], self.start[b] - self.end[a])  # <= 0: they overlap

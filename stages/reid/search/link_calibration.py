@@ -14,7 +14,7 @@ from stages.reid.search.constraints import Apart, Travel
 from stages.reid.search.footage import footage_note
 from stages.reid.search.similarity import compare
 
-_PLATEAU = 0.01  # of F1: thresholds this near to the best count as equal, and their middle is taken
+_PLATEAU = 0.02  # of F1: thresholds this near to the best count as equal, and their middle is taken
 SETTINGS = ("neighbours", "shared")
 
 
@@ -26,9 +26,7 @@ def calibrate_link(gallery: Embeddings, config: LinkConfig, travel: tuple[Travel
     apart = Apart.of(gallery, travel)
     merges = agglomerate(compare(gallery, config, apart).similarity, apart, 1e-6)
     levels, scores = pairwise_curve(merges, gallery.persons)
-    levels = np.minimum(levels, 1.0)
-    good = levels[scores >= scores.max() - _PLATEAU]
-    least = float((good.max() + good.min()) / 2)
+    least = best_level(levels, scores)
     found = agreement(merges.labels(least), gallery.persons)
     keys = ("pairwise_precision", "pairwise_recall", "pairwise_f1", "identities", "persons", "tracklets")
     return {
@@ -37,6 +35,15 @@ def calibrate_link(gallery: Embeddings, config: LinkConfig, travel: tuple[Travel
         **{name: getattr(config, name) for name in SETTINGS},
         **{name: found[name] for name in keys},
     }
+
+
+def best_level(levels: np.ndarray, scores: np.ndarray) -> float:
+    """Where merging should end: the middle of the levels whose F1 is within 0.02 of the best.
+
+    levels, scores: as of `pairwise_curve`.
+    """
+    good = levels[np.isfinite(levels) & (scores >= scores.max() - _PLATEAU)]
+    return float((good.max() + good.min()) / 2) if len(good) else 1.0
 
 
 def link_threshold(

@@ -12,6 +12,8 @@ from stages.reid.search.constraints import Apart
 from stages.reid.search.indexed import IndexedRows
 
 _FLOATS = 2**25  # distances held at a time, 128 MB
+_SPARE = 24  # more than asked for, as some are beside the tracklet at the same time
+_ASKED = 4096  # of an index, rows at a time
 _PRIOR = 10  # tracklets: a camera with fewer is moved by less than half
 
 
@@ -39,29 +41,29 @@ def nearest_others(
     k = min(max(config.shown, config.neighbours), count - 1)
     rows = np.full((count, k), -1, np.int64)
     distances = np.full((count, k), np.inf, np.float32)
+    every = np.arange(count)
     if config.index != "exact":
-        every = np.arange(count)
         made = IndexedRows.of(gallery, every, config.index, distance, config.index_folder)
-        block = max(1, _FLOATS // 2**13)
-        for first in range(0, count, block):
-            asked = every[first : first + block]
-            found, far = made.nearest(gallery, asked, min(4 * k, count), False)
+        for first in range(0, count, _ASKED):
+            asked = every[first : first + _ASKED]
+            found, far = made.nearest(gallery, asked, min(k + _SPARE, count), False)
             for i, row in enumerate(asked.tolist()):
-                good = found[i] >= 0
-                good[good] &= ~apart.matrix(np.array([row]), found[i][good])[0]
-                kept = np.flatnonzero(good)[:k]
-                rows[row, : len(kept)], distances[row, : len(kept)] = found[i][kept], far[i][kept]
-            progress(min(first + block, count), count)
+                good = np.flatnonzero(found[i] >= 0)
+                good = good[~apart.pairs(row, found[i][good])][:k]
+                rows[row, : len(good)], distances[row, : len(good)] = found[i][good], far[i][good]
+            progress(min(first + _ASKED, count), count)
         return Neighbours(rows, distances)
-    of_rows = distance_rows(gallery, np.arange(count), distance)
+    of_rows = distance_rows(gallery, every, distance)
     block = max(1, min(256, _FLOATS // count))
-    for first, part in distance_blocks(of_rows, np.arange(count), block):
-        asked = np.arange(first, first + len(part))
-        part[np.arange(len(part)), asked] = np.inf
-        part[apart.matrix(asked, np.arange(count))] = np.inf
-        for row, line in zip(asked.tolist(), part, strict=True):
-            kept = smallest(line, k)
-            rows[row], distances[row] = kept, line[kept]
+    for first, part in distance_blocks(of_rows, every, block):
+        for row, line in enumerate(part, start=first):
+            line[row] = np.inf
+            near = smallest(line, k + _SPARE)
+            near = near[~apart.pairs(row, near)][:k]
+            if len(near) < k:  # many at once
+                line[apart.pairs(row, every)] = np.inf
+                near = smallest(line, k)
+            rows[row], distances[row] = near, line[near]
         progress(first + len(part), count)
     rows[~np.isfinite(distances)] = -1
     return Neighbours(rows, distances)

@@ -7,7 +7,7 @@ threshold serves persons who are hard and easy to tell.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy import sparse
@@ -19,6 +19,7 @@ from stages.reid.search.constraints import Apart
 from stages.reid.search.neighbours import Neighbours, nearest_others, without_camera
 from stages.reid.search.ways import distances, ties
 
+_SHARED_LOOK = 0.3  # weight of a tie beside a tracklet's own features; chosen on training walkers
 _TERMS = 2**23  # common neighbours of pairs held at a time
 
 
@@ -38,11 +39,30 @@ def compare(
 ) -> Compared:
     """Compare all tracklets of a gallery, cameras taken out. Pairs that cannot be one person are 0 alike.
 
+    With travel times, features are mixed with those of likely partners on the way, and compared again.
+
     progress: called with tracklets done and all. Raises KeyReIDError as `distance_rows` and `IndexedRows.of`.
     """
     distance = config.distance or gallery.about["distance"]
     gallery = without_camera(gallery)
-    neighbours = nearest_others(gallery, config, apart, distance, progress)
+    found = nearest_others(gallery, config, apart, distance, progress)
+    if not np.isfinite(apart.greatest).any():
+        return Compared(found, _reciprocal_similarity(gallery, found, config, distance, apart))
+    known = found.distances[:, : config.neighbours]
+    usual = float(np.median(known[np.isfinite(known)]))
+    near = ties(gallery, apart, distance, max(usual, 1e-12))
+    # Those who came the same way are one look at a person from several sides.
+    mixed = (sparse.eye_array(len(gallery)) + _SHARED_LOOK * near).tocsr()
+    mixed = sparse.diags_array(1 / np.asarray(mixed.sum(1)).ravel()) @ mixed
+    gallery = replace(gallery, features=(mixed.astype(np.float32) @ gallery.features))
+    closer = nearest_others(gallery, config, apart, distance, progress)
+    similarity = _reciprocal_similarity(gallery, closer, config, distance, apart)
+    return Compared(found, similarity.maximum(near).tocsr())
+
+
+def _reciprocal_similarity(
+    gallery: Embeddings, neighbours: Neighbours, config: LinkConfig, distance: Distance, apart: Apart
+) -> sparse.csr_array:
     k1, k2 = config.neighbours, config.shared
     wide = _reciprocal(neighbours.rows[:, :k1])
     narrow = _reciprocal(neighbours.rows[:, : round(k1 / 2)])
@@ -51,19 +71,13 @@ def compare(
     sizes = np.asarray(narrow.sum(1)).ravel()
     common.data = (common.data > sizes[common.indices] * (2 / 3)).astype(np.float64)
     pattern = (wide + common @ narrow).tocsr()
-    usual = neighbours.distances[:, : min(k1, neighbours.rows.shape[1])].copy()
+    usual = neighbours.distances[:, :k1].copy()
     usual[~np.isfinite(usual)] = 0
     encoding = _weighed(gallery, pattern, distance, usual.max(1))
     if k2 > 1:
-        first = neighbours.rows[:, : k2 - 1]
-        near = (_adjacency(first) + sparse.eye_array(len(first), format="csr")).tocsr()
+        near = _adjacency(neighbours.rows[:, : k2 - 1]) + sparse.eye_array(len(gallery))
         encoding = sparse.diags_array(1 / np.asarray(near.sum(1)).ravel()) @ near @ encoding
-    similarity = _jaccard(encoding.tocsr(), apart)
-    if np.isfinite(apart.greatest).any():
-        known = neighbours.distances[:, :k1]
-        middle = float(np.median(known[np.isfinite(known)], axis=None))
-        similarity = similarity.maximum(ties(gallery, apart, distance, max(middle, 1e-12))).tocsr()
-    return Compared(neighbours, similarity)
+    return _jaccard(encoding.tocsr(), apart)
 
 
 def _adjacency(rows: np.ndarray) -> sparse.csr_array:
