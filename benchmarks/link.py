@@ -3,7 +3,7 @@
 With --train and --test, labelled gallery files of two sets of persons: thresholds from the first, scores on
 the second, for plain average linkage over all distances (scipy), for ours without times, with times, and with
 --travel, a file of travel times.
---size makes embeddings of so many tracklets, four of a person, with times and cameras, and links them.
+--size makes embeddings of this many tracklets, four of a person, with times and cameras, and links them.
 
     python -m benchmarks.link --size 100000
     python -m benchmarks.link --train train.h5 --test test.h5 --travel travel.yaml

@@ -1,11 +1,17 @@
-"""`keyreid demo`: from nothing to a ranked answer, on the data set that the program makes itself."""
+"""`keyreid demo`: from nothing to a ranked answer, or from videos to who was where, on data of its own."""
 
+import shlex
 import time
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import click
 
 from stages.terminal import say
+
+FOLDER = Path("cameras-demo")
+STREET = ("--persons", "8")
+QUICK = ("--identities", "40", "--distractors", "4", "--junk", "4")
 
 
 @click.command("demo")
@@ -14,33 +20,76 @@ from stages.terminal import say
 @click.option("--runs", type=click.Path(path_type=Path), default=Path("runs"), show_default=True)
 @click.option("--device", default="auto", show_default=True, type=click.Choice(("auto", "cpu", "cuda")))
 @click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Override one config value.")
-def command(data_root: Path, cache: Path, runs: Path, device: str, overrides: tuple[str, ...]) -> None:
+@click.option("--cameras", is_flag=True, help=f"From two videos to who was where, in {FOLDER}/.")
+def command(
+    data_root: Path, cache: Path, runs: Path, device: str, overrides: tuple[str, ...], cameras: bool
+) -> None:
     """Synthesize walkers, extract their poses, train a small network, evaluate it beside two baselines.
 
-    What an earlier call made and is still valid (data set, poses) is reused.
+    With --cameras: videos of two cameras, tracked, embedded and linked to people, as a page to browse; with
+    the newest network of an earlier demo, or one that is trained quickly. What an earlier call made and is
+    still valid (data set, poses, tracks) is reused.
     """
+    sets = [word for override in overrides for word in ("--set", override)]
+    if cameras:
+        steps = _from_cameras(data_root, cache, runs, ["--device", device], sets)
+    else:
+        steps = _from_walkers(data_root, cache, runs, ["--device", device], sets)
+    _run(steps)
+
+
+def _from_walkers(
+    data_root: Path, cache: Path, runs: Path, on: list[str], sets: list[str]
+) -> list[list[str]]:
+    paths = ["--dataset", "walkers", "--data-root", str(data_root), "--cache", str(cache)]
+    return [
+        ["make the data set", "synthesize", str(data_root)],
+        ["stage one, poses", "extract-poses", *paths, *on, *sets],
+        ["stage two, training", "train", *paths, "--runs", str(runs), *on, *sets],
+        ["stage two, evaluation", "eval", *paths, "--runs", str(runs), *on, "--baselines"],
+    ]
+
+
+def _from_cameras(
+    data_root: Path, cache: Path, runs: Path, on: list[str], sets: list[str]
+) -> Iterator[list[str]]:
+    """Steps from videos to the page. A finished run of the ordinary demo serves, while its data is there."""
+    street = FOLDER / "street"
+    if not (street / "cameras.yaml").is_file():
+        yield ["two cameras film the same people", "synthesize-videos", "-o", str(street), *STREET]
+    tracked = FOLDER / "tracked"
+    listed = str(street / "cameras.yaml")
+    yield ["detect and track", "track", "--cameras", listed, "-o", str(tracked), "--tracker", "botsort"]
+    found = sorted(runs.glob("walkers/*/model.safetensors"))
+    if not found or not data_root.is_dir():
+        data_root, cache, runs = (FOLDER / name for name in ("walkers", "poses", "runs"))
+        found = sorted(runs.glob("walkers/*/model.safetensors"))
+    paths = ["--dataset", "walkers", "--data-root", str(data_root), "--cache", str(cache)]
+    if not found:
+        yield ["a small data set to train on", "synthesize", str(data_root), *QUICK]
+        yield ["its poses", "extract-poses", *paths, *on, *sets]
+        yield ["a quick training", "train", *paths, "--runs", str(runs), *on, "--epochs", "30", *sets]
+        found = sorted(runs.glob("walkers/*/model.safetensors"))
+    run = ["--run", str(found[-1].parent)]
+    labelled, gallery, people = (str(FOLDER / name) for name in ("labelled.h5", "gallery", "people"))
+    unknown = ["--camera-mode", "unknown"]  # as the cameras of the videos are
+    yield ["labelled tracklets", "embed", *paths, *run, *on, "--subset", "train", *unknown, "-o", labelled]
+    yield ["thresholds from them", "calibrate", labelled]
+    own = ["--cache", str(FOLDER / "street-poses")]
+    yield ["embed the videos' tracklets", "embed", str(tracked), *run, *on, *own, "--append", gallery]
+    yield ["link them to people", "link", gallery, "-o", people]
+    yield ["the page", "browse", people]
+
+
+def _run(steps: Iterable[list[str]]) -> None:
+    """Each step a title and the words of a command."""
     from pipeline.cli import keyreid
 
-    paths = ["--data-root", str(data_root), "--cache", str(cache)]
-    sets = [word for override in overrides for word in ("--set", override)]
-    on = ["--device", device]
-    steps = (
-        ("1 of 4: make the data set", ["synthesize", str(data_root)]),
-        ("2 of 4: stage one, poses", ["extract-poses", "--dataset", "walkers", *paths, *on, *sets]),
-        (
-            "3 of 4: stage two, training",
-            ["train", "--dataset", "walkers", *paths, "--runs", str(runs), *on, *sets],
-        ),
-        (
-            "4 of 4: stage two, evaluation",
-            ["eval", "--dataset", "walkers", *paths, "--runs", str(runs), *on, "--baselines"],
-        ),
-    )
     start = time.monotonic()
-    for title, words in steps:
+    for number, (title, *words) in enumerate(steps, start=1):
         mark = time.monotonic()
-        say(f"\n{title}", style="bold")
-        say(f"$ keyreid {' '.join(words)}")
+        say(f"\n{number}. {title}", style="bold")
+        say(f"$ keyreid {shlex.join(words)}")
         keyreid.main(words, prog_name="keyreid", standalone_mode=False)
         say(f"({time.monotonic() - mark:.0f} s)")
     say(f"\nThe whole demo took {(time.monotonic() - start) / 60:.1f} minutes.")

@@ -23,6 +23,7 @@ import yaml
 from pipeline.cli import keyreid
 from pipeline.config import CONFIGS, Recipe
 from pipeline.recipe_file import check
+from stages.reid.search.link_files import Ways
 from stages.tracks.cameras import Cameras
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -71,7 +72,7 @@ SMALL = {
 WALKERS = {
     "identities": 4,
     "cameras": 2,
-    "tracklets": 2,
+    "tracklets": 3,
     "min_frames": 4,
     "max_frames": 5,
     "distractors": 2,
@@ -268,9 +269,12 @@ class Runner:
 
 
 def check_recipe(block: Block) -> None:
-    """A yaml block is a cameras.yaml, or a recipe or sections of one: valid over the recipe of walkers."""
+    """A yaml block is a cameras.yaml, travel times, or sections of a recipe: valid over that of walkers."""
     if "cameras" in (content := yaml.safe_load(block.text)):
         Cameras(**content)
+        return
+    if "travel" in content:
+        Ways(**content)
         return
     base = yaml.safe_load((CONFIGS / "walkers.yaml").read_text(encoding="utf-8"))
     check(Recipe, base | content, source=block.place)

@@ -20,6 +20,7 @@ def test_every_kind_of_benchmark_has_its_section():
         "Reading for training",
         "Scoring",
         "Search",
+        "Linking",
         "Tracking",
         "Export",
     ]

@@ -10,19 +10,24 @@ import numpy as np
 
 from stages.reid.scoring.distances import Distance
 from stages.reid.scoring.embeddings import Embeddings
-from stages.reid.search.faiss_index import build_index, drop, kept_index, search_index
+from stages.reid.search.faiss_index import KINDS, build_index, drop, kept_index, search_index
 
 _ANSWERS = 2**22  # held at a time, 50 MB
+_MORE = 10  # times as many answers are asked of a compressing index: their order there is not the exact one
 
 
 @dataclass(frozen=True)
 class IndexedRows:
-    """index: of the features of `rows`, in their order. repeats: int64 [P], how often each place is in it."""
+    """index: of the features of `rows`, in their order. repeats: int64 [P], how often each place is in it.
+
+    compressed: the index holds less than the features.
+    """
 
     rows: np.ndarray
     distance: Distance
     index: Any
     repeats: np.ndarray
+    compressed: bool
 
     @classmethod
     def of(
@@ -45,7 +50,7 @@ class IndexedRows:
                 index = build_index(features, kind)
             else:
                 index = kept_index(features, kind, folder, _parts(gallery, base), distance)
-            kept = gallery.indexed[key] = cls(base, distance, index, repeats)
+            kept = gallery.indexed[key] = cls(base, distance, index, repeats, kind not in KINDS)
         return kept
 
     def nearest(
@@ -58,7 +63,8 @@ class IndexedRows:
     ) -> tuple[np.ndarray, np.ndarray]:
         """Rows int64 [Q, k'] and distances float32 [Q, k'] of the nearest, k' at most k and at least 1.
 
-        Where a query has no more: -1 and infinity. A query's own tracklet is left out, and with
+        Distances are exact, and so is the order, whatever the index holds. Where a query has no more: -1 and
+        infinity. A query's own tracklet is left out, and with
         other_cameras the tracklets of its camera. rows: those that may be found, None for all of the index.
         FAISS is called once, or once per camera.
         """
@@ -72,19 +78,20 @@ class IndexedRows:
             closed = closed | shut if camera >= 0 and shut is not None else closed
             group = np.flatnonzero(asked == camera)
             # A query's own tracklet is dropped from its answers: ask for as many more as it is there.
-            wanted = k + int(self.repeats[own[group]].max())
+            spare = int(self.repeats[own[group]].max())
+            wanted = (_MORE * k if self.compressed else k) + spare
             block = max(1, _ANSWERS // wanted)
             for start in range(0, len(group), block):
                 part = group[start : start + block]
                 features = _features(gallery, query[part], self.distance)
                 squares, found = search_index(self.index, features, wanted, closed)
                 wrong = gallery.places[self.rows[found]] == own[part, None]
-                _, found = drop(squares, found, wrong, matches.shape[1])
-                matches[part] = np.where(found < 0, -1, self.rows[found])
-                exact = _exact(gallery, query[part], matches[part], self.distance)
-                order = np.argsort(exact, axis=1, kind="stable")
-                matches[part] = np.take_along_axis(matches[part], order, 1)
-                distances[part] = np.take_along_axis(exact, order, 1)
+                _, found = drop(squares, found, wrong, min(wanted - spare, len(self.rows)))
+                found = np.where(found < 0, -1, self.rows[found])
+                exact = _exact(gallery, query[part], found, self.distance)
+                order = np.argsort(exact, axis=1, kind="stable")[:, : matches.shape[1]]
+                matches[part, : order.shape[1]] = np.take_along_axis(found, order, 1)
+                distances[part, : order.shape[1]] = np.take_along_axis(exact, order, 1)
         width = max(1, int((matches >= 0).sum(1).max()))
         return matches[:, :width], distances[:, :width]
 

@@ -258,3 +258,18 @@ def of_two_kinds():
     made, begin = made_gallery(80), np.arange(80.0) % 40
     start = begin + np.repeat([1e9, 0.0], 40)
     return replace(made, start=start, end=start + 1, zone=np.repeat([3600, np.nan], 40))
+
+
+@pytest.mark.parametrize("kind", ["PCA4,Flat", "LSH", "SQ4"])
+def test_a_threshold_after_a_compressing_index_means_exact_distances(kind):
+    pytest.importorskip("faiss", reason="FAISS is not installed: pip install -r requirements/search.txt")
+    gallery = made_gallery()
+    exact = search(gallery, ROWS[:20], ROWS, SearchConfig(top=3))
+    found = search(gallery, ROWS[:20], ROWS, SearchConfig(top=3, index=kind))
+    features = gallery.features.astype(np.float64)
+    for row, matches, distances in zip(found.query, found.matches, found.distances, strict=True):
+        assert np.allclose(distances, ((features[matches] - features[row]) ** 2).sum(1), rtol=1e-4)
+        assert (np.diff(distances) >= 0).all()
+    limit = np.median(exact.distances[:, 0])
+    somebody, truly = found.distances[:, 0] < limit, exact.distances[:, 0] < limit
+    assert not (somebody & ~truly).any() and somebody.sum() >= 0.9 * truly.sum()
