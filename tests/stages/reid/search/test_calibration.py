@@ -4,7 +4,7 @@ import json
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
@@ -36,6 +36,7 @@ def test_rates_of_a_hand_case():
 
 
 @given(st.lists(FLOATS, min_size=1, max_size=30), st.floats(0.001, 0.999))
+@settings(max_examples=30, deadline=None)
 def test_the_measured_rate_is_never_above_the_one_asked_for(wrong, rate):
     wrong = np.array(wrong, np.float32)
     (row,) = rates_at(wrong, wrong, (rate,), np.arange(len(wrong)))
