@@ -21,8 +21,7 @@ from stages.datasets.walkers.record import RECORD, read_frame_records
 from stages.reid.data.loader import naming_killed_workers, test_loader
 from stages.reid.scoring.conditions import Batches, Condition, Several, conditions
 from stages.reid.scoring.config import EvalConfig
-from stages.reid.scoring.embed import embed_tracklets
-from stages.reid.scoring.embed_set import described
+from stages.reid.scoring.embed_set import described, embed_tracklets
 from stages.reid.scoring.embeddings import TestSet
 from stages.reid.scoring.evidence import Recording, common_share, recording, side_cosines, weights_of_hidden
 from stages.reid.scoring.interventions import OtherClips

@@ -23,7 +23,7 @@ Of the part maps:
    be had as well, `published_maps: empty`: `stages.reid.data.reader.DiskReader.read_maps`.
 7. No heat is -1, not 0: `stages.reid.data.augment.published_range`, and for an exported network
    `stages.export.network.ClipEmbedding`. What is reported as visibility is in [0, 1] again:
-   `stages.reid.scoring.embed.embed_tracklets`.
+   `stages.reid.scoring.embed_set.embed_tracklets`.
 8. Padded and erased cells get 0, which is half heat: `stages.reid.data.augment.published_range`.
 
 Of the weights:

@@ -7,7 +7,7 @@ import numpy as np
 from cache.errors import KeyReIDError
 from stages.datasets.tracklet import Tracklet
 from stages.reid.model import KeyReID
-from stages.reid.scoring.embed import embed_tracklets
+from stages.reid.scoring.embed_set import embed_tracklets
 from stages.reid.scoring.metrics import score_ranking
 
 

@@ -15,8 +15,7 @@ from stages.reid.data.config import ClipConfig
 from stages.reid.data.loader import test_loader as loader
 from stages.reid.evaluate import EvalConfig, embed_dataset, score
 from stages.reid.model import KeyReID, ModelConfig
-from stages.reid.scoring.embed import embed_tracklets
-from stages.reid.scoring.embed_set import Checkpoint
+from stages.reid.scoring.embed_set import Checkpoint, embed_tracklets
 
 
 @pytest.fixture(scope="module")

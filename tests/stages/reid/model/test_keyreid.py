@@ -6,7 +6,7 @@ import torch
 from cache.errors import KeyReIDError
 from stages.reid.model import KeyReID
 from stages.reid.model.keyreid import SEEN
-from stages.reid.scoring.embed import block_lengths
+from stages.reid.scoring.embed_set import block_lengths
 from tests.stages.reid.model.tiny import CAMERAS, PERSONS, SIZES, tiny_clips, tiny_config, tiny_model, trained
 
 
