@@ -68,11 +68,11 @@ def film(root: Path, count: int, frames: int) -> list[Tracklet]:
 def wait_for(page: Page, script: str) -> float:
     """Its value, once there is one."""
     until = time.monotonic() + 60
-    while not (found := page.run(script)):
+    while not (result := page.run(script)):
         if time.monotonic() > until:
             raise TimeoutError(script)
         page.settle()
-    return found
+    return result
 
 
 def main(arguments: list[str] | None = None) -> None:

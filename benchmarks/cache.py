@@ -48,7 +48,7 @@ def heat_of(dataset: str, root: Path, amount: int, folder: Path) -> tuple[np.nda
     spec = load_spec("walkers")
     weights, note = weights_of(spec, folder)
     estimator = HRNetEstimator(spec, weights)
-    found = []
+    heat = []
     for start in range(0, len(frames), 32):
         images = []
         for frame in frames[start : start + 32]:
@@ -57,8 +57,8 @@ def heat_of(dataset: str, root: Path, amount: int, folder: Path) -> tuple[np.nda
         affines = [estimator.affine(size) for size in sizes]
         drawn = [warp_frame(i, a, estimator.input_size) for i, a in zip(images, affines, strict=True)]
         maps = estimator.forward(estimator.prepare(np.stack(drawn)))
-        found.append(estimator.heat(maps, affines, sizes))
-    return np.concatenate(found), note
+        heat.append(estimator.heat(maps, affines, sizes))
+    return np.concatenate(heat), note
 
 
 def without_floor(heat: np.ndarray) -> np.ndarray:
@@ -76,7 +76,7 @@ def median_time(function: Callable[[], object], rounds: int) -> float:
 
 def codecs() -> dict[str, dict]:
     """HDF5 filters to compare, as arguments of h5py's create_dataset."""
-    found = {
+    figures = {
         "none": {},
         "lzf": {"compression": "lzf"},
         "gzip 1": {"compression": "gzip", "compression_opts": 1},
@@ -88,8 +88,8 @@ def codecs() -> dict[str, dict]:
     try:
         import hdf5plugin
     except ImportError:
-        return found
-    return found | {
+        return figures
+    return figures | {
         "lz4 (hdf5plugin)": dict(hdf5plugin.LZ4()),
         "zstd 3 (hdf5plugin)": dict(hdf5plugin.Zstd(clevel=3)),
         "zstd 19 (hdf5plugin)": dict(hdf5plugin.Zstd(clevel=19)),
@@ -206,7 +206,7 @@ def clip_table(heat: np.ndarray, rounds: int, folder: Path, console: Console) ->
         for i in clip:
             np.load(released[i])
 
-    found = {}
+    figures = {}
     table = Table("random 4-frame clip", "cache", "4 np.load", "times", title="reading")
     for state in ("warm", "cold"):
         seen: dict[Callable, list[float]] = {ours: [], theirs: []}
@@ -222,10 +222,10 @@ def clip_table(heat: np.ndarray, rounds: int, folder: Path, console: Console) ->
         mine, other = (statistics.median(seen[side]) for side in (ours, theirs))
         ratio = statistics.median(t / o for o, t in zip(seen[ours], seen[theirs], strict=True))
         table.add_row(state, f"{mine * 1e6:.0f} us", f"{other * 1e6:.0f} us", f"{ratio:.1f}x")
-        found[state] = ratio
+        figures[state] = ratio
     console.print(table)
-    found["bytes"] = cache.info.bytes / count
-    return found
+    figures["bytes"] = cache.info.bytes / count
+    return figures
 
 
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:
@@ -256,11 +256,11 @@ def main(arguments: list[str] | None = None) -> None:
             console.print(f"\n{name}: {len(heat)} frames, walkers network ({note}), floor {FLOOR:.4f}")
             codec_table(heat, f"codecs on {name}", given.rounds, place, console)
             floor_table(heat, console)
-            found = clip_table(heat, given.rounds, place, console)
+            figures = clip_table(heat, given.rounds, place, console)
             console.print(
-                f"{name}: {found['bytes']:,.0f} bytes a frame with everything (at most {TARGET_BYTES:,}), "
-                f"warm clips {found['warm']:.1f}x (at least {TARGET_RATIO:.0f}x); "
-                f"MARS, {MARS:,} frames: {found['bytes'] * MARS / 1e9:.1f} GB"
+                f"{name}: {figures['bytes']:,.0f} bytes a frame with everything (at most {TARGET_BYTES:,}), "
+                f"warm clips {figures['warm']:.1f}x (at least {TARGET_RATIO:.0f}x); "
+                f"MARS, {MARS:,} frames: {figures['bytes'] * MARS / 1e9:.1f} GB"
             )
 
 

@@ -196,15 +196,17 @@ def layouts(name: str, given: argparse.Namespace, folder: Path, console: Console
         with joblib.parallel_config(backend="loky", inner_max_num_threads=threads):
             pool = joblib.Parallel(n_jobs=workers, batch_size=1)
             job = joblib.delayed(_worker_rate)
-            found = {
+            measured = {
                 order: sum(pool(job(name, weights, threads, batch, seconds, last) for _ in range(workers)))
                 for order, last in orders.items()
             }
         joblib.externals.loky.get_reusable_executor().shutdown(wait=True, kill_workers=True)
-        times = found["channels last"] / found["contiguous"]
-        table.add_row(f"{workers} x {threads}", *(f"{rate:.1f}" for rate in found.values()), f"{times:.2f}x")
+        times = measured["channels last"] / measured["contiguous"]
+        table.add_row(
+            f"{workers} x {threads}", *(f"{rate:.1f}" for rate in measured.values()), f"{times:.2f}x"
+        )
         flags = f"--workers {workers} --threads {threads}"
-        best = {order: max(best[order], (rate, flags)) for order, rate in found.items()}
+        best = {order: max(best[order], (rate, flags)) for order, rate in measured.items()}
     console.print(table)
     (contiguous, _), (rate, flags) = best["contiguous"], best["channels last"]
     console.print(
@@ -297,20 +299,20 @@ def main(arguments: list[str] | None = None) -> None:
         title = f"frames/s, {given.device}, {given.threads} thread(s) on as many cores"
         table = Table(*columns, "+0.25 padding", "note", title=title)
         for name in given.estimators:
-            for clock, found in rates(data, name, given, folder).items():
+            for clock, measured in rates(data, name, given, folder).items():
                 table.add_row(
                     name,
                     clock,
-                    f"{found['bare']:.1f}",
-                    f"{found['extraction']:.1f}",
-                    f"{100 * found['share']:.0f} %",
-                    f"{found['mmpose']:.1f}",
-                    f"{found['times']:.2f}x",
-                    f"{found['flip']:.1f}",
-                    f"{found['padding']:.1f}",
-                    found["note"],
+                    f"{measured['bare']:.1f}",
+                    f"{measured['extraction']:.1f}",
+                    f"{100 * measured['share']:.0f} %",
+                    f"{measured['mmpose']:.1f}",
+                    f"{measured['times']:.2f}x",
+                    f"{measured['flip']:.1f}",
+                    f"{measured['padding']:.1f}",
+                    measured["note"],
                 )
-            hours = MARS / found["extraction"] / 3600
+            hours = MARS / measured["extraction"] / 3600
             console.print(f"{name}: MARS ({MARS:,} frames) takes {hours:.1f} hours of one such worker")
         console.print(table)
         os.sched_setaffinity(0, all_cores)

@@ -243,15 +243,15 @@ def memory(
     sampler.batches = batches  # an epoch of all is longer than this needs to be
     stream = BatchStream(sampler, epochs=10)
     loader = training_loader(clips, stream, LoaderConfig(workers=workers, start=start))
-    found = []
+    memory = []
     for number, _ in enumerate(loader, start=1):
         if number % batches == 0:
             pids = sorted(process.pid for process in multiprocessing.active_children())
-            found.append([private_mb(pid) for pid in pids])
+            memory.append([private_mb(pid) for pid in pids])
             print(
-                f"epoch {number // batches:2}: " + "  ".join(f"{mb:.1f} MB" for mb in found[-1]), flush=True
+                f"epoch {number // batches:2}: " + "  ".join(f"{mb:.1f} MB" for mb in memory[-1]), flush=True
             )
-    return found
+    return memory
 
 
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:

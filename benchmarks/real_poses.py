@@ -44,13 +44,13 @@ def batches(cache: PoseCache, frames: list[str], poses: Poses) -> Iterator[tuple
 
 def pck_of(cache: PoseCache, frames: list[str], poses: Poses) -> tuple[float, float]:
     """PCK at 0.05 and at 0.1 of the frame height, in frames brought to height 1."""
-    found, true = [], []
+    predicted, true = [], []
     for _, keypoints, sizes, given in batches(cache, frames, poses):
         scale = 1.0 / sizes[:, :1, None]
-        found.append(keypoints[..., :2] * scale)
+        predicted.append(keypoints[..., :2] * scale)
         seen = np.where(given[..., 2:] >= SEEN, 2, 1)
         true.append(np.concatenate([given[..., :2] * scale, seen], -1))
-    both = np.concatenate(found), np.concatenate(true)
+    both = np.concatenate(predicted), np.concatenate(true)
     return tuple(pck(*both, 1.0, threshold).share for threshold in (0.05, 0.1))
 
 

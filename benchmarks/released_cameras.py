@@ -43,7 +43,7 @@ def figures(root: Path) -> dict[str, float]:
     same_person = persons[query][:, None] == persons[gallery]
     same = same_person & (real[0][:, None] == real[1])
     removed = same_person & (taken[0][:, None] == taken[1])
-    found = {
+    figures = {
         "wrong cameras": float((np.concatenate(real) != np.concatenate(taken)).mean()),
         "gallery tracklets taken for camera 1": int((taken[1] == 1).sum()),
         "gallery tracklets": len(gallery),
@@ -57,9 +57,9 @@ def figures(root: Path) -> dict[str, float]:
     distances = simulate(same_person, same)
     for name, pair in (("cameras right", real), ("cameras misread", taken)):
         scores: RankingScores = score_ranking(distances, persons[query], persons[gallery], *pair)
-        found[f"mAP, {name}"] = scores.mean_ap
-        found[f"Rank-1, {name}"] = float(scores.cmc[0])
-    return found
+        figures[f"mAP, {name}"] = scores.mean_ap
+        figures[f"Rank-1, {name}"] = float(scores.cmc[0])
+    return figures
 
 
 def simulate(same_person: np.ndarray, same_camera: np.ndarray, seed: int = 0) -> np.ndarray:

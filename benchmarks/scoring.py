@@ -25,15 +25,15 @@ def by_item(distances, query_persons, gallery_persons, query_cameras, gallery_ca
         right = set(np.flatnonzero(same & (gallery_cameras != camera)).tolist())
         if not right:
             continue
-        ap, found, skipped, recall_before, precision_before = 0.0, 0, 0, 0.0, 1.0
+        ap, hits, skipped, recall_before, precision_before = 0.0, 0, 0, 0.0, 1.0
         for place, item in enumerate(order.tolist()):
             if item in ignored:
                 skipped += 1
                 continue
             if item in right:
-                found += 1
-            recall = found / len(right)
-            precision = found / (place - skipped + 1)
+                hits += 1
+            recall = hits / len(right)
+            precision = hits / (place - skipped + 1)
             ap += (recall - recall_before) * (precision_before + precision) / 2
             recall_before, precision_before = recall, precision
         total += ap

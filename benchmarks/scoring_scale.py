@@ -67,10 +67,10 @@ def main(arguments: list[str] | None = None) -> None:
     [(scores, ranking, _)] = rank_protocols(data, [STANDARD], EvalConfig(block=options.block))
     seconds = time.perf_counter() - start
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
-    found = dict(zip(scores.valid.tolist(), scores.average_precision.tolist(), strict=True))
+    average_precision = dict(zip(scores.valid.tolist(), scores.average_precision.tolist(), strict=True))
     check = min(options.check, options.queries)
     picked = np.random.default_rng(1).choice(options.queries, check, replace=False)
-    worst = max(abs((by_sorting(data, q) or 0.0) - found.get(q, 0.0)) for q in picked.tolist())
+    worst = max(abs((by_sorting(data, q) or 0.0) - average_precision.get(q, 0.0)) for q in picked.tolist())
     print(f"{options.queries} x {options.gallery}, width {options.width}, blocks of {options.block}")
     kept = ranking.matches.shape[1]
     print(f"mAP {scores.mean_ap:.4f}, {scores.num_valid} valid queries, {kept} answers kept")

@@ -206,8 +206,8 @@ def speed(count: int, width: int, rounds: int, seconds: float, skip: set[str], m
         def search(start: int, stop: int, index=index) -> np.ndarray:
             return search_index(index, made.queries[start:stop], K)[1]
 
-        first, found = timed(lambda search=search: search(0, QUERIES))
-        recall = np.mean([len(np.intersect1d(a, b)) / K for a, b in zip(found, seen.nearest, strict=True)])
+        first, answers = timed(lambda search=search: search(0, QUERIES))
+        recall = np.mean([len(np.intersect1d(a, b)) / K for a, b in zip(answers, seen.nearest, strict=True)])
         one = statistics.median(rate(search, 1, seconds) for _ in range(rounds))
         many = QUERIES / first  # enough where it took long
         if first < 5 * seconds:

@@ -100,16 +100,16 @@ def _videos(options, folder: Path) -> list[tuple[CameraConfig, Path]]:
 def _row(
     config: TrackConfig, camera: CameraConfig, truth: Path, detector: Detector, sparse: bool, folder: Path
 ) -> list[str]:
-    found, alone = _detect(camera.files[0].file, detector)
+    detections, alone = _detect(camera.files[0].file, detector)
     started, cpu = time.perf_counter(), time.process_time()
     out = run(config, [camera], folder / f"tracks-{camera.name}", detector=detector)
-    tracking = Timed(len(found), time.perf_counter() - started, time.process_time() - cpu)
+    tracking = Timed(len(detections), time.perf_counter() - started, time.process_time() - cpu)
     (record,) = records(out)
     scores = score_tracks(truth, out / f"{record['tag']}.txt", sparse)
     return [
         camera.files[0].file.name,
-        f"{len(found):,}",
-        f"{_recall(truth, found):.3f}",
+        f"{len(detections):,}",
+        f"{_recall(truth, detections):.3f}",
         *(f"{scores[name]:.3f}" for name in ("IDF1", "HOTA", "MOTA")),
         str(scores["switches"]),
         f"{alone.rate:.1f}/s",
@@ -122,14 +122,14 @@ def _detect(video: Path, detector: Detector) -> tuple[dict[int, np.ndarray], Tim
     """Boxes of every frame that are sure enough to be in a track, and the time it took."""
     for _, _, image in islice(VideoStream(video), 3):
         detector.detect(image)  # warm
-    found = {}
+    detections = {}
     started, cpu = time.perf_counter(), time.process_time()
     for number, _, image in VideoStream(video):
-        found[number] = detector.detect(image).boxes
-    return found, Timed(len(found), time.perf_counter() - started, time.process_time() - cpu)
+        detections[number] = detector.detect(image).boxes
+    return detections, Timed(len(detections), time.perf_counter() - started, time.process_time() - cpu)
 
 
-def _recall(truth: Path, found: dict[int, np.ndarray]) -> float:
+def _recall(truth: Path, detections: dict[int, np.ndarray]) -> float:
     """Share of true boxes (flagged 1) that overlap a detection of their own with an IoU of at least 0.5."""
     from scipy.optimize import linear_sum_assignment
     from trackers.eval import box_iou
@@ -142,7 +142,7 @@ def _recall(truth: Path, found: dict[int, np.ndarray]) -> float:
         true[int(row[0])].append((left, top, left + width, top + height))
     hits = 0
     for number, boxes in true.items():
-        detected = found[number].reshape(-1, 4).astype(float)
+        detected = detections[number].reshape(-1, 4).astype(float)
         overlaps = box_iou(np.array(boxes), detected, box_format="xyxy") >= 0.5
         hits += int(overlaps[linear_sum_assignment(overlaps, maximize=True)].sum())
     return hits / len(rows)

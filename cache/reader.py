@@ -126,8 +126,8 @@ class PoseCache:
     def places(self, frames: Sequence[str]) -> np.ndarray:
         """Place of each frame in the order of `frames()`, int64 [N]. Raises KeyReIDError for one unknown."""
         starts = np.cumsum([0, *(entry.rows for entry in self.info.shards)])
-        found = self._index[self._rows(frames)]
-        return starts[found["shard"]] + found["row"]
+        entries = self._index[self._rows(frames)]
+        return starts[entries["shard"]] + entries["row"]
 
     def _find(self, frames: Sequence[str]) -> np.ndarray:
         """Place of each frame in the index, -1 where unknown; int64 [N]."""

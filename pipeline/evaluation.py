@@ -136,5 +136,5 @@ def _show_mean(reports: list[dict[str, Any]], out: Path | None) -> None:
 
 def _rows(report: dict[str, Any], beside: Mapping[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
     """A table's rows: the network, and other weights of its run."""
-    others = {stage.BESIDE[name]: stage.headline_of(found) for name, found in beside.items()}
+    others = {stage.BESIDE[name]: stage.headline_of(other) for name, other in beside.items()}
     return {"trained network": stage.headline_of(report), **others}

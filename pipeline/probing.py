@@ -63,6 +63,6 @@ def tell(report: Mapping[str, Any]) -> None:
         cosines = ", ".join(f"{name} {value:.2f}" for name, value in parts["left_right_cosine"].items())
         say(f"Common share of the parts' variance: {100 * parts['common_share']:.1f} %")
         say(f"Cosine with the other side: {cosines or '-'}")
-    for kind, found in report.get("attention_to", {}).items():
-        share = f"{found['ratio']:.2f} of the others' ({found['clips']} clips)"
+    for kind, weight in report.get("attention_to", {}).items():
+        share = f"{weight['ratio']:.2f} of the others' ({weight['clips']} clips)"
         say(f"Temporal attention to frames {kind}: {share}")

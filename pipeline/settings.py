@@ -88,14 +88,14 @@ def settings(model: type[StrictModel], *keys: str) -> Callable:
 
 def taken(values: dict[str, Any], model: type[StrictModel]) -> tuple[Override, ...]:
     """Takes the settings of a model out of the values of the running command; those given, in order."""
-    found = []
+    overrides = []
     for option in click.get_current_context().command.params:
         if isinstance(option, Setting) and option.model is model:
             value = values.pop(option.name)
             if value not in (None, ()):
                 path = tuple(option.key.split("."))
-                found.append(Override(path, list(value) if option.multiple else value, option.opts[-1]))
-    return tuple(found)
+                overrides.append(Override(path, list(value) if option.multiple else value, option.opts[-1]))
+    return tuple(overrides)
 
 
 def config_options(model: type[StrictModel], name: str = "config") -> Callable:

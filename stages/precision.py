@@ -53,8 +53,8 @@ def name_of(network: "torch.nn.Module") -> str:
 
 def recorded(header: Mapping[str, Any]) -> str:
     """The precision that the header of a gallery names; auto where it names none."""
-    found = header.get("precision")
-    return found if found in get_args(Precision) else "auto"
+    precision = header.get("precision")
+    return precision if precision in get_args(Precision) else "auto"
 
 
 def has_amx() -> bool:

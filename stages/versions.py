@@ -7,10 +7,10 @@ from collections.abc import Iterable
 
 def versions_of(packages: Iterable[str]) -> dict[str, str]:
     """Python's version and each package's; "not installed" where there is none."""
-    found = {"python": platform.python_version()}
+    versions = {"python": platform.python_version()}
     for package in packages:
         try:
-            found[package] = importlib.metadata.version(package)
+            versions[package] = importlib.metadata.version(package)
         except importlib.metadata.PackageNotFoundError:
-            found[package] = "not installed"
-    return found
+            versions[package] = "not installed"
+    return versions

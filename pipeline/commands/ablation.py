@@ -53,8 +53,8 @@ def command(
     if differences:
         text += "\n" + ablation.differences_markdown(differences, results[0]["variant"])
     write_whole(output / "table.md", text.encode())
-    found = {variant: {k: asdict(v) for k, v in row.items()} for variant, row in differences.items()}
-    content = json.dumps({"table": table, "against_first": found, "results": results})
+    against_first = {variant: {k: asdict(v) for k, v in row.items()} for variant, row in differences.items()}
+    content = json.dumps({"table": table, "against_first": against_first, "results": results})
     write_whole(output / "table.json", content.encode())
     seeds = len({result["seed"] for result in results})
     ablation.plot(table, output / "plot.png", f"Walkers: {len(table)} variants, {seeds} seeds each")

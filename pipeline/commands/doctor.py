@@ -36,15 +36,15 @@ class CheckUp:
         self.table = text_table("check", "found", "expected", "", "what to do", title=title)
         self.healthy = True
 
-    def row(self, check: str, found: str, expected: str, good: bool, advice: str, fault: bool = True) -> None:
+    def row(self, check: str, value: str, expected: str, good: bool, advice: str, fault: bool = True) -> None:
         """fault: what is not good is a fault, not merely worth knowing. advice: for what is not."""
         mark = Text("ok", "green") if good else Text("wrong", "red") if fault else Text("note", "yellow")
-        self.table.add_row(check, found, expected, mark, "" if good else advice)
+        self.table.add_row(check, value, expected, mark, "" if good else advice)
         self.healthy &= good or not fault
 
-    def note(self, check: str, found: str) -> None:
+    def note(self, check: str, value: str) -> None:
         """Something worth knowing."""
-        self.row(check, found, "", False, "", fault=False)
+        self.row(check, value, "", False, "", fault=False)
 
 
 @click.command("doctor")
@@ -152,6 +152,6 @@ def _read_frames(check: CheckUp, dataset, workers: int) -> list:
     return problems
 
 
-def _frames_row(check: CheckUp, kind: str, found: int, total: int) -> None:
+def _frames_row(check: CheckUp, kind: str, count: int, total: int) -> None:
     label, fault, advice = _FRAMES[kind]
-    check.row(label, f"{found:,} of {total:,}", "0", not found, advice, fault)
+    check.row(label, f"{count:,} of {total:,}", "0", not count, advice, fault)

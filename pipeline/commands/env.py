@@ -13,11 +13,11 @@ def command(as_json: bool) -> None:
     """Print versions, device and threads. Paste it into a bug report."""
     from pipeline.runs import environment
 
-    found = environment()
+    values = environment()
     if as_json:
-        say(json.dumps(found, indent=2))
+        say(json.dumps(values, indent=2))
         return
     table = text_table("what", "found", title="keyreid env")
-    for name, value in found.items():
+    for name, value in values.items():
         table.add_row(name, value)
     show(table)

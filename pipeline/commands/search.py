@@ -74,24 +74,24 @@ def command(
         raise click.UsageError("give one QUERY: a tracklet, a picture, a folder of pictures, or a gallery")
     default = galleries[0].with_name(f"{galleries[0].stem}-search.png".replace("*", ""))
     drawn = None if no_picture else output or default
-    found = answer.run(config, galleries, query or picture, drawn, threshold, calibration, device)
-    show_notes(found.notes)
+    result = answer.run(config, galleries, query or picture, drawn, threshold, calibration, device)
+    show_notes(result.notes)
     if as_json:
-        say(json.dumps(found.records, indent=1))
+        say(json.dumps(result.records, indent=1))
     else:
-        _print(found)
-    if found.picture is not None:
-        say(f"picture: {found.picture}", error=as_json)
+        _print(result)
+    if result.picture is not None:
+        say(f"picture: {result.picture}", error=as_json)
 
 
-def _print(found) -> None:
-    limit = found.limit
-    answers = [answer for record in found.records for answer in record["answers"]]
+def _print(result) -> None:
+    limit = result.limit
+    answers = [answer for record in result.records for answer in record["answers"]]
     columns = ["filmed"] * any(answer["filmed"] for answer in answers)
     columns += ["part"] * (len({answer["part"] for answer in answers}) > 1)
-    for record in found.records:
+    for record in result.records:
         heads = ["rank", "tracklet", "camera", *columns, "distance"]
-        heads += ["match"] * (limit is not None) + ["right"] * found.labelled
+        heads += ["match"] * (limit is not None) + ["right"] * result.labelled
         about = [record["query"], f"camera {record['camera']}", record["filmed"]]
         table = text_table(*heads, title="query " + ", ".join(text for text in about if text))
         for row in record["answers"]:
@@ -99,7 +99,7 @@ def _print(found) -> None:
             cells.append(f"{row['distance']:.4g}")
             if limit is not None:
                 cells.append("yes" if row["match"] else "no")
-            if found.labelled:
+            if result.labelled:
                 cells.append("✓" if row["right"] else "✗")
             table.add_row(*cells)
         show(table)

@@ -60,7 +60,7 @@ def _people(linked: People) -> list[Row]:
     entries: dict[int, list[dict]] = {}
     for number, row in enumerate(linked.rows):
         entries.setdefault(row.identity, []).append({"i": number})
-    return [Row(f"Person {identity}", found) for identity, found in entries.items()]
+    return [Row(f"Person {identity}", entry) for identity, entry in entries.items()]
 
 
 def _places(linked: People, gallery: Embeddings) -> list[int]:

@@ -64,7 +64,7 @@ def _write(folder: Path, tracklet: Shown, config: BrowseConfig) -> Media:
     poses = tracklet.poses if config.parts and tracklet.poses and frames[middle] in tracklet.poses else None
     parts = config.parts if poses else 0
     try:
-        stamps = [(str(path), (found := path.stat()).st_size, found.st_mtime_ns) for path in paths]
+        stamps = [(str(path), (status := path.stat()).st_size, status.st_mtime_ns) for path in paths]
         made_of = [FORMAT, config.model_dump(), stamps, poses.info.fingerprint if poses else None]
         key = hashlib.sha256(json.dumps(made_of).encode()).hexdigest()[:32]
         names = f"{key}.jpg", f"{key}-frames.jpg"

@@ -132,10 +132,10 @@ def known_counts(dataset: Dataset) -> dict[str, int]:
         if not path.is_file():
             return {}
         record = read_json(path)
-        found = record.get("counts") if isinstance(record, dict) else None
-        if not isinstance(found, dict):
+        counts = record.get("counts") if isinstance(record, dict) else None
+        if not isinstance(counts, dict):
             raise KeyReIDError(f"{path}: has no counts; make the data set again with keyreid synthesize")
-        return {k: v for k, v in found.items() if isinstance(v, int)}
+        return {k: v for k, v in counts.items() if isinstance(v, int)}
     return STATISTICS.get("/".join(filter(None, (dataset.name, dataset.variant))), {})
 
 
@@ -186,8 +186,8 @@ def check_frame(root: Path, frame: str, size: tuple[int, int] | None) -> FramePr
 def _check_chunk(
     root: Path, frames: Sequence[str], size: tuple[int, int] | None
 ) -> tuple[int, list[FrameProblem]]:
-    found = [check_frame(root, frame, size) for frame in frames]
-    return len(frames), [p for p in found if p is not None]
+    results = [check_frame(root, frame, size) for frame in frames]
+    return len(frames), [p for p in results if p is not None]
 
 
 def check_frames_all(

@@ -179,12 +179,12 @@ def _read_persons(
 
 
 def _children(root: Path, place: str, what: str) -> list[str]:
-    found = _sorted(root / place)
-    if not found:
+    entries = _sorted(root / place)
+    if not entries:
         raise KeyReIDError(
             f"{root / place}: no folder of a {what} in it; expected <person>/<camera>/<tracklet>/*.jpg"
         )
-    return found
+    return entries
 
 
 def _numbers(labels: Iterable[tuple[str, str]]) -> dict[str, int]:

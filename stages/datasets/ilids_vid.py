@@ -48,10 +48,10 @@ SPLIT_FILES = ("splits.json", _MAT, f"{_PEOPLE}/{_MAT}", f"i-LIDS-VID/{_MAT}", f
 def load_ilids_vid(root: Path | str, split: int | None = None) -> Dataset:
     """One of the ten splits, the first by default. Raises KeyReIDError naming what is wrong."""
     root = check_root(root, LAYOUT.name)
-    found = find(root, SPLIT_FILES)
-    if found is None:
+    split_file = find(root, SPLIT_FILES)
+    if split_file is None:
         raise KeyReIDError(f"{root}: neither splits.json nor {_MAT} is there; expected layout: {LAYOUT.tree}")
-    path = root / found
+    path = root / split_file
     if path.suffix == ".json":
         splits = read_json_splits(path)
     else:

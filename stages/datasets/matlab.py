@@ -38,16 +38,16 @@ def read_numbers(path: Path, key: str) -> np.ndarray:
         data = path.read_bytes()
     except OSError as error:
         raise KeyReIDError(f"{path}: cannot be read: {error.strerror or error}") from error
-    found = []
+    names_seen = []
     try:
         order = _byte_order(data)
         for name, values in _matrices(data, order):
             if name == key and values is not None:
                 return values
-            found.append(name)
+            names_seen.append(name)
     except _Damaged as error:
         raise KeyReIDError(f"{path}: not a readable MATLAB 5 file: {error}; fetch it again") from error
-    names = ", ".join(repr(n) for n in found) or "nothing"
+    names = ", ".join(repr(n) for n in names_seen) or "nothing"
     raise KeyReIDError(f"{path}: no matrix of numbers {key!r} but {names}; expected the data set's own file")
 
 

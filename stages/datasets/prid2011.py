@@ -33,7 +33,7 @@ SPLIT_FILES = ("splits_prid2011.json", "splits.json", "prid_2011/splits_prid2011
 def load_prid2011(root: Path | str, split: int | None = None) -> Dataset:
     """One of the ten splits, the first by default. Raises KeyReIDError naming what is wrong."""
     root = check_root(root, LAYOUT.name)
-    found = find(root, SPLIT_FILES)
-    if found is None:
+    split_file = find(root, SPLIT_FILES)
+    if split_file is None:
         raise KeyReIDError(f"{root}: splits_prid2011.json is not there; expected layout: {LAYOUT.tree}")
-    return read_two_cameras(root, LAYOUT, read_json_splits(root / found), split, root / found)
+    return read_two_cameras(root, LAYOUT, read_json_splits(root / split_file), split, root / split_file)

@@ -75,11 +75,11 @@ def resampling(config: ModelConfig) -> tuple[Tensor, Tensor]:
 
     Linear between the centres of cells, nothing outside: what the loader does where the grid is finer.
     """
-    found = []
+    weights = []
     for source, target in zip(MAP_SIZE, map_grid(config), strict=True):
         place = (torch.arange(target) + 0.5) * (source / target) - 0.5
-        found.append((1 - (place[:, None] - torch.arange(source)).abs()).clamp(min=0))
-    return found[0], found[1]
+        weights.append((1 - (place[:, None] - torch.arange(source)).abs()).clamp(min=0))
+    return weights[0], weights[1]
 
 
 def describe(model: KeyReID, checkpoint: Path, cameras: bool) -> dict:

@@ -104,12 +104,10 @@ def compare(session, checks: list[Check]) -> float:
     shares = []
     for inputs, tensor in checks:
         expected = tensor.numpy()
-        (found,) = session.run(None, {name: value.numpy() for name, value in inputs.items()})
-        if found.shape != expected.shape:
-            raise KeyReIDError(
-                f"onnxruntime gives {found.shape}, torch {expected.shape}: the export is wrong"
-            )
-        shares.append(np.abs(found - expected).max() / np.abs(expected).max())
+        (got,) = session.run(None, {name: value.numpy() for name, value in inputs.items()})
+        if got.shape != expected.shape:
+            raise KeyReIDError(f"onnxruntime gives {got.shape}, torch {expected.shape}: the export is wrong")
+        shares.append(np.abs(got - expected).max() / np.abs(expected).max())
     return float(np.max(shares))  # NaN where there is one
 
 

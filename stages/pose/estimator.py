@@ -206,12 +206,12 @@ class HRNetEstimator:
 
         Scores are multiples of 1/4096: the last bits of a network's arithmetic differ between routines.
         """
-        found = np.empty((len(maps), JOINTS, 3), np.float32)
+        keypoints = np.empty((len(maps), JOINTS, 3), np.float32)
         points, scores = decode(self.codec, maps)
-        found[..., 2] = np.round(np.asarray(scores, np.float32) * SCORE_STEPS) / SCORE_STEPS
+        keypoints[..., 2] = np.round(np.asarray(scores, np.float32) * SCORE_STEPS) / SCORE_STEPS
         back = np.array([geometry.invert(affine) for affine in affines])
-        found[..., :2] = np.einsum("nij,nkj->nki", back[:, :, :2], points) + back[:, None, :, 2]
-        return found
+        keypoints[..., :2] = np.einsum("nij,nkj->nki", back[:, :, :2], points) + back[:, None, :, 2]
+        return keypoints
 
 
 def decode(codec: object, maps: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -101,14 +101,14 @@ def to_tensor(network: torch.nn.Module, frames: np.ndarray) -> torch.Tensor:
 def predict(network: torch.nn.Module, frames: np.ndarray) -> np.ndarray:
     """x, y in pixels and score, float32 [N, 17, 3], for BGR uint8 frames [N, H, W, 3]."""
     network.eval()
-    found = []
+    keypoints = []
     for start in range(0, len(frames), 32):
         inputs, affine = to_input(frames[start : start + 32], network.head.decoder)
         back = geometry.invert(affine)
         for maps in network.head.forward(network.extract_feat(to_tensor(network, inputs))).cpu().numpy():
             points, scores = network.head.decoder.decode(maps)
-            found.append(np.concatenate([geometry.apply(back, points[0]), scores[0][:, None]], 1))
-    return np.stack(found).astype(np.float32)
+            keypoints.append(np.concatenate([geometry.apply(back, points[0]), scores[0][:, None]], 1))
+    return np.stack(keypoints).astype(np.float32)
 
 
 def score(network: torch.nn.Module, pool: Pool, threshold: float = THRESHOLD) -> PCK:
@@ -230,7 +230,7 @@ def run(
         seconds = time.perf_counter() - started
         state = {name: _half(value) for name, value in network.state_dict().items()}
         network.load_state_dict(state)
-        found, coarse = (score(network, held_out, at) for at in (THRESHOLD, 0.1))  # of the weights as saved
+        fine, coarse = (score(network, held_out, at) for at in (THRESHOLD, 0.1))  # of the weights as saved
     finally:
         torch.set_num_threads(threads)
 
@@ -244,10 +244,10 @@ def run(
         **({"look": LOOK} if config.keypoints is None else {"keypoints_sha256": sha256_of(config.keypoints)}),
         "torch": torch.__version__,
         "seconds_of_training": round(seconds),
-        "pck_0.05_held_out": round(found.share, 4),
+        "pck_0.05_held_out": round(fine.share, 4),
         "pck_0.1_held_out": round(coarse.share, 4),
-        "pck_0.05_held_out_per_joint": [round(float(v), 4) for v in found.per_joint],
-        "held_out_frames": found.frames,
+        "pck_0.05_held_out_per_joint": [round(float(v), 4) for v in fine.per_joint],
+        "held_out_frames": fine.frames,
         "weights_sha256": hashlib.sha256(data).hexdigest(),
         "weights_bytes": len(data),
     }

@@ -63,26 +63,26 @@ def parts_of(whole: Path) -> list[Path]:
     """The parts beside `whole`, in order. Raises KeyReIDError where there are none, or some are missing."""
     suffix = whole.suffix if whole.suffix == ".h5" else ""
     stem = whole.name.removesuffix(suffix)
-    found = {}
+    paths = {}
     for path in whole.parent.glob(f"{glob.escape(stem)}.part-*-of-*{suffix}"):
         match = _NAME.search(path.name.removesuffix(suffix))
         if match and path.name.removesuffix(suffix)[: match.start()] == stem:
-            found[int(match[1]), int(match[2])] = path
-    counts = sorted({of for _, of in found})
-    if not found:
+            paths[int(match[1]), int(match[2])] = path
+    counts = sorted({of for _, of in paths})
+    if not paths:
         raise KeyReIDError(f"{whole}: no parts beside it, such as {Share(1, 8).path(whole).name}; see --part")
     if len(counts) > 1:
         raise KeyReIDError(
             f"{whole}: parts of several splits beside it, in {' and in '.join(map(str, counts))}; remove "
             "those that do not belong together"
         )
-    missing = [n for n in range(1, counts[0] + 1) if (n, counts[0]) not in found]
+    missing = [n for n in range(1, counts[0] + 1) if (n, counts[0]) not in paths]
     if missing:
         raise KeyReIDError(
             f"{whole}: part {', '.join(map(str, missing))} of {counts[0]} is missing; run the job "
             f"with --part {missing[0]}/{counts[0]}"
         )
-    return [found[n, counts[0]] for n in range(1, counts[0] + 1)]
+    return [paths[n, counts[0]] for n in range(1, counts[0] + 1)]
 
 
 def merge(folder: Path, force: bool = False) -> Path:

@@ -48,9 +48,9 @@ def measure(predict: Callable[[np.ndarray], np.ndarray], root: Path, every: int 
         raise KeyReIDError(
             f"{root / 'keypoints.npz'}: missing; make the data with keyreid synthesize"
         ) from None
-    found = []
+    predicted = []
     for start in range(0, len(frames), batch):
         images = [read_picture(root / path) for path in frames[start : start + batch]]
-        found.append(predict(np.stack(images)))
+        predicted.append(predict(np.stack(images)))
     height = images[0].shape[0]
-    return pck(np.concatenate(found), true, height)
+    return pck(np.concatenate(predicted), true, height)

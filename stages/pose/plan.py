@@ -28,14 +28,14 @@ def packages(device: str | None = None) -> dict[str, str]:
     The CPU is named by the instructions that torch uses here; ATEN_CPU_CAPABILITY limits them. The GPU by its
     name, with cuDNN's version, but not where a cluster is planned from a machine without one.
     """
-    found = versions_of(PACKAGES) | {"zlib": zlib.ZLIB_RUNTIME_VERSION}
+    versions = versions_of(PACKAGES) | {"zlib": zlib.ZLIB_RUNTIME_VERSION}
     if device is not None:
         import torch
 
-        found["cpu"] = torch.backends.cpu.get_cpu_capability()
+        versions["cpu"] = torch.backends.cpu.get_cpu_capability()
         if device.startswith("cuda") and torch.cuda.is_available():
-            found |= {"gpu": torch.cuda.get_device_name(), "cudnn": str(torch.backends.cudnn.version())}
-    return found
+            versions |= {"gpu": torch.cuda.get_device_name(), "cudnn": str(torch.backends.cudnn.version())}
+    return versions
 
 
 @dataclass(frozen=True)

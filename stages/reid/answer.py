@@ -72,9 +72,9 @@ def run(
     ranking = search(whole, queries, rows, config)
     if config.index_folder is not None:
         drop_stale_indexes(config.index_folder)
-    found = records(whole, ranking, value)
+    answers = records(whole, ranking, value)
     drawn = None if picture is None else draw(picture, whole, ranking, value)
-    return Answers(found, value, bool(whole.about.get("labelled")), drawn, [*notes, *more])
+    return Answers(answers, value, bool(whole.about.get("labelled")), drawn, [*notes, *more])
 
 
 def _asked(query: str, galleries: Sequence[Path], device: str, precision: str | None) -> Embeddings | None:

@@ -72,8 +72,8 @@ def run(
         def count(done: int, total: int) -> None:
             progress("compare", done, total)
 
-        found = seen(dataset.root, chosen, dataset.name, known.stamps, count)
-        fresh = list(_fresh(found, known, added))
+        tracklets_seen = seen(dataset.root, chosen, dataset.name, known.stamps, count)
+        fresh = list(_fresh(tracklets_seen, known, added))
         ready = None if redo_poses else _ready(cache, embedder, dataset, [one.tracklet for one in fresh])
         for some in _parts(fresh, tracklets):
             few = replace(dataset, train=(), query=(), gallery=tuple(one.tracklet for one in some))
@@ -87,9 +87,9 @@ def run(
     return added
 
 
-def _fresh(found: Iterator[Seen], known: Known, added: Added) -> Iterator[Seen]:
+def _fresh(tracklets_seen: Iterator[Seen], known: Known, added: Added) -> Iterator[Seen]:
     """Those that are not known, each once; counts the others."""
-    for one in found:
+    for one in tracklets_seen:
         span = one.tracklet.span
         start = moment(span.start)[1] if span else math.nan
         if one.content not in known.contents:

@@ -67,18 +67,18 @@ def run(
     embeddings.save(folder / EMBEDDINGS)
     for name in beside:
         other = Checkpoint.load(checkpoint.with_name(f"{name}.safetensors"), device, config.precision)
-        found = embed_dataset(other, config, dataset, cache, cameras, progress, f"embed {name}")
-        found.save(folder / name / EMBEDDINGS)
-        score(found, config, folder / name)
+        embedded = embed_dataset(other, config, dataset, cache, cameras, progress, f"embed {name}")
+        embedded.save(folder / name / EMBEDDINGS)
+        score(embedded, config, folder / name)
     if baselines:
         torch.manual_seed(seed)
         network = KeyReID(tested.model.config, tested.model.num_persons, tested.model.num_cameras)
         network = converted(network, name_of(tested.model)).to(device)
         untrained = Checkpoint(Path("untrained"), network, {}, "")
-        found = embed_dataset(untrained, config, dataset, cache, cameras, progress, "embed untrained")
+        embedded = embed_dataset(untrained, config, dataset, cache, cameras, progress, "embed untrained")
         plain = config.model_copy(update={"distance": "euclidean", "bootstrap": 0})
         reports = {
-            "untrained network": score(found, config),
+            "untrained network": score(embedded, config),
             "colour histograms": score(_histograms(dataset), plain),
         }
         keep_baselines(folder, {name: headline_of(report) for name, report in reports.items()})

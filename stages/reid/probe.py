@@ -67,9 +67,9 @@ def run(
 
     batches = loader(cache)
     with recording(model, len(batches.loader.dataset)) as recorded, naming_killed_workers():
-        found = embed_tracklets(model, progress(batches, "as trained"), len(tracklets), settings.camera)
+        embedded = embed_tracklets(model, progress(batches, "as trained"), len(tracklets), settings.camera)
     header = {"split": dataset.split}
-    made = described(model, settings, dataset.root, tracklets, found, dataset.name, header)
+    made = described(model, settings, dataset.root, tracklets, embedded, dataset.name, header)
     plain = TestSet.of(dataset, made)
     protocol = _protocol(config, settings, plain)
     base = score_queries(plain, protocol, settings)
@@ -95,8 +95,8 @@ def run(
         other = OtherClips(cache, tracklets, config.seed) if any(c.other_clips for c in group) else None
         stream = several.maps_of(progress(loader(cache), "replaced"), other and loader(other))
         with naming_killed_workers():
-            found = embed_tracklets(several, stream, len(tracklets), settings.camera)
-        for condition, changed in zip(group, _split(plain, found, len(group)), strict=True):
+            embedded = embed_tracklets(several, stream, len(tracklets), settings.camera)
+        for condition, changed in zip(group, _split(plain, embedded, len(group)), strict=True):
             sides = {
                 "queries": score_changed_queries(plain, changed, protocol, settings),
                 "both": score_queries(changed, protocol, settings),
@@ -121,9 +121,9 @@ def _groups(planned: list[Condition], plain: TestSet) -> Iterator[list[Condition
         yield planned[first : first + size]
 
 
-def _split(plain: TestSet, found: tuple[np.ndarray, np.ndarray], count: int) -> Iterator[TestSet]:
+def _split(plain: TestSet, embedded: tuple[np.ndarray, np.ndarray], count: int) -> Iterator[TestSet]:
     """The embeddings of each of `count` conditions, from features and visibility side by side."""
-    for features, visibility in zip(*(np.split(values, count, axis=1) for values in found), strict=True):
+    for features, visibility in zip(*(np.split(values, count, axis=1) for values in embedded), strict=True):
         seen = None if plain.visibility is None else visibility
         yield replace(plain, features=np.ascontiguousarray(features), visibility=seen)
 
@@ -147,10 +147,10 @@ def _halves(dataset: Dataset, plain: TestSet, base: RankingScores) -> dict[str, 
 
 def _evidence(recorded: Recording, model: Any, dataset: Dataset, settings: EvalConfig) -> dict[str, Any]:
     """What the parts have in common, and the attention to hidden frames, as far as there are any."""
-    found: dict[str, Any] = {}
+    relevance: dict[str, Any] = {}
     if recorded.parts:
         parts = np.stack(recorded.parts)
-        found["parts"] = {
+        relevance["parts"] = {
             "common_share": common_share(parts),
             "left_right_cosine": side_cosines(parts, model.config.parts),
         }
@@ -158,9 +158,9 @@ def _evidence(recorded: Recording, model: Any, dataset: Dataset, settings: EvalC
         try:
             records = read_frame_records(dataset.root)
         except KeyReIDError:  # made by a version that kept none
-            return found
+            return relevance
         weights = weights_of_hidden(
             recorded.frame_weights, dataset.test_tracklets(), records, settings, model.config.clip_length
         )
-        found["attention_to"] = {kind: asdict(weight) for kind, weight in weights.items()}
-    return found
+        relevance["attention_to"] = {kind: asdict(weight) for kind, weight in weights.items()}
+    return relevance

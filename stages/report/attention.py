@@ -118,9 +118,9 @@ def _shares(attention: np.ndarray, number: int) -> np.ndarray:
 def _of_frames(weights: np.ndarray, number: int) -> np.ndarray:
     """Attention of clips [C, T] as that of frames [number]; what went to a repeat is added to its frame."""
     clips, length = weights.shape
-    found = np.zeros(number)
+    total = np.zeros(number)
     for clip in range(clips):
         start = clip * length
         have = min(length, number - start)
-        np.add.at(found, start + np.arange(length) % have, weights[clip])
-    return found
+        np.add.at(total, start + np.arange(length) % have, weights[clip])
+    return total

@@ -79,10 +79,10 @@ def query_cards(
     looks = dict.fromkeys(q.name for q in everyone)
     parts: list[str] = []
     if source:
-        found, parts = _looks(
+        in_order, parts = _looks(
             contents, source, config, [_known(tracklets, q.name, contents) for q in everyone]
         )
-        looks = dict(zip((q.name for q in everyone), found, strict=True))
+        looks = dict(zip((q.name for q in everyone), in_order, strict=True))
     cards = {}
     for kind, group in chosen.items():
         cards[kind] = [

@@ -112,16 +112,16 @@ def _nearer(counts: np.ndarray) -> float:
 
 
 def _pairs(counters: dict[int, RankCounter], query_cameras: np.ndarray) -> list[PairScores]:
-    found = []
+    pairs = []
     for gallery_camera, counter in counters.items():
         scores = counter.scores()
         of = query_cameras[scores.valid]
         for camera in np.unique(of):
             at = of == camera
             first, ap = scores.first_rank[at], scores.average_precision[at]
-            found.append(
+            pairs.append(
                 PairScores(
                     int(camera), gallery_camera, int(at.sum()), float((first == 1).mean()), float(ap.mean())
                 )
             )
-    return sorted(found, key=lambda p: (p.query_camera, p.gallery_camera))
+    return sorted(pairs, key=lambda p: (p.query_camera, p.gallery_camera))

@@ -41,8 +41,8 @@ def by_title(queries: Iterable[Scored], titles: Mapping[str, str]) -> list[Group
     for query in queries:
         if query.name in titles:
             groups.setdefault(titles[query.name], []).append(query)
-    found = [score_group(title, members) for title, members in groups.items()]
-    return sorted((g for g in found if g is not None), key=lambda g: (g.mean_ap, g.title))
+    scores = [score_group(title, members) for title, members in groups.items()]
+    return sorted((g for g in scores if g is not None), key=lambda g: (g.mean_ap, g.title))
 
 
 def best_and_worst(queries: Iterable[Scored], count: int) -> tuple[list[Scored], list[Scored]]:

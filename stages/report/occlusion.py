@@ -43,7 +43,7 @@ def read_occluders(root: Path) -> dict[str, tuple[str, float]] | None:
     if not path.is_file():
         return None
     line = 1
-    found = {}
+    occluders = {}
     try:
         with path.open(newline="", encoding="utf-8") as file:
             for row in csv.DictReader(file, strict=True):
@@ -51,21 +51,21 @@ def read_occluders(root: Path) -> dict[str, tuple[str, float]] | None:
                 covered = float(row["covered"])
                 if not 0 <= covered <= 1:
                     raise ValueError(f"covered is {covered}, expected 0 to 1")
-                found[row["frame"]] = (row["kind"], covered)
+                occluders[row["frame"]] = (row["kind"], covered)
     except (ValueError, KeyError, TypeError, csv.Error) as error:
         where = f"{path}, line {line}"
         raise KeyReIDError(
             f"{where}: not a record of occluders ({error}); make the data set again"
         ) from error
-    return found
+    return occluders
 
 
 def of_tracklet(tracklet: Tracklet, occluders: dict[str, tuple[str, float]]) -> Occlusion:
     """A tracklet's occlusion; frames without a line are not covered."""
-    found = [occluders[frame] for frame in tracklet.frames if frame in occluders]
-    kinds = {kind for kind, _ in found}
+    hidden = [occluders[frame] for frame in tracklet.frames if frame in occluders]
+    kinds = {kind for kind, _ in hidden}
     kind = next(iter(kinds)) if len(kinds) == 1 else MIXED if kinds else ""
-    return Occlusion(sum(covered for _, covered in found) / len(tracklet.frames), kind)
+    return Occlusion(sum(covered for _, covered in hidden) / len(tracklet.frames), kind)
 
 
 def by_cover(covered: dict[str, float]) -> Groups:

@@ -31,8 +31,8 @@ VALIDATION = (("mean_ap", "mAP on held-out identities"), ("rank_1", "Rank-1 on h
 def score_rows(contents: Contents) -> list[dict[str, Any]]:
     """One row per protocol: figures, intervals, what it ranks."""
     return [
-        _row(name, found, name == contents.scores["headline"])
-        for name, found in contents.scores["protocols"].items()
+        _row(name, figures, name == contents.scores["headline"])
+        for name, figures in contents.scores["protocols"].items()
     ]
 
 
@@ -42,21 +42,21 @@ def baseline_rows(contents: Contents) -> list[dict[str, Any]]:
         return []
     trained = contents.scores["protocols"][contents.scores["headline"]]
     rows = {"trained network": trained, **contents.baselines}
-    return [_row(name, found, name == "trained network") for name, found in rows.items()]
+    return [_row(name, figures, name == "trained network") for name, figures in rows.items()]
 
 
-def _row(name: str, found: Mapping[str, Any], headline: bool) -> dict[str, Any]:
-    intervals = found.get("interval95", {})
-    rule = found.get("average_precision") or (
+def _row(name: str, figures: Mapping[str, Any], headline: bool) -> dict[str, Any]:
+    intervals = figures.get("interval95", {})
+    rule = figures.get("average_precision") or (
         PROTOCOLS[name].average_precision if name in PROTOCOLS else "rectangular"
     )
     return {
         "name": name,
         "headline": headline,
-        "scores": [(title, found.get(key), intervals.get(key)) for key, title in SHOWN.items()],
-        "valid": found.get("num_valid"),
-        "queries": found.get("num_queries"),
-        "gallery": found.get("num_gallery"),
+        "scores": [(title, figures.get(key), intervals.get(key)) for key, title in SHOWN.items()],
+        "valid": figures.get("num_valid"),
+        "queries": figures.get("num_queries"),
+        "gallery": figures.get("num_gallery"),
         "rule": rule,
     }
 
@@ -87,8 +87,8 @@ def training_charts(contents: Contents) -> list[Chart]:
 def cmc_chart(contents: Contents) -> Chart:
     """Share of queries with a right answer among the first r, one line per protocol."""
     series = [
-        Series(name, list(range(1, CMC_RANKS + 1)), found["cmc"][:CMC_RANKS])
-        for name, found in contents.scores["protocols"].items()
+        Series(name, list(range(1, CMC_RANKS + 1)), figures["cmc"][:CMC_RANKS])
+        for name, figures in contents.scores["protocols"].items()
     ]
     return line_chart("Cumulative match characteristic", series, "rank", "queries", (0.0, 1.0), True)
 

@@ -43,12 +43,12 @@ class Associator:
         self._tracker = getattr(trackers, _CLASSES[config.tracker])(**options)
         self._looks = config.tracker == "botsort"  # at the frame, for the camera's own motion
 
-    def update(self, found: Detections, image: np.ndarray) -> tuple[Detections, np.ndarray]:
+    def update(self, detections: Detections, image: np.ndarray) -> tuple[Detections, np.ndarray]:
         """The detections that belong to a track, and its number from 1: int64 [N]. Call for every frame."""
-        given = self._detections(xyxy=found.boxes.reshape(-1, 4), confidence=found.scores)
+        given = self._detections(xyxy=detections.boxes.reshape(-1, 4), confidence=detections.scores)
         tracked = self._tracker.update(given, image if self._looks else None)
         if not len(tracked):
-            return found.where(np.zeros(len(found), bool)), np.zeros(0, np.int64)
+            return detections.where(np.zeros(len(detections), bool)), np.zeros(0, np.int64)
         kept = tracked.tracker_id >= 0
         boxes, scores = tracked.xyxy[kept], tracked.confidence[kept]
         return Detections(boxes, scores), tracked.tracker_id[kept].astype(np.int64) + 1

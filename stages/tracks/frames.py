@@ -77,7 +77,7 @@ class FolderFrames:
 
 
 def _number(folder: Path, name: str) -> int:
-    found = re.search(r"(\d{1,15})$", Path(name).stem, re.ASCII)
-    if found is None:
+    digits = re.search(r"(\d{1,15})$", Path(name).stem, re.ASCII)
+    if digits is None:
         raise KeyReIDError(f"{folder / name}: has no frame number; expected names like 000001.jpg")
-    return int(found[1])
+    return int(digits[1])

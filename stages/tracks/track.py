@@ -200,9 +200,9 @@ def _track(config, video: _Video, out: Path, detector: Detector, scores, count: 
                         table.writerow((name, at, tracklet.track, left, top, right - left, bottom - top))
 
             for number, seconds, image in stream:
-                found = detector.detect(image)
-                found = found.where(_wanted(found, image.shape[0], region, config))
-                tracked, numbers = tracker.update(found, image)
+                detections = detector.detect(image)
+                detections = detections.where(_wanted(detections, image.shape[0], region, config))
+                tracked, numbers = tracker.update(detections, image)
                 _write_mot(mot, number, tracked, numbers)
                 cutter.add(number, seconds, image, tracked, numbers)
                 keep()
@@ -248,9 +248,9 @@ def _persons(out: Path, tag: str) -> list[str]:
     return sorted({name.split("/")[0] for name in json.loads(path.read_text())["tracklets"]})
 
 
-def _wanted(found: Detections, height: int, region: np.ndarray, config: TrackConfig) -> np.ndarray:
+def _wanted(detections: Detections, height: int, region: np.ndarray, config: TrackConfig) -> np.ndarray:
     """Which detections are large enough and have their feet in the region: bool [N]."""
-    boxes = found.boxes
+    boxes = detections.boxes
     kept = (boxes[:, 2:] - boxes[:, :2] >= (config.min_width, config.min_height)).all(axis=1)
     if len(region):
         for row in np.flatnonzero(kept):
@@ -260,9 +260,9 @@ def _wanted(found: Detections, height: int, region: np.ndarray, config: TrackCon
     return kept
 
 
-def _write_mot(file, number: int, found: Detections, tracks: np.ndarray) -> None:
+def _write_mot(file, number: int, detections: Detections, tracks: np.ndarray) -> None:
     for track, score, (left, top, right, bottom) in zip(
-        tracks.tolist(), found.scores.tolist(), found.boxes.tolist(), strict=True
+        tracks.tolist(), detections.scores.tolist(), detections.boxes.tolist(), strict=True
     ):
         sides = f"{left:.2f},{top:.2f},{right - left:.2f},{bottom - top:.2f}"
         file.write(f"{number},{track},{sides},{score:.4f},-1,-1,-1\n")

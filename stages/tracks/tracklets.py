@@ -48,14 +48,14 @@ class TrackletCutter:
         self.left_out: dict[str, int] = {}
 
     def add(
-        self, number: int, seconds: float, image: np.ndarray, found: Detections, tracks: np.ndarray
+        self, number: int, seconds: float, image: np.ndarray, detections: Detections, tracks: np.ndarray
     ) -> None:
         """The tracked boxes of a frame. Frames come in ascending order."""
         config, (height, width) = self._config, image.shape[:2]
-        whole = np.rint(found.boxes).astype(np.int64)
+        whole = np.rint(detections.boxes).astype(np.int64)
         bare = clip_boxes(whole, width, height, 0, 0)
         padded = clip_boxes(whole, width, height, config.pad_width, config.pad_height)
-        for track, score, inside, box in zip(tracks.tolist(), found.scores, bare, padded, strict=True):
+        for track, score, inside, box in zip(tracks.tolist(), detections.scores, bare, padded, strict=True):
             if (inside[2:] - inside[:2] < (config.min_width, config.min_height)).any():
                 self._leave_out(f"smaller than {config.min_width}x{config.min_height} inside the frame", 1)
                 continue

@@ -105,14 +105,14 @@ class VideoFrames:
 
     def _note(self, reports: list[Decoded], number: int) -> None:
         for report in reports:
-            found, time = number, report.time
+            actual, time = number, report.time
             if report.frame is None and time is not None and self._start is not None and self.rate:
-                found = self.first + round((time - self._start) * self.rate)
-                found = min(max(found, number), number + _REORDERED)
-            self.damaged.add(found)
+                actual = self.first + round((time - self._start) * self.rate)
+                actual = min(max(actual, number), number + _REORDERED)
+            self.damaged.add(actual)
             self.said = self.said or report.said
             if report.lost:  # or only held back, where the decoder reorders
-                self._lost, self._lost_number = report.said, max(found, self._lost_number)
+                self._lost, self._lost_number = report.said, max(actual, self._lost_number)
 
     def _check_time(self, number: int, time: float | None) -> None:
         """A lost frame shifts all numbers after it, and so would put every box on the wrong picture."""
@@ -124,12 +124,12 @@ class VideoFrames:
             self._lost = ""  # what came before the first frame has no number
         if self._start is None or time is None or not self.rate:
             return
-        found = (time - self._start) * self.rate
-        if abs(found - (number - self.first)) > 0.6:
+        actual = (time - self._start) * self.rate
+        if abs(actual - (number - self.first)) > 0.6:
             if self._lost:
                 raise self._undecodable(number)
             raise KeyReIDError(
-                f"{self.path}: frame {number} has the time of frame {self.first + found:.1f} at "
+                f"{self.path}: frame {number} has the time of frame {self.first + actual:.1f} at "
                 f"{self.rate:.3f} frames/s: frames are lost or the rate varies, so numbers are not exact; "
                 "re-encode at a constant rate and track again, or use --count-frames if the tracker counted "
                 "the frames of this very file"

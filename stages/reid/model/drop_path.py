@@ -36,13 +36,13 @@ class KeyedDropPath(nn.Module):
 
 def key_drop_paths(blocks: nn.Module) -> None:
     """Put a KeyedDropPath in the place of every timm DropPath, salted by its order."""
-    found = [
+    places = [
         (parent, name, child)
         for parent in blocks.modules()
         for name, child in parent.named_children()
         if isinstance(child, DropPath)
     ]
-    for salt, (parent, name, child) in enumerate(found):
+    for salt, (parent, name, child) in enumerate(places):
         setattr(parent, name, KeyedDropPath(child.drop_prob, salt))
 
 

@@ -115,7 +115,7 @@ class LocalBranch(nn.Module):
             # shape, as export cannot follow len() of any number of clips
             query = self.query.repeat(rows.shape[0], 1)[:, None]  # [B*K, 1, D]
             pair = self._stack(0, query, rows.flatten(0, 1), bias.flatten(0, 1))
-            read, attention = (found.unflatten(0, (-1, self.parts))[:, :, 0] for found in pair)
+            read, attention = (item.unflatten(0, (-1, self.parts))[:, :, 0] for item in pair)
             return read, attention
         pairs = [
             self._stack(k, self.query[None, k : k + 1], rows[:, k], bias[:, k]) for k in range(self.parts)

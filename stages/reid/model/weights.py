@@ -55,17 +55,17 @@ def load_model(path: Path, config: ModelConfig | None = None) -> tuple[KeyReID, 
             f"checkpoint {path}: weights and {path.with_suffix('.json').name} do not belong together "
             f"({listed(differences(described, header))}); keep the two files of one checkpoint"
         )
-    found = _parse_config(described["config"], path)
+    its_config = _parse_config(described["config"], path)
     if config is not None:
-        refuse_other_config(path, expected=config, found=found)
+        refuse_other_config(path, expected=config, actual=its_config)
     sizes = described["num_persons"], described["num_cameras"]
     with torch.device("meta"):
-        model = KeyReID(found, *sizes)
+        model = KeyReID(its_config, *sizes)
     wrong = entry_differences({name: _entry(value) for name, value in model.state_dict().items()}, stored)
     if wrong:
         raise KeyReIDError(f"checkpoint {path}: not the weights of its config: {listed(wrong)}")
     if {name for name, _ in model.named_buffers()} - stored.keys():
-        model = KeyReID(found, *sizes)  # some backbones compute buffers that no file holds
+        model = KeyReID(its_config, *sizes)  # some backbones compute buffers that no file holds
     with safe_open(path, framework="pt") as file:
         # Owned copies: tensors of an open file are views of it.
         tensors = {name: file.get_tensor(name).clone() for name in stored}
@@ -87,13 +87,13 @@ def describe(model: KeyReID) -> dict[str, Any]:
 
 
 def refuse_other_config(
-    path: Path, expected: ModelConfig, found: ModelConfig, only: Collection[str] | None = None
+    path: Path, expected: ModelConfig, actual: ModelConfig, only: Collection[str] | None = None
 ) -> None:
     """Raise KeyReIDError when two configs describe different networks; start weights do not count.
 
     only: dotted keys to compare; default: all.
     """
-    left, right = ({**c.model_dump(mode="json"), "tcss": c.tcss_mode} for c in (expected, found))
+    left, right = ({**c.model_dump(mode="json"), "tcss": c.tcss_mode} for c in (expected, actual))
     keys = left.keys() if only is None else only
     wrong = [
         line
@@ -122,13 +122,13 @@ def differences(expected: Mapping, stored: Mapping) -> list[str]:
     return [f"{name} is {right!r}, expected {left!r}" for name, left, right in differing(expected, stored)]
 
 
-def entry_differences(expected: Mapping[str, tuple], found: Mapping[str, tuple]) -> list[str]:
+def entry_differences(expected: Mapping[str, tuple], actual: Mapping[str, tuple]) -> list[str]:
     """Missing, further and unlike entries of a state dict, each entry being (dtype, shape)."""
-    lines = [f"{name} is missing" for name in expected if name not in found]
-    lines += [f"{name} is not part of the network" for name in found if name not in expected]
-    for name in expected.keys() & found.keys():
-        if expected[name] != found[name]:
-            lines.append(f"{name} is {_words(found[name])}, expected {_words(expected[name])}")
+    lines = [f"{name} is missing" for name in expected if name not in actual]
+    lines += [f"{name} is not part of the network" for name in actual if name not in expected]
+    for name in expected.keys() & actual.keys():
+        if expected[name] != actual[name]:
+            lines.append(f"{name} is {_words(actual[name])}, expected {_words(expected[name])}")
     return sorted(lines)
 
 

@@ -32,8 +32,8 @@ def stripe_histograms(
 def _stripes(path: Path, stripes: int) -> np.ndarray:
     image = read_picture(path)
     hsv = cv2.cvtColor(image, cv2.COLOR_BGR2HSV)
-    found = []
+    histograms = []
     for stripe in np.array_split(hsv, stripes):
         histogram = cv2.calcHist([stripe], [0, 1, 2], None, BINS, [0, 180, 0, 256, 0, 256]).ravel()
-        found.append(histogram / max(histogram.sum(), 1))
-    return np.concatenate(found)
+        histograms.append(histogram / max(histogram.sum(), 1))
+    return np.concatenate(histograms)

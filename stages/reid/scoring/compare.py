@@ -39,11 +39,11 @@ def write_queries(path: Path, rows: list[tuple]) -> None:
 def read_queries(path: Path) -> Queries:
     """Read queries.csv, or the one in a folder. Raises KeyReIDError naming file and line."""
     if path.is_dir():
-        found = [path / QUERIES] if (path / QUERIES).is_file() else sorted(path.glob(f"*/{QUERIES}"))
-        if len(found) != 1:
-            how = "none" if not found else f"{len(found)} of them"
+        files = [path / QUERIES] if (path / QUERIES).is_file() else sorted(path.glob(f"*/{QUERIES}"))
+        if len(files) != 1:
+            how = "none" if not files else f"{len(files)} of them"
             raise KeyReIDError(f"{path}: expected one {QUERIES} in it, found {how}; name the file itself")
-        path = found[0]
+        path = files[0]
     if not path.is_file():
         raise KeyReIDError(f"{path}: no such file; expected a {QUERIES} that keyreid eval has written")
     queries: Queries = {}

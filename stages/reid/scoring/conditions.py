@@ -35,10 +35,10 @@ class Condition:
 def conditions(config: ProbeConfig, model: nn.Module) -> list[Condition]:
     """Everything that can be replaced in this network."""
     settings, seed = model.config, config.seed
-    found = []
+    every = []
     if model.uses_heat:
         empty = -1.0 if settings.guidance == "published" else 0.0
-        found = [
+        every = [
             Condition("all ones", "heat", change=interventions.all_ones),
             Condition("no heat", "heat", change=interventions.no_heat(empty)),
             Condition("another part's", "heat", change=interventions.another_part),
@@ -47,16 +47,16 @@ def conditions(config: ProbeConfig, model: nn.Module) -> list[Condition]:
         ]
         for cells in config.shifts:
             moved = interventions.shifted(cells, empty, seed)
-            found.append(Condition(f"moved by {cells}", "shift", cells, moved))
+            every.append(Condition(f"moved by {cells}", "shift", cells, moved))
         for deviation in config.noise:
             moved = interventions.noisy(deviation, empty, seed)
-            found.append(Condition(f"noise of {deviation:g}", "noise", deviation, moved))
+            every.append(Condition(f"noise of {deviation:g}", "noise", deviation, moved))
     if model.global_branch is not None:
-        found.append(Condition("uniform attention", "attention", within=interventions.uniform_attention))
+        every.append(Condition("uniform attention", "attention", within=interventions.uniform_attention))
     if settings.kept_share < 1:
         drawn = partial(interventions.random_patches, seed=seed)
-        found.append(Condition("random patches", "patches", within=drawn))
-    return found
+        every.append(Condition("random patches", "patches", within=drawn))
+    return every
 
 
 class Several(nn.Module):

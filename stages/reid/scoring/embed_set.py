@@ -163,12 +163,12 @@ def described(
     config: EvalConfig,
     root: Path,
     tracklets: Sequence[Tracklet],
-    found: tuple[np.ndarray, np.ndarray],
+    features_and_visibility: tuple[np.ndarray, np.ndarray],
     dataset: str,
     about: Mapping[str, Any],
 ) -> Embeddings:
     """Features and visibility of tracklets, as `embed_tracklets` returns them, with names and a header."""
-    features, visibility = found
+    features, visibility = features_and_visibility
     parts = 0 if model.local_branch is None else model.num_parts
     header = {"dataset": dataset, "distance": config.distance, "camera": config.camera}
     header |= {name: getattr(config, name) for name in CLIP_FIELDS}

@@ -122,11 +122,11 @@ class Embeddings:
 
     def times(self, row: int) -> dict[str, str | float | None]:
         """start and end as JSON values: ISO 8601, seconds of the video, or None where they are not known."""
-        found: dict[str, str | float | None] = {}
+        values: dict[str, str | float | None] = {}
         for name, text in zip(("start", "end"), self.when(row), strict=True):
             seconds = text.endswith(" s")
-            found[name] = round(float(getattr(self, name)[row]), 3) if seconds else text or None
-        return found
+            values[name] = round(float(getattr(self, name)[row]), 3) if seconds else text or None
+        return values
 
     def source(self, row: int) -> dict[str, Any]:
         """The `about` and the `root` of what a row was read from; see `frames_of`."""

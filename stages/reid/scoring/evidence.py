@@ -118,9 +118,9 @@ def weights_of_hidden(
         for kind, mask in (("mostly hidden", hidden), ("another person", other), ("either", hidden | other)):
             if mask.any() and rest.any():
                 pairs[kind].append((weight[mask].mean(), weight[rest].mean()))
-    found = {}
+    by_kind = {}
     for kind, values in pairs.items():
         if values:
             these, others = np.array(values, np.float64).mean(0)
-            found[kind] = FrameWeights(float(these / others), len(values))
-    return found
+            by_kind[kind] = FrameWeights(float(these / others), len(values))
+    return by_kind

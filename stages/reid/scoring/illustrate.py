@@ -24,10 +24,10 @@ def illustrate(folder: Path, dataset: Dataset, cache: PoseCache, model: KeyReID,
     drawn = [folder / "ranking.png", folder / "part-maps.png"]
     ranking_picture(
         drawn[0],
-        [_row(dataset, tracklets, found) for found in _spread(lists, QUERIES)],
+        [_row(dataset, tracklets, answer_list) for answer_list in _spread(lists, QUERIES)],
         "Query, then its ten nearest: green right person, red wrong (same person, same camera left out)",
     )
-    frames = [_middle(tracklets[found["query"]]) for found in _spread(lists, FRAMES)]
+    frames = [_middle(tracklets[answer_list["query"]]) for answer_list in _spread(lists, FRAMES)]
     names = model.config.part_names
     groups = PartGroups.of(model.config.parts)
     maps = joints_to_parts(cache.read_heatmaps(frames), groups.joints[: groups.count]) / np.float32(255)
@@ -48,11 +48,11 @@ def _middle(tracklet: Tracklet) -> str:
     return tracklet.frames[len(tracklet.frames) // 2]
 
 
-def _row(dataset: Dataset, tracklets: dict[str, Tracklet], found: dict) -> tuple[Match, list[Match]]:
+def _row(dataset: Dataset, tracklets: dict[str, Tracklet], answer_list: dict) -> tuple[Match, list[Match]]:
     def match(name: str, distance: float, right: bool) -> Match:
         tracklet = tracklets[name]
         label = f"person {tracklet.person}, camera {'?' if tracklet.camera is None else tracklet.camera}"
         return Match(dataset.root / _middle(tracklet), label, distance, right)
 
-    answers = [match(m["name"], m["distance"], m["right"]) for m in found["matches"][:TOP]]
-    return match(found["query"], 0.0, True), answers
+    answers = [match(m["name"], m["distance"], m["right"]) for m in answer_list["matches"][:TOP]]
+    return match(answer_list["query"], 0.0, True), answers

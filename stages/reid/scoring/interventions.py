@@ -58,8 +58,8 @@ def moved(maps: Tensor, down: np.ndarray, right: np.ndarray, empty: float) -> Te
         ..., None, :
     ]
     index = rows.clamp(0, height - 1)[..., :, None] * width + columns.clamp(0, width - 1)[..., None, :]
-    found = maps.flatten(-2).gather(-1, index.flatten(-2).to(maps.device)).unflatten(-1, (height, width))
-    return torch.where(inside.to(maps.device), found, torch.full_like(found, empty))
+    moved = maps.flatten(-2).gather(-1, index.flatten(-2).to(maps.device)).unflatten(-1, (height, width))
+    return torch.where(inside.to(maps.device), moved, torch.full_like(moved, empty))
 
 
 def shifted(cells: int, empty: float, seed: int) -> Change:

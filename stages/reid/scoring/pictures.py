@@ -134,10 +134,10 @@ def _running_mean(rows: Sequence[dict], key: str, window: int = WINDOW) -> tuple
 def _record(line: str) -> dict:
     """A line of the log; {} for one torn by a kill or a full disk."""
     try:
-        found = json.loads(line)
+        record = json.loads(line)
     except ValueError:
         return {}
-    return found if isinstance(found, dict) else {}
+    return record if isinstance(record, dict) else {}
 
 
 def _save(figure: Figure, path: Path, title: str) -> None:

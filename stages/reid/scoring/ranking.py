@@ -61,9 +61,9 @@ class _Ranker:
         block = block if self.whole else block[:, self.places]
         self.counter.add(first, block)
         for row, distances in enumerate(block, start=first):
-            found = nearest(distances, self.labels, row, self.top_k)
-            self.matches.append(found)
-            self.distances.append(distances[found])
+            answers = nearest(distances, self.labels, row, self.top_k)
+            self.matches.append(answers)
+            self.distances.append(distances[answers])
 
     def result(self) -> tuple[RankingScores, Ranking, int]:
         matches = np.array(self.matches)
@@ -80,11 +80,11 @@ def nearest(row: np.ndarray, labels: Labels, query: int, k: int) -> np.ndarray:
     """
     kept = row if labels.all_kept else row[labels.kept]
     _, ignored = labels.split(query)
-    found = smallest(kept, k + len(ignored))
+    places = smallest(kept, k + len(ignored))
     if len(ignored):
-        found = found[~np.isin(found, ignored)]
-    found = labels.kept[found[:k]]
-    return np.pad(found, (0, k - len(found)), constant_values=-1)
+        places = places[~np.isin(places, ignored)]
+    places = labels.kept[places[:k]]
+    return np.pad(places, (0, k - len(places)), constant_values=-1)
 
 
 def rank_protocols(

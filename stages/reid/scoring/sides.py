@@ -55,13 +55,13 @@ def change(
     halves: name -> bool [num_valid], which of the valid queries. Both score the same queries.
     """
     before, after = values_of(plain), values_of(changed)
-    found: dict[str, dict[str, dict]] = {}
+    changes: dict[str, dict[str, dict]] = {}
     for half, mask in halves.items():
         differences = np.stack([after[s][mask] - before[s][mask] for s in SCORES])
         persons = plain.persons[mask]
         intervals = interval_by_person(differences, persons, resamples, seed)
         p_values = permutation_by_person(differences, persons, resamples, seed)
-        found[half] = {
+        changes[half] = {
             score: {
                 "value": float(after[score][mask].mean()),
                 "change": float(differences[row].mean()),
@@ -70,4 +70,4 @@ def change(
             }
             for row, score in enumerate(SCORES)
         }
-    return found
+    return changes

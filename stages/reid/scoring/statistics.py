@@ -20,8 +20,8 @@ def intervals(
     """95 % intervals {score: [low, high]} of mAP, mINP and rank-k, by persons."""
     table = {"mAP": scores.average_precision, "mINP": scores.inverse_penalty}
     table |= {f"rank{r}": (scores.first_rank <= r).astype(np.float64) for r in ranks}
-    found = interval_by_person(np.stack(list(table.values())), scores.persons, resamples, seed)
-    return dict(zip(table, found.tolist(), strict=True))
+    intervals = interval_by_person(np.stack(list(table.values())), scores.persons, resamples, seed)
+    return dict(zip(table, intervals.tolist(), strict=True))
 
 
 def interval_by_person(

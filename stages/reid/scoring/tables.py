@@ -43,18 +43,18 @@ def figures(
 def headline(report: Mapping) -> str:
     """One line that names protocol, checkpoint, split and number of valid queries."""
     name = report["headline"]
-    found = report["protocols"][name]
+    figures = report["protocols"][name]
     split = report.get("split")
-    deviation = found.get("deviation", {})
+    deviation = figures.get("deviation", {})
 
     def show(score: str) -> str:
         more = f" ± {100 * deviation[score]:.2f}" if score in deviation else ""
-        return f"{100 * found[score]:.2f}{more}"
+        return f"{100 * figures[score]:.2f}{more}"
 
     return (
         f"{report.get('dataset', '?')}, split {'-' if split is None else split}, protocol {name}, "
         f"checkpoint {report.get('checkpoint') or '-'}: mAP {show('mAP')}, Rank-1 {show('rank1')}, "
-        f"mINP {show('mINP')} over {found['num_valid']} valid of {found['num_queries']} queries"
+        f"mINP {show('mINP')} over {figures['num_valid']} valid of {figures['num_queries']} queries"
     )
 
 
@@ -68,18 +68,18 @@ def score_table(rows: Mapping[str, Mapping], first: str = "protocol", title: str
     for score in SHOWN:
         table.add_column(score.replace("rank", "Rank-"), justify="right", no_wrap=True)
     table.add_column("queries", justify="right", no_wrap=True)
-    for name, found in rows.items():
-        valid = f"{found['num_valid']}/{found['num_queries']}"
-        table.add_row(name, *(_cell(found, score) for score in SHOWN), valid)
+    for name, figures in rows.items():
+        valid = f"{figures['num_valid']}/{figures['num_queries']}"
+        table.add_row(name, *(_cell(figures, score) for score in SHOWN), valid)
     return table
 
 
-def _cell(found: Mapping, score: str) -> str:
-    text = f"{100 * found[score]:.2f}"
-    if score in found.get("deviation", {}):
-        text += f"±{100 * found['deviation'][score]:.1f}"
-    if score in _WITH_INTERVAL and score in found.get("interval95", {}):
-        low, high = found["interval95"][score]
+def _cell(figures: Mapping, score: str) -> str:
+    text = f"{100 * figures[score]:.2f}"
+    if score in figures.get("deviation", {}):
+        text += f"±{100 * figures['deviation'][score]:.1f}"
+    if score in _WITH_INTERVAL and score in figures.get("interval95", {}):
+        low, high = figures["interval95"][score]
         text += f"\n{100 * low:.3g}-{100 * high:.3g}"
     return text
 

@@ -36,10 +36,10 @@ class Merges:
             if level < least:
                 break
             parent[gone] = kept
-        found = self.groups
-        while not np.array_equal(found, up := parent[found]):
-            found = up
-        return found
+        root = self.groups
+        while not np.array_equal(root, up := parent[root]):
+            root = up
+        return root
 
 
 class _Clusters:

@@ -14,13 +14,13 @@ from scipy.sparse.csgraph import min_weight_full_bipartite_matching
 from stages.datasets.tracklet import DISTRACTOR, JUNK
 
 
-def agreement(found: np.ndarray, persons: np.ndarray) -> dict[str, float | int]:
-    """Scores in [0, 1] and counts. found, persons: int64 [N]."""
+def agreement(identities: np.ndarray, persons: np.ndarray) -> dict[str, float | int]:
+    """Scores in [0, 1] and counts. identities, persons: int64 [N]."""
     kept = persons != JUNK
-    found, persons = found[kept], persons[kept].copy()
+    identities, persons = identities[kept], persons[kept].copy()
     strangers = persons == DISTRACTOR
     persons[strangers] = persons.max(initial=0) + 1 + np.arange(strangers.sum())
-    rows, columns = (np.unique(values, return_inverse=True)[1] for values in (persons, found))
+    rows, columns = (np.unique(values, return_inverse=True)[1] for values in (persons, identities))
     table = sparse.coo_array((np.ones(len(rows)), (rows, columns))).tocsr()
     together = table.data
     of_found, of_person = np.bincount(columns), np.bincount(rows)

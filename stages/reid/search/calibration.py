@@ -66,7 +66,7 @@ def rates_at(right: np.ndarray, wrong: np.ndarray, rates: Sequence[float], perso
     """
     present = np.isfinite(right)
     ordered = np.sort(wrong)
-    found = []
+    measured = []
     for rate in rates:
         threshold = float(ordered[min(int(np.floor(rate * len(ordered) + 1e-9)), len(ordered) - 1)])
         below = right[present] < threshold
@@ -83,8 +83,8 @@ def rates_at(right: np.ndarray, wrong: np.ndarray, rates: Sequence[float], perso
             for values, own in ((wrong < threshold, persons), (below, persons[present]))
         )
         row |= {"false_positive_interval": [low, high], "true_positive_interval": [least, most]}
-        found.append(row)
-    return found
+        measured.append(row)
+    return measured
 
 
 def measurable(rates: Sequence[float] | None, queries: int) -> tuple[float, ...]:
@@ -96,10 +96,10 @@ def measurable(rates: Sequence[float] | None, queries: int) -> tuple[float, ...]
     few = [rate for rate in rates or () if rate * queries < 1 - 1e-9]
     if few:
         raise KeyReIDError(f"--fpr {min(few):g}: {least}; ask for no less, or give a larger labelled set")
-    found = rates or tuple(rate for rate in DEFAULT_RATES if rate * queries >= 1)
-    if not found:
+    chosen = rates or tuple(rate for rate in DEFAULT_RATES if rate * queries >= 1)
+    if not chosen:
         raise KeyReIDError(f"{least}: too few to calibrate; give a larger labelled set")
-    return tuple(found)
+    return tuple(chosen)
 
 
 def calibrate(gallery: Embeddings, config: CalibrationConfig) -> dict:
@@ -176,7 +176,7 @@ class Limit:
         """
         if self.rate is None:
             return self.distance, []
-        found, entry = threshold(
+        limit, entry = threshold(
             path or Path(gallery.about["checkpoint"]["path"]).parent / FILE,
             self.rate,
             distance=config.distance or gallery.about["distance"],
@@ -186,8 +186,8 @@ class Limit:
         )
         notes = footage_note(gallery, entry)
         if size <= 2 * entry["gallery"]:
-            return found, notes
-        return found, [
+            return limit, notes
+        return limit, [
             *notes,
             f"calibrated in a gallery of {entry['gallery']} tracklets, this one has {size}: "
             "expect more false positives than asked for",

@@ -132,11 +132,11 @@ def search_index(
         return index.search(queries, k, params=parameters)
     wanted = min(k + int(excluded.sum()), index.ntotal)
     block = max(1, _ANSWERS // wanted)
-    found = []
+    blocks = []
     for start in range(0, len(queries), block):
         distances, rows = index.search(queries[start : start + block], wanted)
-        found.append(drop(distances, rows, excluded[rows], k))
-    return tuple(np.concatenate(column) for column in zip(*found, strict=True))
+        blocks.append(drop(distances, rows, excluded[rows], k))
+    return tuple(np.concatenate(column) for column in zip(*blocks, strict=True))
 
 
 def drop(distances: np.ndarray, rows: np.ndarray, wrong: np.ndarray, k: int):
@@ -200,15 +200,15 @@ def kept_index(
 
 def _kept(folder: Path, wanted: dict[str, Any]) -> list[tuple[Path, dict[str, Any]]]:
     """Indexes of a kind with their notes, those of most parts first."""
-    found = []
+    indexes = []
     for path in folder.glob("*.json"):
         try:
             note = json.loads(read_regular(path, _MOST))
             if all(note[name] == value for name, value in wanted.items()) and note["trained"] > 0:
-                found.append((path.with_suffix(".faiss"), note | {"parts": list(note["parts"])}))
+                indexes.append((path.with_suffix(".faiss"), note | {"parts": list(note["parts"])}))
         except (OSError, ValueError, KeyError, TypeError, RecursionError):
             continue  # another program's, or damaged
-    return sorted(found, key=lambda one: -len(one[1]["parts"]))
+    return sorted(indexes, key=lambda one: -len(one[1]["parts"]))
 
 
 def _read(path: Path):

@@ -217,8 +217,8 @@ def writing(folder: Path) -> Iterator[Writer]:
 def leftovers(folder: Path, index: Index | None) -> list[Path]:
     """Files that a dead writer left, or that hold features of parts which the index does not name."""
     parts = set() if index is None else {part.file for part in index.parts}
-    found = [p for p in folder.iterdir() if _ASIDE.fullmatch(p.name) or _PART.fullmatch(p.name)]
-    return [path for path in found if path.name not in parts] + _stale(folder, index)
+    own = [p for p in folder.iterdir() if _ASIDE.fullmatch(p.name) or _PART.fullmatch(p.name)]
+    return [path for path in own if path.name not in parts] + _stale(folder, index)
 
 
 def drop_stale_indexes(indexes: Path) -> None:
@@ -234,15 +234,15 @@ def drop_stale_indexes(indexes: Path) -> None:
 
 def _stale(folder: Path, index: Index | None) -> list[Path]:
     kept = folder / INDEXES
-    found = []
+    stale = []
     for path in sorted(kept.iterdir()) if kept.is_dir() else ():
         if path.suffix == ".json" and (not index or not held(path) <= index.names()):
-            found += [path.with_suffix(".faiss"), path]
+            stale += [path.with_suffix(".faiss"), path]
         elif path.suffix == TEMPORARY or (
             path.suffix == ".faiss" and not path.with_suffix(".json").is_file()
         ):
-            found.append(path)
-    return found
+            stale.append(path)
+    return stale
 
 
 def held(note: Path) -> set[str]:

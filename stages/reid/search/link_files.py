@@ -118,15 +118,15 @@ def find_pairs(path: Path, groups: list[tuple[int, list[str]]], gallery: Embeddi
         rows.setdefault(f"{part}:{name}", []).append(row)
     pairs = []
     for number, names in groups:
-        found = []
+        group = []
         for name in names:
             own = rows.get(name, [])
             if len(own) != 1:
                 what = "no tracklet has that name" if not own else f"{len(own)} tracklets have that name"
                 way = "PART:NAME says which" if own else f"names are like {gallery.names[0]}"
                 raise KeyReIDError(f"{path}, line {number}: {name}: {what}; {way}")
-            found.append(own[0])
-        if len(set(found)) < len(found):
+            group.append(own[0])
+        if len(set(group)) < len(group):
             raise KeyReIDError(f"{path}, line {number}: a tracklet is there twice; name each once")
-        pairs += combinations(found, 2)
+        pairs += combinations(group, 2)
     return pairs

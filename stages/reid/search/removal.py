@@ -64,12 +64,12 @@ def remove(
 def find_part(index: Index, name: str, folder: Path) -> Part:
     """The part of a name, or of a beginning that only one has. Raises KeyReIDError."""
     wanted = name.removesuffix(".h5")
-    found = [part for part in index.parts if part.name.startswith(wanted)]
-    if len(found) == 1:
-        return found[0]
-    some = ", ".join(part.name for part in (found or index.parts)[:3])
+    matching = [part for part in index.parts if part.name.startswith(wanted)]
+    if len(matching) == 1:
+        return matching[0]
+    some = ", ".join(part.name for part in (matching or index.parts)[:3])
     raise KeyReIDError(
-        f"--part {name}: {len(found)} parts of {folder} are named so; expected one of {len(index.parts)}, "
+        f"--part {name}: {len(matching)} parts of {folder} are named so; expected one of {len(index.parts)}, "
         f"such as {some}"
     )
 

@@ -30,8 +30,8 @@ def search(gallery: Embeddings, query: np.ndarray, rows: np.ndarray, config: Sea
         )
     if config.distance is None:
         config = config.model_copy(update={"distance": gallery.about.get("distance", "euclidean")})
-    if config.index != "exact" and (found := _indexed(gallery, query, rows, config)) is not None:
-        return found
+    if config.index != "exact" and (answers := _indexed(gallery, query, rows, config)) is not None:
+        return answers
     if config.rerank.enabled:
         return _reranked(gallery, query, rows, config)
     # All rows and a mask, as a selection of rows would be a copy of the features.
@@ -39,13 +39,13 @@ def search(gallery: Embeddings, query: np.ndarray, rows: np.ndarray, config: Sea
     closed[rows] = False
     distances = distance_rows(gallery, np.arange(len(gallery)), config.distance)
     block = max(1, min(256, _FLOATS // len(gallery)))
-    found = []
+    answers = []
     for first, part in distance_blocks(distances, query, block):
         part[:, closed] = np.inf
         for row, line in zip(query[first : first + block], part, strict=True):
             line[excluded(gallery, int(row), config)] = np.inf
-            found.append(_first(line, np.arange(len(line)), config.top))
-    return _collect(query, found)
+            answers.append(_first(line, np.arange(len(line)), config.top))
+    return _collect(query, answers)
 
 
 def excluded(gallery: Embeddings, row: int, config: SearchConfig) -> np.ndarray:
@@ -64,11 +64,11 @@ def _first(line: np.ndarray, rows: np.ndarray, k: int) -> tuple[np.ndarray, np.n
     return rows[places], line[places]
 
 
-def _collect(query: np.ndarray, found: list[tuple[np.ndarray, np.ndarray]]) -> Ranking:
-    width = max(1, max(len(rows) for rows, _ in found))
-    matches = np.full((len(found), width), -1, np.int64)
-    distances = np.full((len(found), width), np.inf, np.float32)
-    for i, (rows, values) in enumerate(found):
+def _collect(query: np.ndarray, answers: list[tuple[np.ndarray, np.ndarray]]) -> Ranking:
+    width = max(1, max(len(rows) for rows, _ in answers))
+    matches = np.full((len(answers), width), -1, np.int64)
+    distances = np.full((len(answers), width), np.inf, np.float32)
+    for i, (rows, values) in enumerate(answers):
         matches[i, : len(rows)], distances[i, : len(rows)] = rows, values
     return Ranking(query, matches, distances)
 
@@ -81,12 +81,12 @@ def _reranked(gallery: Embeddings, query: np.ndarray, rows: np.ndarray, config: 
     distances = reranked_rows(
         gallery, query, others, config.distance, settings.k1, settings.k2, settings.weight
     )
-    found = []
+    answers = []
     for first, part in distance_blocks(distances, query, 256):
         for row, line in zip(query[first : first + 256], part, strict=True):
             line[excluded(gallery, int(row), config)[others]] = np.inf
-            found.append(_first(line, others, config.top))
-    return _collect(query, found)
+            answers.append(_first(line, others, config.top))
+    return _collect(query, answers)
 
 
 def _indexed(

@@ -56,9 +56,9 @@ def _within(apart: Apart, a: int, b: int) -> tuple[np.ndarray, np.ndarray]:
 
 def distances(gallery: Embeddings, a: np.ndarray, b: np.ndarray, distance: Distance) -> np.ndarray:
     """Distances float64 [P] of the rows a to the rows b, in blocks."""
-    found = np.empty(len(a))
+    distances = np.empty(len(a))
     block = max(1, _PAIRS // gallery.features.shape[1])
     for first in range(0, len(a), block):
         part = slice(first, first + block)
-        found[part] = pair_distances(gallery, a[part], b[part], distance)
-    return found
+        distances[part] = pair_distances(gallery, a[part], b[part], distance)
+    return distances

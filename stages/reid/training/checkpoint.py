@@ -69,8 +69,8 @@ class CheckpointFolder:
 
     def states(self) -> list[Path]:
         """States, newest first, complete or not."""
-        found = [p for p in self.folder.glob("state-*.pt") if _NAME.fullmatch(p.name)]
-        return sorted(found, reverse=True)
+        paths = [p for p in self.folder.glob("state-*.pt") if _NAME.fullmatch(p.name)]
+        return sorted(paths, reverse=True)
 
     def newest(self) -> Path | None:
         """The newest complete state; broken ones are skipped with a warning that names them."""

@@ -99,12 +99,12 @@ def check_same_run(path: Path, before: Identity, now: Identity, allowed: bool) -
             f"{path}: the run was started with train.optim.name = {one}, not {two}, and its training states "
             f"only fit {one}; keep it, or start a new run"
         )
-    found = differences(before, now)
-    if found and not allowed:
+    changes = differences(before, now)
+    if changes and not allowed:
         raise KeyReIDError(
-            f"{path}: the run was started with another config: {'; '.join(found)}; "
+            f"{path}: the run was started with another config: {'; '.join(changes)}; "
             "undo the change, or give --allow-config-change"
         )
-    for difference in found:
+    for difference in changes:
         log.warning("resuming with a change: %s", difference)
-    return found
+    return changes

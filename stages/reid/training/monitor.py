@@ -136,12 +136,12 @@ def attention_statistics(out: ClipOutput) -> dict[str, float]:
 
     attention_frames: entropy over the frames of a clip. attention_parts: over all patches of the clip.
     """
-    found = {}
+    entropies = {}
     if out.frame_weights is not None:
-        found["attention_frames"] = _entropy(out.frame_weights)
+        entropies["attention_frames"] = _entropy(out.frame_weights)
     if out.part_attention is not None:
-        found["attention_parts"] = _entropy(out.part_attention.flatten(2))
-    return found
+        entropies["attention_parts"] = _entropy(out.part_attention.flatten(2))
+    return entropies
 
 
 def _entropy(shares: Tensor) -> float:
@@ -168,10 +168,10 @@ def part_map_grid(images: Tensor, part_maps: Tensor, mean: tuple, std: tuple) ->
 
 def memory_mb(device: torch.device) -> dict[str, float]:
     """Largest memory so far: resident of this process, and on the CUDA device, in MB (10^6 bytes)."""
-    found = {"memory_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e6}
+    megabytes = {"memory_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e6}
     if device.type == "cuda":
-        found["cuda_memory_mb"] = torch.cuda.max_memory_allocated(device) / 1e6
-    return found
+        megabytes["cuda_memory_mb"] = torch.cuda.max_memory_allocated(device) / 1e6
+    return megabytes
 
 
 def _cut_after(path: Path, step: int) -> None:

@@ -78,9 +78,9 @@ class Objective(nn.Module):
 
     def _branches(self, out: ClipOutput) -> list[tuple["_Branch", float, int]]:
         """(branch, its group's share, size of the group) of the global branch and of each part."""
-        found = []
+        branches = []
         if out.global_feature is not None:
-            found.append(
+            branches.append(
                 (
                     _Branch(out.global_feature, out.global_embedding, out.global_logits, self.global_centers),
                     self.global_share,
@@ -91,10 +91,10 @@ class Objective(nn.Module):
             count = out.part_features.shape[1]
             entries = (out.part_features, out.part_embeddings, out.part_logits)
             columns = zip(*(entry.unbind(1) for entry in entries), strict=True)
-            found += [
+            branches += [
                 (_Branch(*values, self.part_centers), 1 - self.global_share, count) for values in columns
             ]
-        return found
+        return branches
 
     def compared(self, branch: "_Branch") -> Tensor:
         """What the triplet loss compares of a branch."""

@@ -77,8 +77,8 @@ def load_moments(
 
     names, saved_names: `parameter_names` of this optimiser and of the saved one, whose `state_dict` is saved.
     """
-    found = {name: saved["state"][i] for i, name in enumerate(saved_names) if i in saved["state"]}
-    state = {i: found[name] for i, name in enumerate(names) if name in found}
+    by_name = {name: saved["state"][i] for i, name in enumerate(saved_names) if i in saved["state"]}
+    state = {i: by_name[name] for i, name in enumerate(names) if name in by_name}
     optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
 
 

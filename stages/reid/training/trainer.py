@@ -164,9 +164,9 @@ class Trainer:
     def _gathered(self, value: Any) -> list[Any]:
         if self.accelerator.num_processes == 1:
             return [value]
-        found = [None] * self.accelerator.num_processes
-        dist.all_gather_object(found, value)
-        return found
+        values = [None] * self.accelerator.num_processes
+        dist.all_gather_object(values, value)
+        return values
 
 
 def random_state() -> dict[str, Any]:

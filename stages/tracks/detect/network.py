@@ -42,10 +42,12 @@ class OnnxDetector:
             ) from error
         boxes = boxes.astype(np.float32) / np.float32((*scale, *scale))
         sound = np.isfinite(boxes).all(axis=1) & (boxes[:, 2:] > boxes[:, :2]).all(axis=1)
-        found = Detections(boxes[sound], scores[sound].astype(np.float32))
-        if self.spec.overlap < 1 and len(found):
-            found = found.where(drop_overlapping(found.boxes, found.scores, self.spec.overlap))
-        return found
+        detections = Detections(boxes[sound], scores[sound].astype(np.float32))
+        if self.spec.overlap < 1 and len(detections):
+            detections = detections.where(
+                drop_overlapping(detections.boxes, detections.scores, self.spec.overlap)
+            )
+        return detections
 
 
 def load_detector(name: str = DEFAULT, device: str = "auto", threads: int = 0) -> Detector:

@@ -1,4 +1,4 @@
-"""A network over tracklets: names, header and features of the embeddings; clips averaged, parts nobody sees."""
+"""A network over tracklets: names, header and features of embeddings; hidden parts."""
 
 import numpy as np
 import pytest
