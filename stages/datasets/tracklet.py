@@ -1,6 +1,8 @@
 """What a tracklet is, and what a data set is made of."""
 
+import hashlib
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
 from stages.datasets.times import Span
@@ -52,6 +54,17 @@ class Dataset:
     variant: str = ""
     labelled: bool = True
     notes: dict[str, str] = field(default_factory=dict)
+
+    @cached_property
+    def identity(self) -> str:
+        """SHA-256 over names, labels and frames' paths of all tracklets: the same for every split of a set.
+
+        A name such as `folder` or `walkers` is that of many data sets.
+        """
+        digest = hashlib.sha256(self.variant.encode())
+        for tracklet in sorted(self.tracklets(), key=lambda t: t.name):
+            digest.update(repr((tracklet.name, tracklet.person, tracklet.camera, tracklet.frames)).encode())
+        return digest.hexdigest()
 
     def tracklets(self) -> tuple[Tracklet, ...]:
         """All tracklets, each once, in dataset order: train, then query, then gallery."""

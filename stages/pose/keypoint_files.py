@@ -81,11 +81,13 @@ def _from_arrays(source: Path, frames: list[str]) -> Poses:
             "names [N] as text and keypoints [N, 17, 3]"
         )
     known, poses, strangers = FrameNames(frames), {}, []
-    for name, pose in zip(names.tolist(), keypoints, strict=True):
+    images: dict[str, tuple[str, int]] = {}
+    for row, (name, pose) in enumerate(zip(names.tolist(), keypoints, strict=True)):
         frame = known.find(name)
         if frame is None:
             strangers.append(name)
         else:
+            _refuse_two(source, frame, *images.setdefault(frame, (name, row)), name, row)
             poses[frame] = _keypoints({"keypoints": pose}, f"{source}: {name}")
     _refuse_strangers(source, strangers, poses, known)
     return poses
@@ -93,6 +95,7 @@ def _from_arrays(source: Path, frames: list[str]) -> Poses:
 
 def _from_list(source: Path, entries: list, names: dict[str, str], known: FrameNames) -> Poses:
     by_frame: dict[str, list[dict]] = {}
+    images: dict[str, tuple[str, object]] = {}  # frame -> its name there, and its image_id
     strangers: list[str] = []
     for number, entry in enumerate(entries):
         if not isinstance(entry, dict) or "image_id" not in entry:
@@ -110,10 +113,20 @@ def _from_list(source: Path, entries: list, names: dict[str, str], known: FrameN
         if frame is None:
             strangers.append(name)
         else:
+            _refuse_two(source, frame, *images.setdefault(frame, (name, image)), name, image)
             by_frame.setdefault(frame, []).append(entry)
     _refuse_strangers(source, strangers, by_frame, known)
     best = {frame: _best(persons, f"{source}: {frame}") for frame, persons in by_frame.items()}
     return {frame: pose for frame, pose in best.items() if pose is not None}
+
+
+def _refuse_two(source: Path, frame: str, name: str, image: object, other: str, another: object) -> None:
+    """Two images whose names could be one frame's: names give no folders, or too few of them."""
+    if str(image) != str(another):
+        raise KeyReIDError(
+            f"{source}: images {name} ({image}) and {other} ({another}) could both be the frame {frame}; "
+            "give names with their folders, each once"
+        )
 
 
 def _refuse_strangers(source: Path, strangers: list[str], poses: dict, known: FrameNames) -> None:

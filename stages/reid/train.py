@@ -9,6 +9,7 @@ import stages.compat  # noqa: F401  before timm
 from cache import PoseCache
 from stages.datasets.tracklet import Dataset
 from stages.reid.model import KeyReID, ModelConfig
+from stages.reid.scoring.provenance import origin_of
 from stages.reid.training.checkpoint import CHECKPOINTS, CheckpointFolder
 from stages.reid.training.config import TrainConfig
 from stages.reid.training.finished import FinishedWeights
@@ -78,8 +79,7 @@ def run(
             f"{accelerator.num_processes} process(es), {train.loader.workers} reading workers each: {folder}",
         )
 
-        origin = {"dataset": dataset.name, "split": dataset.split, "pose_cache": cache.info.fingerprint}
-        origin["precision"] = train.precision
+        origin = {**origin_of(dataset, cache), "precision": train.precision}
         labels = {"cameras": data.cameras, "persons": data.persons}
         weights = FinishedWeights(folder, {**origin, **labels})
         Session(folder, trainer, data, states, weights, progress, show_progress).run()

@@ -32,7 +32,8 @@ def save_model(model: KeyReID, path: Path, **extra: Any) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     description = describe(model)
     tensors = {name: value.detach().cpu().contiguous() for name, value in model.state_dict().items()}
-    metadata = {"format": "pt", "keyreid": json.dumps(description, sort_keys=True)}
+    # One entry: safetensors writes several in any order, and the same weights are to be the same bytes.
+    metadata = {"keyreid": json.dumps(description, sort_keys=True)}
     with writing(path) as aside:
         save_file(tensors, aside, metadata=metadata)
         aside.chmod(0o644)  # safetensors writes it for its owner alone

@@ -11,15 +11,33 @@ from stages.datasets.tracklet import Dataset
 log = logging.getLogger(__name__)
 
 
-def same_data(extra: Mapping[str, Any], dataset: Dataset, cache: PoseCache) -> bool:
-    """Whether a checkpoint was trained on this data set.
+def origin_of(dataset: Dataset, cache: PoseCache) -> dict[str, Any]:
+    """What a checkpoint keeps of the data that it is trained on; JSON values.
 
-    Published sets are known by their name. Two trees of the layout `folder` are the same where their pose
-    caches are, whose fingerprint is of every frame's content.
+    data: the data set by its tracklets, and by the content of its frames as stage one read them.
     """
-    if extra.get("dataset") != dataset.name:
+    frames = cache.info.parts.get("frames")
+    content = frames.get("content") if isinstance(frames, Mapping) else None
+    return {
+        "dataset": dataset.name,
+        "split": dataset.split,
+        "data": {"tracklets": dataset.identity, "frames": content},
+        "pose_cache": cache.info.fingerprint,
+    }
+
+
+def same_data(extra: Mapping[str, Any], dataset: Dataset, cache: PoseCache) -> bool:
+    """Whether a checkpoint was trained on this very data set, whatever made its poses.
+
+    Any number of data sets are called `folder`, or `walkers`: the same one has the same tracklets, and frames
+    of the same content. Checkpoints that do not say so are known by the fingerprint of their pose cache.
+    """
+    now = origin_of(dataset, cache)
+    if extra.get("dataset") != dataset.name or extra.get("data", now["data"]) != now["data"]:
         return False
-    return dataset.name != "folder" or extra.get("pose_cache") == cache.info.fingerprint
+    return extra.get("pose_cache") == now["pose_cache"] or (
+        "data" in extra and now["data"]["frames"] is not None
+    )
 
 
 def known_cameras(

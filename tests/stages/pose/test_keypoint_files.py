@@ -56,6 +56,29 @@ def test_the_inferencers_single_folder_serves_where_names_are_unique(tmp_path):
     assert read_poses(tmp_path, None, [FRAMES[0], FRAMES[0].replace("0002/", "0003/")]) == {}
 
 
+MIXED = {
+    "paths of two folders": [{"image_id": f"{f}/1.jpg", "keypoints": POINTS} for f in ("a", "x/a")],
+    "a path and a bare name": [{"image_id": n, "keypoints": POINTS} for n in ("1.jpg", "a/1.jpg")],
+    "two images of one name": {
+        "images": [{"id": i, "file_name": "1.jpg"} for i in (1, 2)],
+        "annotations": [{"image_id": i, "keypoints": POINTS} for i in (1, 2)],
+    },
+}
+
+
+@pytest.mark.parametrize("content", MIXED.values(), ids=MIXED.keys())
+def test_images_that_could_be_the_same_frame_are_not_mixed(tmp_path, content):
+    (tmp_path / "poses.json").write_text(json.dumps(content))
+    with pytest.raises(KeyReIDError, match=r"could both be the frame a/1\.jpg; give names with"):
+        read_poses(tmp_path / "poses.json", None, ["a/1.jpg", "b/2.jpg"])
+
+
+def test_a_name_of_another_folder_is_not_a_frames(tmp_path):
+    content = [{"image_id": n, "keypoints": POINTS} for n in ("a/1.jpg", "b/2.jpg", "c/1.jpg")]
+    (tmp_path / "poses.json").write_text(json.dumps(content))
+    assert list(read_poses(tmp_path / "poses.json", None, ["a/1.jpg", "a/2.jpg"])) == ["a/1.jpg"]
+
+
 @pytest.mark.parametrize("joints", [17, 26, 133, 136])
 @pytest.mark.parametrize("nested", [False, True])
 @pytest.mark.parametrize("columns", [2, 3])

@@ -40,6 +40,15 @@ def test_a_saved_network_returns_the_same_features(saved):
     assert frozen == [name for name, p in model.named_parameters() if not p.requires_grad]
 
 
+def test_the_same_weights_are_the_same_bytes_whatever_is_kept_beside_them(saved, tmp_path):
+    """Galleries and calibrations know a network by the digest of this file."""
+    model, path = saved
+    copies = [save_model(model, tmp_path / f"{i}.safetensors", epoch=i).read_bytes() for i in range(8)]
+    assert set(copies) == {path.read_bytes()}
+    loaded, _ = load_model(path)
+    assert save_model(loaded, tmp_path / "again.safetensors").read_bytes() == path.read_bytes()
+
+
 @pytest.mark.parametrize("backbone", ["eva02_tiny_patch14_224", "beit_base_patch16_224"])
 def test_backbones_with_buffers_of_their_own_come_back_whole(tmp_path, backbone):
     model = tiny_model(backbone=backbone, **keeping(backbone))

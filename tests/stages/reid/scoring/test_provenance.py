@@ -8,12 +8,20 @@ import pytest
 
 from cache.errors import KeyReIDError
 from stages.datasets.tracklet import Dataset, Tracklet
-from stages.reid.scoring.provenance import check_test, known_cameras, same_data
+from stages.reid.scoring.provenance import check_test, known_cameras, origin_of, same_data
 
 TRACKLETS = tuple(Tracklet(("a.jpg",), 1, camera, f"t{camera}") for camera in (3, 5))
 DATASET = Dataset("prid2011", Path(), TRACKLETS, TRACKLETS, TRACKLETS, split=0)
-CACHE = SimpleNamespace(folder=Path("poses"), info=SimpleNamespace(fingerprint="f" * 64))
-EXTRA = {"dataset": "prid2011", "split": 0, "cameras": [3, 5, 7], "pose_cache": "f" * 64}
+
+
+def poses(content="c", fingerprint="f" * 64):
+    """A pose cache, as far as it says what it was made of."""
+    parts = {"frames": {"content": content}} if content else {}
+    return SimpleNamespace(folder=Path("poses"), info=SimpleNamespace(fingerprint=fingerprint, parts=parts))
+
+
+CACHE = poses()
+EXTRA = {**origin_of(DATASET, CACHE), "cameras": [3, 5, 7]}
 
 
 def test_cameras_of_another_data_set_are_unknown(caplog):
@@ -22,12 +30,26 @@ def test_cameras_of_another_data_set_are_unknown(caplog):
     assert "all count as unknown" in caplog.text
 
 
-def test_another_tree_of_folders_is_another_data_set_whatever_its_layout():
-    """Any two trees are called `folder`: only the same content is the same data set."""
-    tree, extra = replace(DATASET, name="folder"), {**EXTRA, "dataset": "folder"}
+@pytest.mark.parametrize("name", ["folder", "walkers", "prid2011"])
+def test_a_name_does_not_make_a_data_set_the_same(name):
+    """Any number of data sets are called `folder`, or `walkers`: only the same content is the same one."""
+    tree = replace(DATASET, name=name)
+    extra = {**origin_of(tree, CACHE), "cameras": [3, 5, 7]}
     assert known_cameras(extra, tree, 3, CACHE) == [3, 5, 7]
-    assert known_cameras({**extra, "pose_cache": "0" * 64}, tree, 3, CACHE) == []
-    assert same_data({**EXTRA, "pose_cache": "0" * 64}, DATASET, CACHE), "a published set is known by name"
+    assert same_data(extra, replace(tree, split=1), CACHE), "another split of it"
+    assert same_data(extra, tree, poses(fingerprint="0" * 64)), "the same frames with other poses"
+    assert not same_data(extra, tree, poses("other", "0" * 64)), "other frames under the same names"
+    renumbered = tuple(replace(t, camera=t.camera + 1) for t in TRACKLETS)
+    assert not same_data(extra, replace(tree, train=renumbered, query=renumbered, gallery=renumbered), CACHE)
+    assert known_cameras(extra, replace(tree, train=(), query=(), gallery=TRACKLETS[:1]), 3, CACHE) == []
+
+
+def test_where_no_content_is_known_the_pose_cache_decides():
+    unsaid = {**origin_of(DATASET, poses(None)), "cameras": [3, 5, 7]}
+    assert same_data(unsaid, DATASET, poses(None))
+    assert not same_data(unsaid, DATASET, poses(None, "0" * 64))
+    before = {key: value for key, value in EXTRA.items() if key != "data"}
+    assert same_data(before, DATASET, CACHE) and not same_data(before, DATASET, poses(fingerprint="0" * 64))
 
 
 def test_weights_without_an_origin_are_believed_where_the_number_of_cameras_fits():
