@@ -15,6 +15,7 @@ from pydantic import Field, field_validator
 from cache import PoseCache
 from cache.errors import KeyReIDError
 from cache.files import write_whole
+from cache.text_files import load_json
 from pipeline.config import CONFIGS, Recipe, load_recipe
 from pipeline.progress import progress_bar
 from pipeline.recipe_file import load
@@ -79,10 +80,10 @@ def plan(config: AblationConfig, cache: PoseCache, root: Path, out: Path) -> lis
 def finished(job: Job) -> dict[str, Any] | None:
     """The result of a job that was done with this very recipe and cache, else None."""
     try:
-        result = json.loads((job.folder / RESULT).read_text())
+        result = load_json(job.folder / RESULT)
     except (OSError, ValueError):
         return None
-    return result if result.get("fingerprint") == job.fingerprint else None
+    return result if isinstance(result, dict) and result.get("fingerprint") == job.fingerprint else None
 
 
 def run(
@@ -248,9 +249,9 @@ def from_json(path: Path) -> dict[str, dict[str, tuple[float, float]]]:
     Raises KeyReIDError for another kind of file.
     """
     try:
-        results = json.loads(path.read_text())["results"]
+        results = load_json(path)["results"]
         return summary([results[0], *results[1:]])
-    except (OSError, ValueError, LookupError, TypeError) as error:
+    except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
         reason = f"{type(error).__name__}: {error}"
         raise KeyReIDError(f"{path}: not the table.json of keyreid ablation ({reason})") from None
 

@@ -13,6 +13,7 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from cache.errors import KeyReIDError
+from cache.text_files import load_yaml
 
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -49,13 +50,13 @@ class _Loader(yaml.SafeLoader):
 def read_yaml(path: Path) -> dict[str, Any]:
     """The mapping in a YAML file. KeyReIDError for anything else."""
     try:
-        content = yaml.load(path.read_text(encoding="utf-8"), _Loader)
+        content = load_yaml(path, _Loader)
     except FileNotFoundError:
         raise KeyReIDError(f"{path}: no such config file") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise KeyReIDError(f"{path}: cannot be read: {error}") from None
-    except yaml.YAMLError as error:
-        raise KeyReIDError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from None
+    except OSError as error:
+        raise KeyReIDError(f"{path}: cannot be read: {error.strerror or error}") from None
+    except ValueError as error:
+        raise KeyReIDError(f"{path}: {error}") from None
     if content is None:
         return {}
     if not isinstance(content, dict):

@@ -1,6 +1,5 @@
 """What every layout needs of the file system: checks of names, listings, MATLAB and JSON files."""
 
-import json
 import os
 import re
 from collections.abc import Iterable
@@ -10,6 +9,7 @@ import numpy as np
 
 from cache.errors import KeyReIDError
 from cache.files import read_regular
+from cache.text_files import parse_json
 from stages.datasets.matlab import read_numbers
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png")
@@ -141,8 +141,8 @@ def read_text(path: Path) -> str:
 def read_json(path: Path) -> object:
     """The content of a JSON file."""
     try:
-        return json.loads(read_text(path))
-    except (ValueError, RecursionError) as error:  # ValueError: also a number of thousands of digits
+        return parse_json(read_text(path))
+    except ValueError as error:  # also a number of thousands of digits
         line = getattr(error, "lineno", 1)
         raise KeyReIDError(f"{path}, line {line}: not valid JSON; fetch the file again") from error
 

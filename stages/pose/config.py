@@ -4,12 +4,11 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
-import yaml
 from pydantic import Field, ValidationError, field_validator, model_validator
 
 import configs
 from cache.errors import KeyReIDError
-from cache.files import read_regular
+from cache.text_files import load_yaml
 from stages.config import StrictModel
 from stages.precision import Precision
 
@@ -149,12 +148,12 @@ def load_spec(estimator: str) -> EstimatorSpec:
         known = ", ".join(sorted(p.stem for p in SPECS.glob("*.yaml")))
         raise KeyReIDError(f"estimator {estimator}: no file {path}; known: {known}; or give a YAML file")
     try:
-        content = yaml.safe_load(read_regular(path, MOST).decode())
+        content = load_yaml(path)
         return EstimatorSpec(name=path.stem, folder=path.parent.resolve(), **(content or {}))
     except ValidationError as error:
         problem = error.errors()[0]
         key = ".".join(str(part) for part in problem["loc"]) or "(whole file)"
         allowed = ", ".join(sorted({*EstimatorSpec.model_fields} - {"name", "folder"}))
         raise KeyReIDError(f"{path}: {key}: {problem['msg']}; allowed keys: {allowed}") from error
-    except (OSError, TypeError, ValueError, RecursionError, yaml.YAMLError) as error:
+    except (OSError, TypeError, ValueError, RecursionError) as error:
         raise KeyReIDError(f"{path}: cannot be read: {' '.join(str(error).split())}") from error

@@ -13,7 +13,6 @@ Of several persons in a frame the one with the highest score is taken. Joints ar
 begin with them. Without scores every joint counts as found, but for those at (0, 0).
 """
 
-import json
 import zipfile
 from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
@@ -23,6 +22,7 @@ import numpy as np
 
 from cache.chunks import JOINTS
 from cache.errors import KeyReIDError
+from cache.text_files import load_json
 from stages.pose.frame_names import FrameNames
 
 Poses = dict[str, np.ndarray]  # frame -> float32 [17, 3]: x, y in pixels, score
@@ -214,8 +214,8 @@ def _known() -> str:
 
 def _load(path: Path) -> Any:
     try:
-        return json.loads(path.read_bytes())
+        return load_json(path)
     except FileNotFoundError:
         raise KeyReIDError(f"{path} does not exist; expected a JSON file or a folder of poses") from None
-    except (OSError, ValueError, RecursionError) as error:
+    except (OSError, ValueError) as error:
         raise KeyReIDError(f"{path}: cannot be read as JSON: {str(error).splitlines()[0]}") from error

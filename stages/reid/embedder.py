@@ -13,11 +13,10 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-import yaml
-from pydantic import ValidationError
 
 from cache import PoseCache
 from cache.errors import KeyReIDError
+from cache.text_files import load_yaml
 from stages.datasets.tracklet import Dataset, Tracklet
 from stages.device import find_device
 from stages.frame_file import read_picture
@@ -239,8 +238,8 @@ def run_config(weights: Path) -> tuple[PoseConfig | None, EvalConfig]:
     if not path.is_file():
         return None, EvalConfig()
     try:
-        content = yaml.safe_load(path.read_text())
+        content = load_yaml(path) or {}
         return PoseConfig(**content.get("pose", {})), EvalConfig(**content.get("eval", {}))
-    except (OSError, yaml.YAMLError, UnicodeDecodeError, AttributeError, TypeError, ValidationError) as error:
+    except (OSError, ValueError, AttributeError, TypeError) as error:
         reason = " ".join(str(error).split())[:200]
         raise KeyReIDError(f"{path}: not the config of a run: {reason}") from error

@@ -5,14 +5,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from cache.errors import KeyReIDError
 from cache.files import write_whole
+from cache.text_files import load_json, load_text, load_yaml, parse_json
 from stages.reid.scoring.compare import QUERIES, read_queries
 from stages.reid.scoring.config import EvalConfig, RerankConfig
 from stages.reid.scoring.embeddings import TestSet
 from stages.reid.scoring.protocols import PROTOCOLS, Protocol
+from stages.report import schema
 
 BASELINES = "baselines.json"
 
@@ -84,16 +84,13 @@ def read_contents(run: Path, evaluation: Path | None = None) -> Contents:
     """
     folder = evaluation or evaluation_of(run)
     scores = _json(folder / "metrics.json", dict)
-    headline = scores.get("headline")
-    if headline not in PROTOCOLS or headline not in scores.get("protocols", {}) or "distance" not in scores:
-        raise KeyReIDError(
-            f"{folder / 'metrics.json'}: not the scores of an evaluation; run keyreid eval again"
-        )
-    queries = read_queries(folder / QUERIES).get(headline, {})
-    try:
-        ranking = {str(r["query"]): r["matches"] for r in _json(folder / "ranking.json", list)}
-    except (KeyError, TypeError) as error:
-        raise KeyReIDError(f"{folder / 'ranking.json'}: not ranking lists; run keyreid eval again") from error
+    schema.check_scores(folder / "metrics.json", scores)
+    queries = read_queries(folder / QUERIES).get(scores["headline"], {})
+    lists = _json(folder / "ranking.json", list)
+    schema.checked_by(schema.RANKING, folder / "ranking.json", lists)
+    ranking = {found["query"]: found["matches"] for found in lists}
+    baselines = _optional(folder / BASELINES)
+    schema.checked_by(schema.BASELINES, folder / BASELINES, baselines)
     missing = [name for name in queries if name not in ranking]
     if missing or not queries:
         what = f"query {missing[0]} of {QUERIES} is not in ranking.json" if missing else "no valid query"
@@ -107,7 +104,7 @@ def read_contents(run: Path, evaluation: Path | None = None) -> Contents:
         steps=_lines(run / "metrics.jsonl"),
         settings=_yaml(run / "config.yaml"),
         environment=_optional(run / "environment.json"),
-        baselines=_optional(folder / BASELINES),
+        baselines=baselines,
     )
 
 
@@ -132,7 +129,7 @@ def _json(path: Path, kind: type) -> Any:
     if not path.is_file():
         raise KeyReIDError(f"{path}: missing; run keyreid eval again")
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = load_json(path)
     except (ValueError, OSError) as error:
         raise KeyReIDError(f"{path}: not readable as JSON ({error}); run keyreid eval again") from error
     if not isinstance(content, kind):
@@ -147,21 +144,30 @@ def _optional(path: Path) -> dict[str, Any]:
 def _lines(path: Path) -> list[dict[str, Any]]:
     """Records of a .jsonl file; a line cut short by a crash is left out."""
     records = []
-    for line in path.read_text(encoding="utf-8").splitlines() if path.is_file() else ():
+    try:
+        lines = load_text(path).splitlines() if path.is_file() else ()
+    except (OSError, ValueError) as error:
+        raise KeyReIDError(f"{path}: cannot be read ({error}); remove it, or restore it") from error
+    for line in lines:
         try:
-            record = json.loads(line)
+            record = parse_json(line)
         except ValueError:
             continue
-        if isinstance(record, dict) and "step" in record:
-            records.append(record)
+        if isinstance(record, dict) and type(record.get("step")) is int and 0 <= record["step"] < 2**53:
+            records.append({key: value for key, value in record.items() if _is_plain(value)})
     return records
+
+
+def _is_plain(value: Any) -> bool:
+    """Not a number that no chart can show."""
+    return not isinstance(value, int | float) or abs(value) < 2**53
 
 
 def _yaml(path: Path) -> dict[str, Any]:
     if not path.is_file():
         return {}
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        content = load_yaml(path)
+    except (OSError, ValueError) as error:
         raise KeyReIDError(f"{path}: not readable as YAML: {' '.join(str(error).split())}") from error
     return content if isinstance(content, dict) else {}

@@ -1,12 +1,12 @@
 """The page's section about a probe of the run: `keyreid probe`."""
 
 import base64
-import json
 from pathlib import Path
 from typing import Any
 
 from cache.errors import KeyReIDError
 from cache.files import sha256_of
+from cache.text_files import load_json
 
 FOLDER, RESULT, PICTURE = "probe", "probe.json", "probe.png"
 
@@ -20,7 +20,7 @@ def probe_view(run: Path) -> dict[str, Any] | None:
     if not path.is_file() or not weights.is_file():
         return None
     try:
-        report = json.loads(path.read_text())
+        report = load_json(path)
         if report["sha256"] != sha256_of(weights):
             return None
         picture = base64.b64encode((run / FOLDER / PICTURE).read_bytes()).decode()
@@ -34,7 +34,7 @@ def probe_view(run: Path) -> dict[str, Any] | None:
             "parts": report.get("parts"),
             "attention": report.get("attention_to", {}),
         }
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
         raise KeyReIDError(f"{path}: not the result of a probe ({error}); run keyreid probe again") from error
 
 

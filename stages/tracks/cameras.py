@@ -11,10 +11,10 @@ import re
 from collections import Counter
 from pathlib import Path
 
-import yaml
 from pydantic import Field, ValidationError
 
 from cache.errors import KeyReIDError
+from cache.text_files import load_yaml
 from stages.config import StrictModel
 from stages.tracks.config import CameraConfig
 
@@ -28,13 +28,13 @@ class Cameras(StrictModel):
 def load_cameras(path: Path) -> tuple[CameraConfig, ...]:
     """Read and check a cameras.yaml; files become paths from here. Raises KeyReIDError."""
     try:
-        cameras = Cameras(**(yaml.safe_load(path.read_text()) or {})).cameras
+        cameras = Cameras(**(load_yaml(path) or {})).cameras
     except ValidationError as error:
         problem = error.errors()[0]
         key = ".".join(str(part) for part in problem["loc"]) or "(whole file)"
         allowed = ", ".join(CameraConfig.model_fields)
         raise KeyReIDError(f"{path}: {key}: {problem['msg']}; a camera has: {allowed}") from error
-    except (OSError, TypeError, yaml.YAMLError, UnicodeDecodeError) as error:
+    except (OSError, TypeError, ValueError) as error:
         raise KeyReIDError(f"{path}: cannot be read: {' '.join(str(error).split())}") from error
     twice = [name for name, count in Counter(c.name for c in cameras).items() if count > 1]
     if twice:

@@ -9,9 +9,11 @@ import os
 import shutil
 from pathlib import Path
 
+from cache.errors import KeyReIDError
 from cache.files import sync_folder
+from cache.text_files import load_json
+from stages.tracks.record import RECORD, is_folder_name
 
-RECORD = ".track.json"  # after the tag
 _REPLACED = "replaced.json"  # names of the folders to be replaced, in a .ready folder not yet moved
 
 
@@ -36,15 +38,27 @@ def install(out: Path, tag: str, replaced: list[str]) -> None:
 def resume(out: Path) -> None:
     """Finish what a killed process had made whole."""
     for ready in sorted(out.glob(".*.ready")):
-        _move(out, ready)
+        if ready.is_dir() and not ready.is_symlink():
+            _move(out, ready)
 
 
 def _move(out: Path, ready: Path) -> None:
     if (ready / _REPLACED).is_file():  # nothing is moved yet, so that nothing new can be hit
-        for name in json.loads((ready / _REPLACED).read_text()):
+        for name in _names(ready / _REPLACED):
             shutil.rmtree(out / name, ignore_errors=True)
         (ready / _REPLACED).unlink()
     for entry in sorted(ready.iterdir(), key=lambda path: path.name.endswith(RECORD)):
         entry.replace(out / entry.name)
     sync_folder(out)
     ready.rmdir()
+
+
+def _names(path: Path) -> list[str]:
+    """Names of folders beside the .ready folder; nothing else may be removed. Raises KeyReIDError."""
+    try:
+        names = load_json(path)
+    except (OSError, ValueError):
+        names = None
+    if not isinstance(names, list) or not all(map(is_folder_name, names)):
+        raise KeyReIDError(f"{path}: is not a list of folders; nothing was touched: remove {path.parent}")
+    return names

@@ -31,7 +31,8 @@ from stages.tracks.cameras import tags
 from stages.tracks.config import CameraConfig, TrackConfig
 from stages.tracks.detect import Detections, Detector, load_detector
 from stages.tracks.detect.spec import load_detector_spec
-from stages.tracks.install import RECORD, begin, install, resume
+from stages.tracks.install import begin, install, resume
+from stages.tracks.record import RECORD, read_record
 from stages.tracks.stream import VideoStream
 from stages.tracks.tracklets import TrackletCutter
 
@@ -111,7 +112,7 @@ def run(
 
 def records(out: Path) -> list[dict]:
     """The records of a folder, one per video."""
-    return [json.loads(path.read_text()) for path in sorted(out.glob(f"*{RECORD}"))]
+    return [read_record(path) for path in sorted(out.glob(f"*{RECORD}"))]
 
 
 def _check_out(out: Path) -> None:
@@ -151,7 +152,7 @@ def _done(out: Path, video: _Video, force: bool) -> dict | None:
     path = out / f"{video.tag}{RECORD}"
     if not path.is_file():
         return None
-    record = json.loads(path.read_text())
+    record = read_record(path)
     if record["fingerprint"] != video.fingerprint:
         if force:
             return None
@@ -245,7 +246,7 @@ def _persons(out: Path, tag: str) -> list[str]:
     path = out / f"{tag}{RECORD}"
     if not path.is_file():
         return []
-    return sorted({name.split("/")[0] for name in json.loads(path.read_text())["tracklets"]})
+    return sorted({name.split("/")[0] for name in read_record(path)["tracklets"]})
 
 
 def _wanted(detections: Detections, height: int, region: np.ndarray, config: TrackConfig) -> np.ndarray:

@@ -1,7 +1,6 @@
 """The stage: from a config to a folder in MARS layout, written atomically."""
 
 import hashlib
-import json
 import shutil
 from collections.abc import Callable, Iterable
 from dataclasses import replace
@@ -13,6 +12,7 @@ import numpy as np
 
 from cache.errors import KeyReIDError
 from cache.files import explain
+from cache.text_files import load_json
 from stages.datasets.times import TIMES, write_times
 from stages.datasets.tracklet import JUNK
 from stages.datasets.walkers.config import LOOK, WalkersConfig
@@ -51,10 +51,10 @@ def _in_order(results: Iterable, total: int, progress: Callable[[int, int], None
 def is_made(config: WalkersConfig, root: Path) -> bool:
     """Whether `root` holds all of this config's data: same fingerprint, all frames, same sum of bytes."""
     try:
-        record = json.loads((root / RECORD).read_text())
-    except (FileNotFoundError, NotADirectoryError, json.JSONDecodeError):
+        record = load_json(root / RECORD)
+    except (OSError, ValueError):
         return False
-    if record.get("fingerprint") != config.fingerprint():
+    if not isinstance(record, dict) or record.get("fingerprint") != config.fingerprint():
         return False
     if not all((root / "info" / name).is_file() for name in record["info"]):
         return False

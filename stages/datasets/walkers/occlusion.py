@@ -1,9 +1,9 @@
 """Which tracklets of a walkers data set are occluded, from the generator's record."""
 
-import json
 from pathlib import Path
 
 from cache.errors import KeyReIDError
+from cache.text_files import load_json
 
 
 class Occlusion:
@@ -13,7 +13,7 @@ class Occlusion:
         """Raises KeyReIDError where root has no record of the generator."""
         path = root / "walkers.json"
         try:
-            self._hidden = frozenset(json.loads(path.read_text())["occluded_tracklets"])
+            self._hidden = frozenset(load_json(path)["occluded_tracklets"])
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise KeyReIDError(
                 f"{path}: cannot tell which tracklets are occluded ({error}); this needs walkers, made by "

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cache.errors import KeyReIDError
+from cache.text_files import load_json
 from stages.datasets.walkers.hidden import PART_NAMES
 
 RECORD = "walkers.json"
@@ -54,7 +55,7 @@ def read_frame_records(root: Path) -> dict[str, FrameRecord]:
     """Frame path -> record of a walkers data set. Raises KeyReIDError where `root` has none."""
     path = root / RECORD
     try:
-        frames = json.loads(path.read_text())["per_frame"]["frames"]
+        frames = load_json(path)["per_frame"]["frames"]
         return {frame: FrameRecord.of_row(row) for frame, row in frames.items()}
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise KeyReIDError(

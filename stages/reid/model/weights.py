@@ -13,6 +13,7 @@ from safetensors.torch import save_file
 from cache.differences import differing
 from cache.errors import KeyReIDError
 from cache.files import write_whole, writing
+from cache.text_files import load_json, parse_json
 from stages.reid.model.config import ModelConfig
 from stages.reid.model.keyreid import KeyReID
 from stages.weights_file import finite
@@ -152,14 +153,14 @@ def _read_description(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
     if not path.is_file():
         raise KeyReIDError(f"checkpoint {path}: no such file; a checkpoint is .safetensors and .json")
     try:
-        data = json.loads(path.read_text(encoding="utf-8"))
+        data = load_json(path)
         described = {key: data[key] for key in ("config", "num_persons", "num_cameras")}
         for key in ("num_persons", "num_cameras"):
             if type(described[key]) is not int:
                 raise TypeError(f"{key} is {described[key]!r}, expected a whole number")
         if not isinstance(data.get("extra", {}), dict):
             raise TypeError(f"extra is {data['extra']!r}, expected an object")
-    except (OSError, json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError) as error:
         raise KeyReIDError(f"checkpoint {path}: not the description of a checkpoint ({error})") from error
     if data.get("format") == 1:
         raise KeyReIDError(
@@ -178,11 +179,11 @@ def _read_header(path: Path) -> tuple[dict[str, tuple], dict[str, Any]]:
         with safe_open(path, framework="pt") as file:
             slices = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118  not a dict
             stored = {name: (part.get_dtype(), tuple(part.get_shape())) for name, part in slices.items()}
-            header = json.loads((file.metadata() or {}).get("keyreid", "{}"))
+            header = parse_json((file.metadata() or {}).get("keyreid", "{}"))
             if not isinstance(header, dict):
                 raise TypeError(f"its header is {header!r}, expected an object")
             return stored, header
-    except (SafetensorError, OSError, json.JSONDecodeError, UnicodeDecodeError, TypeError) as error:
+    except (SafetensorError, OSError, ValueError, TypeError) as error:
         raise KeyReIDError(f"checkpoint {path}: not a safetensors file, or cut short ({error})") from error
 
 

@@ -21,6 +21,7 @@ import numpy as np
 
 from cache.errors import KeyReIDError
 from cache.files import make_folder, write_whole
+from cache.text_files import parse_json
 from stages.reid.scoring.embeddings import Embeddings
 
 SCHEMA = 2
@@ -84,16 +85,17 @@ def read(kind: type[Kind], path: Path) -> Kind:
     wanted = {field.name for field in fields(kind)}
     try:
         with h5py.File(path, "r") as file:
-            header = json.loads(file.attrs["header"])
+            header = parse_json(file.attrs["header"])
             if header["schema"] != SCHEMA:
                 raise KeyReIDError(
                     f"{path}: schema {header['schema']}, expected {SCHEMA}: made by another version of the "
                     "program; make it again with keyreid embed or eval"
                 )
-            columns = {"features": file["features"].astype(np.float32)[...]}
-            columns |= {name: file[name][...] for name in _NUMBERS if name in file and name in wanted}
-            columns |= {name: _texts(file[name]) for name in _TEXTS if name in file}
-            shown, offsets = _texts(file["frames"]).tolist(), file["offsets"][...]
+            columns = {"features": _stored(file, "features").astype(np.float32)[...]}
+            numbers = [name for name in _NUMBERS if name in file and name in wanted]
+            columns |= {name: _stored(file, name)[...] for name in numbers}
+            columns |= {name: _texts(_stored(file, name)) for name in _TEXTS if name in file}
+            shown, offsets = _texts(_stored(file, "frames")).tolist(), _stored(file, "offsets")[...]
         frames = tuple(tuple(shown[start:stop]) for start, stop in pairwise(offsets))
         header = {name: header[name] for name in _HEADER} | {"root": Path(header["root"])}
         loaded = kind(**columns, **header, frames=frames)
@@ -109,6 +111,16 @@ def read(kind: type[Kind], path: Path) -> Kind:
             f"{path}: not a file of embeddings, or damaged ({reason}); make it again"
         ) from error
     return loaded
+
+
+def _stored(file: h5py.File, name: str) -> h5py.Dataset:
+    """A data set that lies in the file itself, as large there as it is in memory. Raises ValueError."""
+    if not isinstance(file.get(name, getlink=True), h5py.HardLink):
+        raise ValueError(f"{name} is missing, or a link to another place")
+    data = file[name]
+    if data.external or data.is_virtual or data.id.get_storage_size() < data.size * data.dtype.itemsize:
+        raise ValueError(f"{name} claims more than the file holds")
+    return data
 
 
 def count(path: Path) -> int:
@@ -145,7 +157,7 @@ def read_columns(path: Path, *names: str) -> tuple[np.ndarray, ...]:
     """Columns of numbers of a file, without the features. Raises KeyReIDError."""
     try:
         with h5py.File(path, "r") as file:
-            return tuple(file[name][...] for name in names)
+            return tuple(_stored(file, name)[...] for name in names)
     except (OSError, KeyError, ValueError, TypeError, RuntimeError) as error:
         raise KeyReIDError(f"{path}: not a part of a gallery, or damaged ({type(error).__name__})") from error
 

@@ -17,6 +17,7 @@ import numpy as np
 
 from cache.errors import KeyReIDError
 from cache.files import write_whole
+from cache.text_files import load_json
 from stages.datasets.tracklet import DISTRACTOR, JUNK
 from stages.reid.scoring.distances import Distance, distance_blocks, distance_rows
 from stages.reid.scoring.embeddings import Embeddings
@@ -228,7 +229,7 @@ def _key(entry: dict) -> tuple:
 
 def _read(path: Path) -> list[dict]:
     try:
-        content = json.loads(path.read_bytes())
+        content = load_json(path)
         if content["schema"] != SCHEMA:
             raise ValueError("schema")
         for entry in content["entries"]:

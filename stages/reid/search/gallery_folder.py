@@ -9,7 +9,6 @@ A file that gallery.json does not name counts for nothing; the next writer remov
 
 import contextlib
 import hashlib
-import json
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -23,6 +22,7 @@ from pydantic import AwareDatetime, Field, ValidationError
 from cache.errors import KeyReIDError
 from cache.files import TEMPORARY, make_folder, read_regular, sha256_of, write_whole
 from cache.lock import LOCK, lock_folder
+from cache.text_files import load_json
 from stages.config import StrictModel
 from stages.reid.scoring.embeddings import Embeddings
 from stages.reid.scoring.embeddings_file import packed
@@ -248,7 +248,7 @@ def _stale(folder: Path, index: Index | None) -> list[Path]:
 def held(note: Path) -> set[str]:
     """Names of the parts that a kept FAISS index holds; what no gallery has where its note is damaged."""
     try:
-        return set(json.loads(read_regular(note, MOST))["parts"])
+        return set(load_json(note)["parts"])
     except (OSError, ValueError, KeyError, TypeError):
         return {"damaged"}
 

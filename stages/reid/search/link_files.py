@@ -12,10 +12,10 @@ import csv
 from itertools import combinations
 from pathlib import Path
 
-import yaml
 from pydantic import Field, ValidationError, model_validator
 
 from cache.errors import KeyReIDError
+from cache.text_files import load_text, load_yaml
 from stages.config import StrictModel
 from stages.reid.scoring.embeddings import Embeddings
 from stages.reid.search.constraints import Travel
@@ -55,7 +55,7 @@ def read_travel(path: Path) -> tuple[Travel, ...]:
     Raises KeyReIDError naming file, key and value.
     """
     try:
-        given = Ways(**(yaml.safe_load(path.read_text(encoding="utf-8")) or {}))
+        given = Ways(**(load_yaml(path) or {}))
     except ValidationError as error:
         problem = error.errors()[0]
         key = ".".join(str(part) for part in problem["loc"]) or "(whole file)"
@@ -63,7 +63,7 @@ def read_travel(path: Path) -> tuple[Travel, ...]:
             f"{path}: {key}: {problem['msg']}; expected a list `travel` of entries like "
             "{cameras: [door, yard], least: 20, greatest: 90}"
         ) from error
-    except (OSError, TypeError, yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
+    except (OSError, TypeError, ValueError) as error:
         raise KeyReIDError(f"{path}: cannot be read: {' '.join(str(error).split())[:200]}") from error
     seen = set()
     for way in given.travel:
@@ -93,8 +93,8 @@ def check_cameras(path: Path, travel: tuple[Travel, ...], gallery: Embeddings) -
 def read_groups(path: Path) -> list[tuple[int, list[str]]]:
     """(number of the line, names of tracklets) of each line. Raises KeyReIDError."""
     try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
+        lines = load_text(path).splitlines()
+    except (OSError, ValueError) as error:
         raise KeyReIDError(f"{path}: cannot be read: {error}") from error
     groups = []
     for number, line in enumerate(lines, start=1):

@@ -11,6 +11,8 @@ import torch
 
 from cache.errors import KeyReIDError
 from cache.files import writing
+from cache.text_files import load_json
+from stages.terminal import one_line
 
 log = logging.getLogger(__name__)
 CHECKPOINTS = "checkpoints"  # their folder in a run folder
@@ -84,7 +86,7 @@ class CheckpointFolder:
     def problem(self, path: Path, thorough: bool = True) -> str | None:
         """What is wrong with a state, or None. Not thorough: its contents are not read."""
         try:
-            record = json.loads(path.with_suffix(".json").read_text())
+            record = load_json(path.with_suffix(".json"))
             size, digest = record["bytes"], record["sha256"]
         except FileNotFoundError:
             return "its .json is missing, so it was not finished"
@@ -105,7 +107,7 @@ class CheckpointFolder:
             return torch.load(path, map_location="cpu", weights_only=True)
         except Exception as error:  # torch.load raises many types for a damaged file
             raise KeyReIDError(
-                f"{path}: not a readable training state ({error}); remove it and resume again"
+                f"{path}: not a readable training state ({one_line(error)[:300]}); remove it and resume again"
             ) from error
 
     def prune(self, best_step: int | None = None) -> None:

@@ -18,6 +18,7 @@ from torch import Tensor
 from torch.utils.tensorboard import SummaryWriter
 
 from cache.files import write_whole
+from cache.text_files import parse_json
 from stages.reid.model.keyreid import ClipOutput
 from stages.terminal import progress
 
@@ -179,10 +180,10 @@ def _cut_after(path: Path, step: int) -> None:
     if not path.exists():
         return
     kept = []
-    for line in path.read_text(encoding="utf-8").splitlines():
+    for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
         try:
-            if json.loads(line)["step"] <= step:
+            if parse_json(line)["step"] <= step:
                 kept.append(line)
-        except (ValueError, KeyError):
+        except (ValueError, LookupError, TypeError):
             continue
     write_whole(path, "".join(line + "\n" for line in kept).encode())

@@ -3,12 +3,12 @@
 from pathlib import Path
 from typing import Literal
 
-import yaml
 from pydantic import Field, ValidationError, model_validator
 
 import configs
 from cache.errors import KeyReIDError
 from cache.files import sha256_of
+from cache.text_files import load_yaml
 from stages.config import StrictModel
 from stages.pose.weights import weights_folder
 
@@ -70,14 +70,14 @@ def load_detector_spec(name: str) -> DetectorSpec:
         known = ", ".join(sorted(p.stem for p in SPECS.glob("*.yaml")))
         raise KeyReIDError(f"detector {name}: no file {path}; known: {known}; or give a YAML file")
     try:
-        content = yaml.safe_load(path.read_text())
+        content = load_yaml(path)
         return DetectorSpec(name=path.stem, folder=path.parent.resolve(), **(content or {}))
     except ValidationError as error:
         problem = error.errors()[0]
         key = ".".join(str(part) for part in problem["loc"]) or "(whole file)"
         allowed = ", ".join(sorted({*DetectorSpec.model_fields} - {"name", "folder"}))
         raise KeyReIDError(f"{path}: {key}: {problem['msg']}; allowed keys: {allowed}") from error
-    except (OSError, TypeError, yaml.YAMLError, UnicodeDecodeError) as error:
+    except (OSError, TypeError, ValueError) as error:
         raise KeyReIDError(f"{path}: cannot be read: {' '.join(str(error).split())}") from error
 
 

@@ -1,0 +1,91 @@
+"""What the JSON files of an evaluation have to hold before a report is made of them."""
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+
+from cache.errors import KeyReIDError
+from stages.reid.scoring.config import EvalConfig
+from stages.reid.scoring.protocols import PROTOCOLS
+
+Share = Annotated[float, Field(ge=0, le=1)]
+Count = Annotated[int, Field(ge=0, lt=2**53)]
+LOOSE = ConfigDict(extra="ignore", strict=True, allow_inf_nan=False)
+
+
+class Figures(BaseModel):
+    """The figures of a protocol, or of a baseline under it."""
+
+    model_config = LOOSE
+
+    mAP: Share | None = None
+    rank1: Share | None = None
+    rank5: Share | None = None
+    rank10: Share | None = None
+    rank20: Share | None = None
+    mINP: Share | None = None
+    num_valid: Count | None = None
+    num_queries: Count | None = None
+    num_gallery: Count | None = None
+    average_precision: Literal["rectangular", "trapezoid"] | None = None
+    interval95: dict[str, Annotated[list[Share], Field(min_length=2, max_length=2)]] = {}
+    cmc: list[Share] = Field(min_length=1)
+
+
+class Scores(BaseModel):
+    """metrics.json."""
+
+    model_config = LOOSE
+
+    headline: Literal[tuple(PROTOCOLS)]
+    protocols: dict[str, Figures]
+    distance: str
+    rerank: dict[str, Any] | None = None
+    checkpoint: str | None = None
+    line: str = ""
+
+
+class Match(BaseModel):
+    """An answer to a query."""
+
+    model_config = LOOSE
+
+    name: str
+    distance: float
+    right: bool
+
+
+class Ranked(BaseModel):
+    """A query of ranking.json."""
+
+    model_config = LOOSE
+
+    query: str
+    matches: list[Match]
+
+
+RANKING, BASELINES = TypeAdapter(list[Ranked]), TypeAdapter(dict[str, Figures])
+
+
+def check_scores(path: Path, scores: dict[str, Any]) -> None:
+    """Raises KeyReIDError where metrics.json holds something else."""
+    checked = checked_by(TypeAdapter(Scores), path, scores)
+    if checked.headline not in checked.protocols:
+        raise KeyReIDError(
+            f"{path}: has no protocol {checked.headline}, its headline; run keyreid eval again"
+        )
+    chosen = {key: scores[key] for key in EvalConfig.model_fields if scores.get(key) is not None}
+    checked_by(TypeAdapter(EvalConfig), path, {k: v for k, v in chosen.items() if k != "protocols"})
+
+
+def checked_by(kind: TypeAdapter, path: Path, content: Any) -> Any:
+    """Content as a kind. Raises KeyReIDError naming the place of what is wrong."""
+    try:
+        return kind.validate_python(content)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"]))[:200] or "(whole file)"
+        raise KeyReIDError(
+            f"{path}: {where}: {first['msg']}; not what keyreid eval writes: run it again"
+        ) from error

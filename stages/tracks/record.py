@@ -1,0 +1,55 @@
+"""TAG.track.json: what was made of a video. It says what to replace, and may come with a folder of others."""
+
+import re
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from cache.errors import KeyReIDError
+from cache.text_files import load_json
+
+RECORD = ".track.json"  # after the tag
+_PLACE = re.compile(r"[^/\\\0.][^/\\\0]*")  # one folder, and none that is hidden or leads elsewhere
+Place = Annotated[str, Field(pattern=r"^[^/\\\x00.][^/\\\x00]*(/[^/\\\x00.][^/\\\x00]*){2}$")]
+Count = Annotated[int, Field(ge=0)]
+
+
+class TrackRecord(BaseModel):
+    """What is read of a record; the rest is for people."""
+
+    model_config = ConfigDict(extra="ignore", strict=True, allow_inf_nan=False)
+
+    tag: str
+    source: str
+    camera: str
+    fingerprint: str
+    seconds: float
+    frames: Count
+    tracks: Count
+    crops: Count
+    damaged_frames: Count
+    damage: str | None
+    tracklets: dict[Place, Count]
+
+
+def read_record(path: Path) -> dict[str, Any]:
+    """A record as it was written. Raises KeyReIDError where it is damaged."""
+    try:
+        content = load_json(path)
+        TrackRecord.model_validate(content)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"]))[:200]
+        raise KeyReIDError(f"{path}: {where}: {first['msg']}; {_WAY}") from error
+    except (OSError, ValueError) as error:
+        raise KeyReIDError(f"{path}: cannot be read ({error}); {_WAY}") from error
+    return content
+
+
+_WAY = "it is not what keyreid track writes: remove it to track the video again"
+
+
+def is_folder_name(name: object) -> bool:
+    """Whether a name is that of a folder right here."""
+    return isinstance(name, str) and _PLACE.fullmatch(name) is not None
