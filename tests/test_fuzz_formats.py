@@ -51,7 +51,7 @@ POINTS = [5.0, 6.0, 0.9] * 17
 class Format:
     """write: a sound file at a path. read: what the program does with it. record: text of JSON or YAML.
 
-    whole: it is all that is read; else the sound file alone is refused for want of another.
+    whole: it is all that is read; else the sound file alone is refused, as another has to be there too.
     """
 
     name: str
