@@ -23,6 +23,7 @@ from stages.config import StrictModel
 from stages.datasets.tracklet import Dataset
 from stages.datasets.walkers.occlusion import Occlusion
 from stages.figure_file import save_figure
+from stages.interrupts import workers_unaware
 from stages.reid.scoring.statistics import Mixed, difference_over_seeds
 
 PROTOCOL = "queries-kept"  # rectangular AP with the queries in the gallery
@@ -94,7 +95,7 @@ def run(
     device: auto, cpu or cuda, of trainings and scoring.
     """
     todo = [job for job in jobs if finished(job) is None]
-    with progress_bar("ablation", "trainings") as report:
+    with workers_unaware(), progress_bar("ablation", "trainings") as report:
         report(len(jobs) - len(todo), len(jobs))
         calls = (delayed(_train_and_score)(job, root, cache, threads, device) for job in todo)
         done = Parallel(n_jobs=workers, return_as="generator_unordered")(calls)

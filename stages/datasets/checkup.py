@@ -12,6 +12,7 @@ from cache.files import write_whole
 from stages.datasets.files import read_json
 from stages.datasets.tracklet import DISTRACTOR, JUNK, Dataset
 from stages.frame_file import FrameError, decode, decoder_warning, load
+from stages.interrupts import workers_unaware
 
 _CHUNK = 256  # frames per task
 
@@ -197,7 +198,8 @@ def check_frames_all(
     chunks = (frames[i : i + _CHUNK] for i in range(0, len(frames), _CHUNK))
     jobs = (joblib.delayed(_check_chunk)(root, chunk, size) for chunk in chunks)
     workers = max(min(workers, -(-len(frames) // _CHUNK)), 1)  # a process takes seconds to start
-    yield from joblib.Parallel(n_jobs=workers, return_as="generator")(jobs)
+    with workers_unaware():
+        yield from joblib.Parallel(n_jobs=workers, return_as="generator")(jobs)
 
 
 def write_problems(path: Path, problems: Sequence[FrameProblem]) -> None:

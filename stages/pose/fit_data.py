@@ -10,6 +10,7 @@ from stages.datasets.walkers.camera import make_camera
 from stages.datasets.walkers.film import film
 from stages.datasets.walkers.plan import TrackletPlan
 from stages.datasets.walkers.wardrobe import Decks, Identity, draw_build, draw_clothes
+from stages.interrupts import workers_unaware
 
 # Joints that change places in a mirrored frame.
 MIRROR = np.array([0, 2, 1, 4, 3, 6, 5, 8, 7, 10, 9, 12, 11, 14, 13, 16, 15])
@@ -65,7 +66,8 @@ def _film_place(seed: int, place: int) -> Pool:
 def make_pool(seed: int, size: int, workers: int = 1) -> Pool:
     """At least `size` frames of walkers unlike any data set's; the same bytes for any `workers`."""
     places = -(-size // (FRAMES * PERSONS))
-    made = joblib.Parallel(n_jobs=workers)(joblib.delayed(_film_place)(seed, p) for p in range(places))
+    with workers_unaware():
+        made = joblib.Parallel(n_jobs=workers)(joblib.delayed(_film_place)(seed, p) for p in range(places))
     return Pool(np.concatenate([p.frames for p in made]), np.concatenate([p.keypoints for p in made]))
 
 

@@ -12,6 +12,7 @@ import joblib
 
 from cache.errors import KeyReIDError
 from cache.manifest import ShardEntry
+from stages.interrupts import workers_unaware
 from stages.pose.shard_task import ShardTask, make_poses, run_shard, write_poses
 
 FEW = 256
@@ -74,7 +75,7 @@ def _in_processes(tasks: Iterable[ShardTask], workers: int, threads: int) -> Ite
     # Workers of an earlier stage of this process would be taken for leaking once the network is in them.
     get_reusable_executor().shutdown(wait=True)
     try:
-        with joblib.parallel_config(backend="loky", inner_max_num_threads=threads):
+        with workers_unaware(), joblib.parallel_config(backend="loky", inner_max_num_threads=threads):
             pool = joblib.Parallel(
                 n_jobs=workers, return_as="generator_unordered", batch_size=1, pre_dispatch="2*n_jobs"
             )

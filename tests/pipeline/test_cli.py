@@ -1,8 +1,10 @@
 """The command line as a whole: table of contents, completion, how commands end."""
 
 import os
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -53,6 +55,38 @@ def test_ctrl_c_ends_any_command_in_one_line_and_130(keyreid, monkeypatch, comma
     result = keyreid(command, *words.get(command, []))
     assert result.code == 130 and result.err.split("\n")[-2:] == ["keyreid: interrupted", ""], result
     assert "Traceback" not in result.err
+
+
+def interrupt(words, ready):
+    """Start a command as a terminal does, press Ctrl-C once it is ready; its exit code, and lines of stderr."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "pipeline", *map(str, words)],
+        stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, start_new_session=True,
+    )  # fmt: skip
+    while process.poll() is None and not ready(process.pid):
+        time.sleep(0.01)
+    os.killpg(process.pid, signal.SIGINT)
+    return process.returncode or process.wait(60), process.stderr.read().split("\n")
+
+
+def workers_of(pid):
+    """Worker processes, whose modules may still be loading."""
+    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    return [c for c in children if "popen_loky_posix" in Path(f"/proc/{c}/cmdline").read_text()]
+
+
+def test_ctrl_c_with_workers_is_one_line_however_early_it_comes(tmp_path):
+    code, lines = interrupt(
+        ["synthesize", tmp_path / "w", "--workers", 2], lambda pid: len(workers_of(pid)) > 1
+    )
+    assert code == 130 and [line for line in lines if line] == ["keyreid: interrupted"]
+    assert not list(tmp_path.iterdir())
+
+
+def test_ctrl_c_while_modules_load_is_one_line():
+    loading = "numpy/_core/_multiarray_umath"
+    code, lines = interrupt(["env"], lambda pid: loading in Path(f"/proc/{pid}/maps").read_text())
+    assert code == 130 and lines == ["keyreid: interrupted", ""]
 
 
 def test_a_wrong_command_or_option_is_exit_code_2(keyreid):

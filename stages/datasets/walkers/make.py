@@ -23,6 +23,7 @@ from stages.datasets.walkers.record import RECORD, FrameRecord, record_text
 from stages.datasets.walkers.sheet import draw_sheet
 from stages.datasets.walkers.timetable import timetable
 from stages.datasets.walkers.wardrobe import changed_parts
+from stages.interrupts import workers_unaware
 
 
 def film_to_disk(plan: TrackletPlan, config: WalkersConfig, root: Path) -> tuple[Film, str]:
@@ -95,7 +96,8 @@ def run(
     partial = root.with_name(root.name + ".tmp")
     shutil.rmtree(partial, ignore_errors=True)
     try:
-        _write(config, plan, partial, workers, progress)
+        with workers_unaware():
+            _write(config, plan, partial, workers, progress)
         if root.exists():
             shutil.rmtree(root)
         partial.rename(root)
