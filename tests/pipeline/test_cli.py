@@ -58,7 +58,7 @@ def test_ctrl_c_ends_any_command_in_one_line_and_130(keyreid, monkeypatch, comma
 
 
 def interrupt(words, ready):
-    """Start a command as a terminal does, press Ctrl-C once it is ready; its exit code, and lines of stderr."""
+    """Start a command as a terminal does, press Ctrl-C once it is ready; its exit code and stderr."""
     process = subprocess.Popen(
         [sys.executable, "-m", "pipeline", *map(str, words)],
         stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, start_new_session=True,

@@ -27,12 +27,14 @@ DTYPES = {torch.float32: "F32", torch.float16: "F16", torch.bfloat16: "BF16", to
 def save_model(model: KeyReID, path: Path, **extra: Any) -> Path:
     """Write `path` (.safetensors) and the .json of the same name; both appear complete or not at all.
 
-    extra: JSON values to keep with the network, such as epoch and data set. Returns path.
+    extra: JSON values to keep with the network, such as epoch and data set. Returns path. Raises KeyReIDError
+    for weights that are not finite.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     description = describe(model)
     tensors = {name: value.detach().cpu().contiguous() for name, value in model.state_dict().items()}
+    _refuse_not_finite(path, tensors)
     # One entry: safetensors writes several in any order, and the same weights are to be the same bytes.
     metadata = {"keyreid": json.dumps(description, sort_keys=True)}
     with writing(path) as aside:
@@ -71,11 +73,15 @@ def load_model(path: Path, config: ModelConfig | None = None) -> tuple[KeyReID, 
     with safe_open(path, framework="pt") as file:
         # Owned copies: tensors of an open file are views of it.
         tensors = {name: file.get_tensor(name).clone() for name in stored}
+    _refuse_not_finite(path, tensors)
+    model.load_state_dict(tensors, assign=True)
+    return model.eval(), extra
+
+
+def _refuse_not_finite(path: Path, tensors: Mapping[str, torch.Tensor]) -> None:
     broken = sorted(name for name, value in tensors.items() if not finite(value))
     if broken:
         raise KeyReIDError(f"checkpoint {path}: values that are not finite in {listed(broken)}; train again")
-    model.load_state_dict(tensors, assign=True)
-    return model.eval(), extra
 
 
 def describe(model: KeyReID) -> dict[str, Any]:

@@ -40,6 +40,26 @@ def test_a_saved_network_returns_the_same_features(saved):
     assert frozen == [name for name, p in model.named_parameters() if not p.requires_grad]
 
 
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_weights_that_are_not_finite_are_refused_when_made_and_when_read(saved, value):
+    model, path = saved
+    name = sorted(model.state_dict())[0]
+
+    def spoil(tensors):
+        tensors[name].flatten()[0] = value
+
+    before = path.read_bytes()
+    rewrite(path, spoil)
+    with pytest.raises(KeyReIDError, match="not finite in " + name):
+        load_model(path)
+    path.write_bytes(before)
+    with torch.no_grad():
+        model.state_dict()[name].flatten()[0] = value
+    with pytest.raises(KeyReIDError, match="not finite in " + name):
+        save_model(model, path)
+    assert path.read_bytes() == before
+
+
 def test_the_same_weights_are_the_same_bytes_whatever_is_kept_beside_them(saved, tmp_path):
     """Galleries and calibrations know a network by the digest of this file."""
     model, path = saved
