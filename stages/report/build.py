@@ -55,7 +55,7 @@ def _view(contents: Contents, source: Source | None, config: ReportConfig) -> di
     groups = groups or hiding.by_heat(embeddings, names)
     titles = {n: groups.titles[g] for n, g in groups.group.items()} if groups else {}
     best, worst = best_and_worst(queries, config.queries)
-    cards = query_cards(contents, source, config, {"best": best, "worst": worst}, titles, rows)
+    cards, sheets = query_cards(contents, source, config, {"best": best, "worst": worst}, titles, rows)
     table = sorted(queries, key=lambda q: (q.average_precision, q.name))
     part_names = _part_names(contents, embeddings.parts)
     hidden = hiding.hidden_parts(embeddings, names)
@@ -75,6 +75,8 @@ def _view(contents: Contents, source: Source | None, config: ReportConfig) -> di
         "histogram": views.distance_chart(distances),
         "nearer": distances.nearer,
         "cards": cards,
+        "sheets": sheets,
+        "links": {q["name"]: f"{kind}-{i}" for kind, group in cards.items() for i, q in enumerate(group, 1)},
         "queries": [query_row(q, rows, embeddings, titles) for q in table[: config.table_rows]],
         "left_out": max(0, len(table) - config.table_rows),
         "cameras": [camera_name(c) for c in sorted({int(embeddings.cameras[rows[n]]) for n in names})],

@@ -15,6 +15,7 @@ from stages.report.attention import Look, look
 from stages.report.config import ReportConfig
 from stages.report.contents import Contents, Scored, checkpoint_of
 from stages.report.pictures import Pictures
+from stages.sheet import spread
 
 
 @dataclass(frozen=True)
@@ -54,11 +55,20 @@ def query_cards(
     chosen: Mapping[str, Sequence[Scored]],
     titles: Mapping[str, str],
     rows: Mapping[str, int],
-) -> dict[str, list[dict[str, Any]]]:
-    """The chosen queries with their ranking lists, and pictures where there is a source."""
+) -> tuple[dict[str, list[dict[str, Any]]], list[dict[str, Any]]]:
+    """The chosen queries with their ranking lists, and pictures where there is a source.
+
+    And the sheets that the player shows: data URI, frames, width of a frame.
+    """
     embeddings = contents.embeddings
     tracklets = {t.name: t for t in source.dataset.test_tracklets()} if source else {}
     pictures = Pictures(source.dataset.root, config.picture_height, config.jpeg_quality) if source else None
+
+    def played(name: str) -> int | None:
+        if pictures is None:
+            return None
+        frames = _known(tracklets, name, contents).frames
+        return pictures.sheet([frames[at] for at in spread(len(frames), config.frames)])
 
     def answer(place: int, match: dict[str, Any]) -> dict[str, Any]:
         if match["name"] not in rows:
@@ -73,6 +83,7 @@ def query_cards(
             "right": bool(match["right"]),
             "distance": float(match["distance"]),
             "picture": pictures.frame(frame) if pictures and frame else None,
+            "sheet": played(match["name"]),
         }
 
     everyone = [q for group in chosen.values() for q in group]
@@ -89,6 +100,7 @@ def query_cards(
             {
                 **query_row(q, rows, embeddings, titles),
                 "inp": q.inverse_penalty,
+                "sheet": played(q.name),
                 "answers": [
                     answer(i, m) for i, m in enumerate(contents.ranking[q.name][: config.answers], 1)
                 ],
@@ -96,7 +108,11 @@ def query_cards(
             }
             for q in group
         ]
-    return cards
+    sheets = [
+        {"uri": uri, "frames": len(frames), "width": width}
+        for frames, (uri, width) in (pictures.sheets if pictures else {}).items()
+    ]
+    return cards, sheets
 
 
 def _known(tracklets: Mapping[str, Tracklet], name: str, contents: Contents) -> Tracklet:

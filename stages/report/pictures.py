@@ -17,22 +17,23 @@ class Pictures:
     def __init__(self, root: Path, height: int, quality: int) -> None:
         self.root, self.height, self.quality = root, height, quality
         self._frames: dict[str, np.ndarray] = {}
-        self._encoded: dict[tuple[str, ...], str] = {}
+        self._encoded: dict[str, str] = {}
+        self.sheets: dict[tuple[str, ...], tuple[str, int]] = {}  # data URI and width of a cell, by frames
 
     def frame(self, name: str) -> str:
         """Data URI of a frame, by its path relative to the root."""
-        if (name,) not in self._encoded:
-            self._encoded[name,] = self._encode(self._small(name))
-        return self._encoded[name,]
+        if name not in self._encoded:
+            self._encoded[name] = self._encode(self._small(name))
+        return self._encoded[name]
 
-    def sheet(self, names: Sequence[str]) -> tuple[str, int]:
-        """Data URI of frames side by side, in cells of the same width; and that width in pixels."""
-        key = ("sheet", *names)
-        width = cell_width(self._small(names[0]), self.height)
-        if key not in self._encoded:
-            cells = [self._small(name) for name in names]
-            self._encoded[key] = self._encode(sheet(cells, self.height, width))
-        return self._encoded[key], width
+    def sheet(self, names: Sequence[str]) -> int:
+        """Number in `sheets` of frames side by side, for the player."""
+        key = tuple(names)
+        if key not in self.sheets:
+            width = cell_width(self._small(key[0]), self.height)
+            cells = sheet([self._small(name) for name in key], self.height, width)
+            self.sheets[key] = self._encode(cells), width
+        return list(self.sheets).index(key)
 
     def heat(self, name: str, heat: np.ndarray, kept: np.ndarray | None = None) -> str:
         """Data URI of a frame with heat [h, w] in [0, 1] laid over it, see `stages.sheet.heat_over`."""

@@ -58,6 +58,29 @@
     });
   }
 
+  // A row of the table leads to its ranking list, also where a filter hides that.
+  for (const link of document.querySelectorAll("tbody th a")) {
+    link.addEventListener("click", () => {
+      const card = document.querySelector(link.hash).closest(".card");
+      if (card.hidden) clear();
+    });
+  }
+
+  const dialog = document.getElementById("player");
+  const player = new TrackletPlayer(document.getElementById("player-box"), dialog);
+  player.zoom.addEventListener("click", () => dialog.classList.toggle("large", player.large));
+  document.getElementById("player-close").addEventListener("click", () => dialog.close());
+  dialog.addEventListener("close", () => player.stop());
+  document.addEventListener("click", (event) => {
+    if (event.target === dialog) dialog.close(); // beside it
+    const button = event.target.closest(".show");
+    if (!button) return;
+    const sheet = document.getElementById(`sheet-${button.dataset.sheet}`);
+    document.getElementById("player-title").textContent = button.dataset.name;
+    dialog.showModal();
+    player.show({ sheet: sheet.value, frames: Number(sheet.dataset.frames), width: Number(sheet.dataset.width), seconds: null, name: button.dataset.name });
+  });
+
   filters.hidden = false;
   clear(); // a reloaded page keeps what was chosen, without its effect
 })();

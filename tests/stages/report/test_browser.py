@@ -203,3 +203,35 @@ def test_controls_pictures_and_regions_have_names(opened: Page):
     assert nameless == []
     seen = {node.get("role", {}).get("value") for node in nodes}
     assert {"image", "combobox", "searchbox", "button", "navigation", "main", "banner"} <= seen
+
+
+def test_a_picture_of_a_ranking_list_is_played_and_enlarged(opened: Page):
+    opened.run("document.querySelector('.card .right .show, .card .wrong .show').focus()")
+    opened.press("Enter")
+    name = opened.run("document.getElementById('player-title').textContent")
+    assert name in opened.run("document.querySelector('.card .strip .name').textContent")
+    label = "document.querySelector('#player canvas').getAttribute('aria-label')"
+    first = opened.run(label)
+    for _ in range(100):
+        opened.settle()
+        if opened.run(label) != first:
+            break
+    assert first.startswith(name) and opened.run(label) != first
+    assert opened.run("document.querySelector('#player canvas').height") == 128
+    small = opened.run("document.querySelector('#player canvas').getBoundingClientRect().height")
+    opened.run("[...document.querySelectorAll('#player button')].find(b => b.textContent === 'Zoom').click()")
+    assert opened.run("document.querySelector('#player canvas').getBoundingClientRect().height") > small
+    opened.press("Escape")
+    assert not opened.run("document.getElementById('player').open")
+
+
+def test_a_row_of_the_table_leads_to_its_ranking_list(opened: Page, evaluated: Evaluated):
+    links = "[...document.querySelectorAll('tbody th a')]"
+    named = "l => [l.textContent, document.querySelector(l.hash).textContent]"
+    pairs = opened.run(f"{links}.map({named})")
+    assert len(pairs) == len(evaluated.dataset.query) and all(a == b for a, b in pairs)
+    choose(opened, "text", "NO SUCH NAME")
+    opened.run(f"{links}[0].click()")
+    assert opened.run(f"{VISIBLE}.length") > 0
+    opened.open(evaluated.report)
+    opened.requests[1:] = []
