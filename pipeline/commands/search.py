@@ -42,7 +42,9 @@ from stages.terminal import say, show, show_notes, text_table
 @setting(SearchConfig, "index", help="exact; FAISS: flat, ivf, hnsw, or a factory string.")
 @setting(SearchConfig, "index_folder", help="Keep the FAISS index there for the next search.")
 @setting(SearchConfig, "precision", help="For a query of pictures. Default: the gallery's.")
-@output_option("Ranking picture (PNG). Default: beside the (first) gallery.")
+@output_option("Ranking picture (PNG). Default: a new one beside the (first) gallery.")
+@setting(SearchConfig, "rows", help="Queries in the picture.")
+@click.option("--html", "page", type=PATH, help="Folder for a page of the answers, to open in a browser.")
 @click.option("--no-picture", is_flag=True, help="Draw none.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
 @click.option("--device", default="auto", show_default=True, help="For a query that has to be embedded.")
@@ -55,6 +57,7 @@ def command(
     threshold: str | None,
     calibration: Path | None,
     output: Path | None,
+    page: Path | None,
     no_picture: bool,
     as_json: bool,
     device: str,
@@ -69,19 +72,21 @@ def command(
     where the tracklets have no clock times.
     """
     from stages.reid import answer
+    from stages.reid.search.answers import free_name
 
     if (picture is None) == (query is None):
         raise click.UsageError("give one QUERY: a tracklet, a picture, a folder of pictures, or a gallery")
     default = galleries[0].with_name(f"{galleries[0].stem}-search.png".replace("*", ""))
-    drawn = None if no_picture else output or default
-    result = answer.run(config, galleries, query or picture, drawn, threshold, calibration, device)
+    drawn = None if no_picture else output or free_name(default)
+    result = answer.run(config, galleries, query or picture, drawn, threshold, calibration, device, page)
     show_notes(result.notes)
     if as_json:
         say(json.dumps(result.records, indent=1))
     else:
         _print(result)
-    if result.picture is not None:
-        say(f"picture: {result.picture}", error=as_json)
+    for what, path in (("picture", result.picture), ("page", result.page)):
+        if path is not None:
+            say(f"{what}: {path}", error=as_json)
 
 
 def _print(result) -> None:

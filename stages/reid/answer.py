@@ -9,6 +9,9 @@ import numpy as np
 
 from cache.errors import KeyReIDError
 from cache.files import prepare_file
+from stages.browse.answers import write_answers
+from stages.browse.config import BrowseConfig
+from stages.browse.site import check_site
 from stages.datasets.files import list_images, natural
 from stages.precision import recorded
 from stages.reid.embedder import Embedder
@@ -28,13 +31,14 @@ PICTURES = (".jpg", ".jpeg", ".png", ".bmp", ".webp")
 class Answers:
     """What a search found. records: one per query. limit: rejection threshold, None where none was given.
 
-    picture: where it was drawn, None where it was not. notes: for the user.
+    picture, page: where it was drawn and written, None where it was not. notes: for the user.
     """
 
     records: list[dict[str, Any]]
     limit: float | None
     labelled: bool
     picture: Path | None
+    page: Path | None
     notes: list[str] = field(default_factory=list)
 
 
@@ -46,17 +50,21 @@ def run(
     threshold: str | None = None,
     calibration: Path | None = None,
     device: str = "auto",
+    page: Path | None = None,
 ) -> Answers:
     """Rank the rows of galleries by their distance to a query.
 
     galleries: as of `read_gallery`. query: a tracklet of a gallery (its name, or a piece that only one has;
     PART:NAME for one of several parts), a picture, a folder of pictures of one person, or a file or folder of
     embeddings, each row of which is a query. picture: PNG file to draw. threshold: a distance, or fpr=RATE of
-    a calibration; calibration: its file, default beside the checkpoint.
+    a calibration; calibration: its file, default beside the checkpoint. page: folder for
+    a page of the answers, see `stages.browse.answers`.
     Raises KeyReIDError for what cannot be read or combined.
     """
     if picture is not None:
         prepare_file(picture)
+    if page is not None:
+        check_site(page)
     limit = Limit.parse(threshold, config)
     config = config.model_copy(update={"index_folder": index_folder(galleries, config.index_folder)})
     asked = _asked(query, galleries, device, config.precision)
@@ -73,8 +81,9 @@ def run(
     if config.index_folder is not None:
         drop_stale_indexes(config.index_folder)
     answers = records(whole, ranking, value)
-    drawn = None if picture is None else draw(picture, whole, ranking, value)
-    return Answers(answers, value, bool(whole.about.get("labelled")), drawn, [*notes, *more])
+    drawn = None if picture is None else draw(picture, whole, ranking, value, config.rows)
+    written = None if page is None else write_answers(BrowseConfig(), whole, ranking, value, page)
+    return Answers(answers, value, bool(whole.about.get("labelled")), drawn, written, [*notes, *more])
 
 
 def _asked(query: str, galleries: Sequence[Path], device: str, precision: str | None) -> Embeddings | None:

@@ -27,6 +27,7 @@ SCRIPTS = [path.stem for path in sorted((ROOT / "benchmarks").glob("*.py")) if p
 NAMED = re.compile(r"^python -m benchmarks\..+|(?<=`)python -m benchmarks\.[^`]+", re.MULTILINE)
 # Options that make each as small as it goes, and a part of what it then prints.
 SMALL = {
+    "browse": ("--tracklets 6 --frames 2 --rounds 1", "index.html: "),
     "cache": ("--frames 6 --rounds 1 --data-root data/walkers", "bytes a frame with everything"),
     "extract": ("--estimators walkers --frames 6 --rounds 1 --data-root data/walkers", "walkers: MARS"),
     "link": ("--size 200 --width 64", "identities of 50 persons"),

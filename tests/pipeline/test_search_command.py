@@ -1,5 +1,6 @@
 """keyreid search: what cannot work ends in one line, and nothing else is printed beside it."""
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -61,11 +62,37 @@ def test_a_picture_that_cannot_be_written_is_refused_before_the_search(
     assert search("-o", target, "--no-picture").code == 0
 
 
-def test_a_folder_in_place_of_the_usual_picture_is_named_before_the_search(search, tmp_path):
+def test_the_next_search_does_not_overwrite_the_picture(search, tmp_path):
     (tmp_path / "g-search.png").mkdir()
-    result = search()
-    assert "g-search.png: there is a folder of that name" in only_line(result) and result.out == ""
+    assert f"picture: {tmp_path / 'g-search-2.png'}" in search().out
+    before = (tmp_path / "g-search-2.png").read_bytes()
+    assert f"picture: {tmp_path / 'g-search-3.png'}" in search("--threshold", 0.1).out
+    assert (tmp_path / "g-search-2.png").read_bytes() == before
     assert not list(tmp_path.glob("*.tmp"))
+
+
+def test_rows_of_the_picture_are_queries(keyreid, gallery, tmp_path):
+    heights = []
+    for rows in (1, 3):
+        words = ("--gallery", gallery, "--query", gallery, "--top", 2, "--rows", rows)
+        assert keyreid("search", *words, "-o", tmp_path / f"{rows}.png").code == 0
+        heights.append(cv2.imread(str(tmp_path / f"{rows}.png")).shape[0])
+    assert heights[1] > 2 * heights[0]
+
+
+def test_answers_are_written_as_a_page(search, tmp_path):
+    found = search("--html", tmp_path / "page", "--no-picture", "--threshold", 0.5)
+    assert found.code == 0 and f"page: {tmp_path / 'page/index.html'}" in found.out
+    html = (tmp_path / "page/index.html").read_text()
+    data = json.loads(html.split('id="data">')[1].split("</script>")[0])
+    (row,) = data["rows"]
+    assert row["name"] == NAME and row["entries"][0].get("query")
+    assert [entry["rank"] for entry in row["entries"][1:]] == [1, 2, 3]
+    assert all(entry["match"] == (entry["d"] < 0.5) for entry in row["entries"][1:])
+    assert len(list((tmp_path / "page/media").iterdir())) == 8
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine/thesis.txt").touch()
+    assert "not a page of this program" in only_line(search("--html", tmp_path / "mine"))
 
 
 def test_frames_that_have_moved_are_one_line_without_opencvs_own(search, tmp_path):

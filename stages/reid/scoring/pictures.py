@@ -26,13 +26,15 @@ UNWEIGHTED = {"center_loss": "center", "attention_loss": "attention"}
 class Match:
     """A place in a ranking list: a frame of the tracklet, its distance, whether the person is right.
 
-    right: None where nobody knows.
+    label: lines below it. right: None where nobody knows. near: whether it is near enough to be a match, None
+    without a threshold.
     """
 
     frame: Path
     label: str
     distance: float
     right: bool | None
+    near: bool | None = None
 
 
 def read_rgb(path: Path, size: tuple[int, int] | None = None) -> np.ndarray:
@@ -44,9 +46,13 @@ def read_rgb(path: Path, size: tuple[int, int] | None = None) -> np.ndarray:
 
 
 def ranking_picture(path: Path, lists: Sequence[tuple[Match, Sequence[Match]]], title: str) -> None:
-    """One row per query: the query, then its ranking list, right matches framed green, wrong ones red."""
+    """One row per query: the query, then its ranking list, right matches framed green, wrong ones red.
+
+    With a threshold the frames say yes (green, whole) and no (red, dashed, the picture pale).
+    """
     columns = 1 + max(len(matches) for _, matches in lists)
-    figure = Figure(figsize=(1.15 * columns, 2.5 * len(lists) + 0.3), layout="compressed")
+    lines = max(match.label.count("\n") for query, matches in lists for match in (query, *matches))
+    figure = Figure(figsize=(1.15 * columns, (2.5 + 0.1 * lines) * len(lists) + 0.3), layout="compressed")
     axes = figure.subplots(len(lists), columns, squeeze=False)
     for row, (query, matches) in zip(axes, lists, strict=True):
         for place, axis in enumerate(row):
@@ -56,14 +62,17 @@ def ranking_picture(path: Path, lists: Sequence[tuple[Match, Sequence[Match]]], 
                 axis.axis("off")
                 continue
             match = query if place == 0 else matches[place - 1]
-            color = {True: RIGHT, False: WRONG}.get(match.right if place else None, NEUTRAL)
-            axis.imshow(read_rgb(match.frame, (256, 128)))
+            good = match.right if match.near is None else match.near
+            color = {True: RIGHT, False: WRONG}.get(good if place else None, NEUTRAL)
+            far = bool(place) and match.near is False
+            axis.imshow(read_rgb(match.frame, (256, 128)), alpha=0.45 if far else 1)
             for spine in axis.spines.values():
-                spine.set(color=color, linewidth=4)
+                spine.set(color=color, linewidth=2 if far else 4, linestyle=(0, (4, 2)) if far else "-")
             sign = {True: "✓ ", False: "✗ "}.get(match.right, "")
-            mark = "query" if place == 0 else f"{place}: {sign}{match.distance:.3g}"
+            answer = {True: "yes ", False: "no "}.get(match.near, "")
+            mark = "query" if place == 0 else f"{place}: {answer}{sign}{match.distance:.3g}"
             axis.set_title(mark, fontsize=8, color=color)
-            axis.set_xlabel(match.label, fontsize=7)
+            axis.set_xlabel(match.label, fontsize=7, parse_math=False)
     _save(figure, path, title)
 
 

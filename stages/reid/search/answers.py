@@ -1,15 +1,17 @@
 """The answers of a search as records and as a picture."""
 
+import re
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from stages.html_page import printable
 from stages.reid.scoring.embeddings import Embeddings
 from stages.reid.scoring.pictures import Match, ranking_picture
 from stages.reid.scoring.ranking import Ranking
 
-DRAWN = 8  # queries in a picture
+LINE = 20  # characters below a picture
 
 
 def records(gallery: Embeddings, ranking: Ranking, limit: float | None) -> list[dict[str, Any]]:
@@ -49,10 +51,10 @@ def _named(gallery: Embeddings, row: int, what: str) -> dict[str, Any]:
 
 
 def label_of(gallery: Embeddings, row: int, part: bool) -> str:
-    """What stands under a picture: camera, when it was filmed and, where asked for, the part; a line each."""
+    """What stands under a picture: name, camera, when it was filmed and, where asked for, the part."""
     filmed = gallery.filmed(row)
     words = filmed.split()
-    lines = [f"camera {gallery.camera_names[row]}"]
+    lines = [*wrapped(str(gallery.names[row])), f"camera {gallery.camera_names[row]}"]
     if len(words) < 3:
         lines.append(filmed)
     else:  # day, clock, offset from UTC; two days are longer
@@ -61,18 +63,39 @@ def label_of(gallery: Embeddings, row: int, part: bool) -> str:
     return "\n".join(line for line in lines if line)
 
 
-def draw(path: Path, gallery: Embeddings, ranking: Ranking, limit: float | None) -> Path:
-    """Draw the first queries with their answers. Raises KeyReIDError for a missing frame."""
+def wrapped(name: str) -> list[str]:
+    """A name in lines of at most LINE characters, broken behind slashes where that is possible."""
+    lines = [""]
+    for word in re.findall(r"[^/]*/|[^/]+", printable(name)):
+        for piece in (word[at : at + LINE] for at in range(0, len(word), LINE)):
+            if len(lines[-1]) + len(piece) > LINE:
+                lines.append("")
+            lines[-1] += piece
+    return lines
+
+
+def free_name(path: Path) -> Path:
+    """The path itself, or where there is something, the first of NAME-2, NAME-3, ... that is free."""
+    number, found = 1, path
+    while found.exists() or found.is_symlink():
+        number += 1
+        found = path.with_name(f"{path.stem}-{number}{path.suffix}")
+    return found
+
+
+def draw(path: Path, gallery: Embeddings, ranking: Ranking, limit: float | None, count: int) -> Path:
+    """Draw the first `count` queries with their answers. Raises KeyReIDError for a missing frame."""
     labelled = gallery.about.get("labelled", False)
     right = ranking.right(gallery.persons)
 
     def match(row: int, distance: float, good: bool | None) -> Match:
         frames = gallery.frames[row]
         label = label_of(gallery, row, len(gallery.sources) > 1)
-        return Match(gallery.root / frames[len(frames) // 2], label, distance, good)
+        near = None if limit is None else distance < limit
+        return Match(gallery.root / frames[len(frames) // 2], label, distance, good, near)
 
     lists = []
-    for number, row in enumerate(ranking.query[:DRAWN].tolist()):
+    for number, row in enumerate(ranking.query[:count].tolist()):
         places = np.flatnonzero(ranking.matches[number] >= 0)
         answers = [
             match(
@@ -83,7 +106,7 @@ def draw(path: Path, gallery: Embeddings, ranking: Ranking, limit: float | None)
             for place in places
         ]
         lists.append((match(row, 0.0, None), answers))
-    title = "" if len(ranking.query) <= DRAWN else f"first {DRAWN} of {len(ranking.query)} queries; "
+    title = "" if len(ranking.query) <= count else f"first {count} of {len(ranking.query)} queries; "
     title += "query and nearest tracklets, with their distance"
-    ranking_picture(path, lists, title if limit is None else f"{title}; threshold {limit:.4g}")
+    ranking_picture(path, lists, title if limit is None else f"{title}; yes: nearer than {limit:.4g}")
     return path
