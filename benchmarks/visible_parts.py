@@ -55,10 +55,10 @@ def main(arguments: list[str] | None = None) -> None:
             continue
         pair = ({"mAP": {q: scores[q] for q in chosen}} for scores in (euclidean, visible))
         row = compare_queries(*pair)["mAP"]["scores"]["mAP"]
-        low, high = (100 * v for v in row["interval95"])
+        interval = " .. ".join(f"{100 * v:+6.2f}" for v in row["interval95"] or ()) or "-"  # one person: none
         print(
             f"{label:12s} {len(chosen):5d} {100 * row['a']:10.2f} {100 * row['b']:8.2f} "
-            f"{100 * row['difference']:+7.2f}  {low:+6.2f} .. {high:+6.2f}  {row['p']:.4f}"
+            f"{100 * row['difference']:+7.2f}  {interval:>16s}  {row['p']:.4f}"
         )
 
 

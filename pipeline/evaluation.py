@@ -86,7 +86,7 @@ def evaluate(
 def score_files(paths: Sequence[Path], inputs: Inputs, output: Path | None) -> list[dict[str, Any]]:
     """Score files of embeddings again; those of a run as its own config says. paths: files or patterns."""
     reports = []
-    files = [path for path, _ in gallery_files(paths)]
+    files = [path for given in paths for path, _ in gallery_files(given)]
     for number, path in enumerate(files):
         folder = path.parent / "rescored"
         if output is not None:

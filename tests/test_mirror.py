@@ -10,7 +10,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 SOURCES = ("cache", "stages", "pipeline", "benchmarks", "docs/tools")
 WHOLE = {
-    "tests": {"imports", "mirror", "requirements", "terminal_border"},
+    "tests": {"fuzz_formats", "imports", "mirror", "requirements", "terminal_border", "walks"},
     "tests/cache": {"fuzz", "hostile"},
     "tests/docs": {"benchmarks", "blocks", "docs", "measured"},
     "tests/stages": {"frame_fuzz"},
@@ -51,7 +51,7 @@ stages/reid: answer embed embedder evaluate probe train
 stages/reid/data: augment clips loader part_maps sampler
 stages/reid/model: config global_branch keyed_random keyreid local_branch neck patch_grid patches published
 stages/reid/model: published_maps summary tcss vit_families vit_file vit_weights weights
-stages/reid/scoring: baselines compare embed embed_set embeddings evidence interventions metrics provenance
+stages/reid/scoring: baselines compare embed_set embeddings evidence interventions metrics provenance
 stages/reid/scoring: rerank score statistics
 stages/reid/search: answers calibration gallery search
 stages/reid/training: checkpoint losses monitor processes resume trainer

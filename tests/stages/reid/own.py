@@ -8,8 +8,8 @@ import yaml
 from stages.reid.scoring.embeddings import Embeddings
 
 
-def write_run(folder: Path, estimator: Path, dataset: str = "walkers", seed: int = 0) -> Path:
-    """A run as training leaves it: model.safetensors, its JSON and config.yaml."""
+def write_run(folder: Path, estimator: Path, seed: int = 0, **about) -> Path:
+    """A run as training leaves it: model.safetensors, its JSON with `about`, and config.yaml."""
     import torch
 
     from stages.reid.model import KeyReID, ModelConfig, save_model
@@ -22,7 +22,7 @@ def write_run(folder: Path, estimator: Path, dataset: str = "walkers", seed: int
         clip_length=2,
     )
     model = KeyReID(config, 4, 2)
-    save_model(model, folder / "model.safetensors", dataset=dataset, cameras=[1, 2])
+    save_model(model, folder / "model.safetensors", **{"dataset": "walkers", "cameras": [1, 2], **about})
     pose = {"estimator": str(estimator), "device": "cpu", "workers": 1, "threads": 1}
     content = {"pose": pose, "eval": {"workers": 0, "batch_size": 8}}
     (folder / "config.yaml").write_text(yaml.safe_dump(content))

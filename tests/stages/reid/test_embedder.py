@@ -9,6 +9,7 @@ import pytest
 
 from cache.errors import KeyReIDError
 from stages.reid import Embedder
+from stages.reid.scoring.provenance import origin_of
 from tests.stages.pose import tiny
 from tests.stages.reid.own import write_run
 
@@ -45,7 +46,8 @@ def test_arrays_in_memory_give_what_their_files_give(setting):
 
 def test_the_camera_is_given_where_the_network_was_trained_there(setting, tmp_path):
     _, dataset, poses = setting
-    embedder = Embedder(write_run(tmp_path / "run", tiny.write_estimator(tmp_path / "pose"), dataset="tiny"))
+    pose = tiny.write_estimator(tmp_path / "pose")
+    embedder = Embedder(write_run(tmp_path / "run", pose, **origin_of(dataset, poses)))
     given = embedder.gallery(dataset, dataset.tracklets(), poses)
     unknown = embedder.gallery(dataset, dataset.tracklets(), poses, camera="unknown")
     assert given.about["camera"] == "given"
