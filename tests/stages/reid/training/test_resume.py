@@ -113,10 +113,10 @@ def test_a_run_that_could_save_nothing_says_so(tiny, tmp_path):
 def test_without_a_terminal_every_epoch_is_a_line(once):
     folder = once()
     lines = printed(folder).splitlines()
-    assert lines[0].startswith("a training state takes 0.00 GB")
-    assert lines[1] == f"started on cpu, 1 process(es), 0 reading workers each: {folder}"
-    assert [line.split(":")[0] for line in lines[2:]] == ["epoch 1/3", "epoch 2/3", "epoch 3/3"]
-    assert all("loss" in line and "clips/s" in line for line in lines[2:])
+    assert f"started on cpu, 1 process(es), 0 reading workers each: {folder}" in lines
+    epochs = [line for line in lines if line.startswith("epoch")]
+    assert [line.split(":")[0] for line in epochs] == ["epoch 1/3", "epoch 2/3", "epoch 3/3"]
+    assert all("loss" in line and "clips/s" in line for line in epochs)
 
 
 def test_a_signal_to_one_process_stops_all(tiny, tmp_path):
