@@ -8,7 +8,7 @@ import pytest
 
 from cache.errors import KeyReIDError
 from stages.reid.scoring.ranking import Ranking
-from stages.reid.search.answers import DRAWN, draw, records
+from stages.reid.search.answers import draw, free_name, records
 from tests.stages.reid.own import made_gallery
 
 
@@ -42,11 +42,21 @@ def test_without_labels_nothing_is_said_about_right_or_wrong():
 
 def test_the_picture_shows_queries_with_their_answers_and_names_a_missing_frame(tmp_path):
     gallery = replace(made_gallery(40), root=tmp_path)
-    found = ranking([[1, 5]] * (DRAWN + 2), [[0.5, 2.0]] * (DRAWN + 2), tuple(range(DRAWN + 2)))
+    found = ranking([[1, 5]] * 5, [[0.5, 2.0]] * 5, tuple(range(5)))
     with pytest.raises(KeyReIDError, match=r"2\.jpg"):
-        draw(tmp_path / "x.png", gallery, found, None)
+        draw(tmp_path / "x.png", gallery, found, None, 3)
     for frames in gallery.frames:
         (tmp_path / frames[1]).parent.mkdir(parents=True, exist_ok=True)
         assert cv2.imwrite(str(tmp_path / frames[1]), np.full((64, 32, 3), 90, np.uint8))
-    path = draw(tmp_path / "x.png", gallery, found, 1.5)
-    assert cv2.imread(str(path)).shape[0] > 300
+    path = draw(tmp_path / "x.png", gallery, found, 1.5, 3)
+    fewer = draw(tmp_path / "fewer.png", gallery, found, 1.5, 1)
+    assert cv2.imread(str(path)).shape[0] > 2 * cv2.imread(str(fewer)).shape[0] > 300
+
+
+def test_a_picture_that_is_there_is_not_overwritten(tmp_path):
+    path = tmp_path / "x.png"
+    assert free_name(path) == path
+    path.touch()
+    assert free_name(path) == tmp_path / "x-2.png"
+    (tmp_path / "x-2.png").touch()
+    assert free_name(path) == tmp_path / "x-3.png"
