@@ -136,9 +136,10 @@ def embed(network: Network, pose: Network, paths: list[str]) -> np.ndarray:
         inputs = {"frames": frames[chosen], "cameras": np.full(len(chosen), -1, np.int64)}
         if maps is not None:
             inputs["part_maps"] = maps[chosen]
-        found = network(**inputs)
-        total = total + found.sum(axis=0, dtype=np.float64)
-        lengths = lengths + np.stack([np.linalg.norm(b, axis=1).sum() for b in np.split(found, ends, axis=1)])
+        features = network(**inputs)
+        total = total + features.sum(axis=0, dtype=np.float64)
+        blocks = np.split(features, ends, axis=1)
+        lengths = lengths + np.stack([np.linalg.norm(block, axis=1).sum() for block in blocks])
     mean = (total / len(rows)).astype(np.float32)
     if about["unit_blocks"]:  # a mean of unit vectors is shorter: blocks get the mean length of their clips
         pairs = zip(np.split(mean, ends), lengths / len(rows), strict=True)

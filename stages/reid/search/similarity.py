@@ -19,7 +19,7 @@ from stages.reid.search.constraints import Apart
 from stages.reid.search.neighbours import Neighbours, nearest_others, without_camera
 from stages.reid.search.ways import distances, ties
 
-_SHARED_LOOK = 0.3  # weight of a tie beside a tracklet's own features; chosen on training walkers
+_SHARED_LOOK = 0.3  # weight of a tie beside a tracklet's own features; best on training walkers
 _TERMS = 2**23  # common neighbours of pairs held at a time
 
 

@@ -46,6 +46,9 @@ class Session:
         self.shown = sys.stderr.isatty() if show_progress is None else show_progress
         total = self.config.epochs * data.sampler.batches
         self.monitor = Monitor(folder, total, progress.step, self.shown) if self.main else None
+        self.checked = progress.step  # step up to which losses are known to be finite
+        self.asked = False  # for a state that is not taken yet
+        self.waited, self.since = 0.0, (time.perf_counter(), progress.step)  # since the last record
 
     def run(self) -> None:
         """Train to the end. Errors as `stages.reid.train.run`."""
@@ -64,7 +67,7 @@ class Session:
             closing(iter(batches)) as reading,  # an error ends the workers, too
         ):
             agreement, wanted, mark = Agreement(self.accelerator), 0, time.perf_counter()
-            self._start_of_records()
+            self.since = (mark, progress.step)
             for batch in reading:
                 self.waited += time.perf_counter() - mark
                 epoch = progress.epoch
@@ -93,11 +96,6 @@ class Session:
         if result.details:
             self.checked = self.progress.step + 1
         return result
-
-    def _start_of_records(self) -> None:
-        self.waited, self.since = 0.0, (time.perf_counter(), self.progress.step)
-        self.checked = self.progress.step  # step up to which losses are known to be finite
-        self.asked = False  # for a state that is not taken yet
 
     def _record(self, batch: Batch, result: StepResult, epoch: int) -> None:
         step = self.progress.step
