@@ -86,7 +86,10 @@ def keyreid(debug: bool) -> None:
 
 
 def main() -> None:
-    """Entry point: mistakes in the input end in one line and exit code 2, Ctrl-C in one line and 130."""
+    """Entry point: mistakes in the input end in one line and exit code 2, Ctrl-C in one line and 130.
+
+    What the system says of a path that no check has found, such as a name too long for it, is such a mistake.
+    """
     debug = "--debug" in sys.argv or os.environ.get("KEYREID_DEBUG") == "1"
     if "--debug" in sys.argv:
         sys.argv.remove("--debug")  # accepted before and after the subcommand
@@ -105,4 +108,9 @@ def main() -> None:
         if debug:
             raise
         say(f"keyreid: error: {one_line(error)}", error=True)
+        sys.exit(2)
+    except OSError as error:
+        if debug or error.filename is None:
+            raise
+        say(f"keyreid: error: {one_line(error.filename)}: {error.strerror}", error=True)
         sys.exit(2)

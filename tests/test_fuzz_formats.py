@@ -79,8 +79,8 @@ def read_state(path: Path) -> None:
     folder.load(path.with_suffix(".pt") if newest is None else newest)
 
 
-def write_numbers(path: Path) -> None:
-    np.savez(path, names=np.array(FRAMES), keypoints=np.array([POINTS] * 2).reshape(2, 17, 3))
+def write_numbers(path: Path, save: Callable = np.savez) -> None:
+    save(path, names=np.array(FRAMES), keypoints=np.array([POINTS] * 2).reshape(2, 17, 3))
 
 
 def read_optional_run(path: Path) -> object:
@@ -144,6 +144,7 @@ FORMATS = [
     Format("poses.json", as_json([{"image_id": f, "keypoints": POINTS, "score": 1.0} for f in FRAMES]),
            lambda p: read_poses(p, None, FRAMES), True),
     Format("poses.npz", write_numbers, lambda p: read_poses(p, None, FRAMES)),
+    Format("packed.npz", lambda p: write_numbers(p, np.savez_compressed), lambda p: read_poses(p, None, FRAMES)),
     Format("a.track.json", as_json(RECORD), read_record, True),
     *(
         Format(name, write_evaluation, read_evaluation, name.endswith(("json", "yaml")))

@@ -71,7 +71,7 @@ def command(inputs: Inputs, workers: int, frames: bool, output: Path | None) -> 
             expected = f"{known[name]:,}" if name in known else "-"
             check.row(name.replace("_", " "), f"{value:,}", expected, known.get(name, value) == value, advice)
     _scorable(check, dataset)
-    problems = _changed(check, dataset, inputs.cache, thorough=frames)
+    problems = _changed(check, dataset, inputs, thorough=frames)
     if frames:
         problems += _read_frames(check, dataset, workers)
     for name, note in dataset.notes.items():
@@ -113,14 +113,18 @@ def _scorable(check: CheckUp, dataset) -> None:
         )
 
 
-def _changed(check: CheckUp, dataset, folder: Path, thorough: bool) -> list:
-    """Frames that are not those of the pose cache, where there is one."""
+def _changed(check: CheckUp, dataset, inputs: Inputs, thorough: bool) -> list:
+    """Frames that are not those of the pose cache, where there is one.
+
+    A cache that the user has not named, and of whose frames none is here, is of another data set of that name.
+    """
     from cache import PoseCache
     from cache.errors import KeyReIDError
     from cache.manifest import MANIFEST
     from stages.datasets.checkup import FrameProblem
     from stages.pose.sources import changed_frames
 
+    folder, named = inputs.cache, inputs.given.cache or inputs.recipe.cache
     if not (folder / MANIFEST).is_file():
         return []
     try:
@@ -129,6 +133,9 @@ def _changed(check: CheckUp, dataset, folder: Path, thorough: bool) -> list:
         changed = changed_frames(cache, dataset.root, names, thorough)
     except KeyReIDError as error:
         check.row("pose cache", str(error), "", False, "")
+        return []
+    if names and len(changed) == len(names) and not named:
+        check.note("pose cache", f"{folder} is of other pictures of the same names: give --cache, also to train")
         return []
     if names:
         _frames_row(check, "changed", len(changed), len(names))

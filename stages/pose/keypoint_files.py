@@ -25,6 +25,7 @@ from cache.errors import KeyReIDError
 from cache.text_files import load_json
 from stages.pose.frame_names import FrameNames
 
+MOST = 2**31  # bytes of the arrays of an .npz, unpacked; a million frames of 17 joints have under 2**29
 Poses = dict[str, np.ndarray]  # frame -> float32 [17, 3]: x, y in pixels, score
 PATTERNS = ("{stem}.pose", "{frame}.pose", "{frame}.predictions.json", "{stem}.json", "{frame}.json")
 # Formats whose first 17 joints are COCO's: how many joints each has.
@@ -65,17 +66,23 @@ def _from_folder(folder: Path, frames: list[str]) -> Poses:
 
 def _from_arrays(source: Path, frames: list[str]) -> Poses:
     try:
+        with zipfile.ZipFile(source) as archive:
+            size = sum(entry.file_size for entry in archive.infolist())
+        if size > MOST:
+            raise ValueError(f"{size / 1e9:,.1f} GB of arrays, at most {MOST / 1e9:.1f} are read: divide it")
         with np.load(source, allow_pickle=False) as stored:
             key = "names" if "names" in stored else "frames"
             names, keypoints = stored[key], stored["keypoints"]
     except FileNotFoundError:
         raise KeyReIDError(f"{source} does not exist; expected keypoints of the data set") from None
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+    except Exception as error:  # zipfile, zlib and NumPy raise any type for damaged bytes
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise KeyReIDError(
             f"{source}: no names and keypoints in it ({reason}); expected .npz arrays"
         ) from error
-    if names.ndim != 1 or names.dtype.kind != "U" or keypoints.ndim != 3 or len(keypoints) != len(names):
+    texts = names.ndim == 1 and names.dtype.kind == "U"
+    numbers = keypoints.ndim == 3 and keypoints.dtype.kind in "iuf" and keypoints.size >= len(keypoints)
+    if not texts or not numbers or len(keypoints) != len(names):
         raise KeyReIDError(
             f"{source}: names {names.dtype} {list(names.shape)}, keypoints {list(keypoints.shape)}; expected "
             "names [N] as text and keypoints [N, 17, 3]"

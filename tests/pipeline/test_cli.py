@@ -89,6 +89,13 @@ def test_ctrl_c_while_modules_load_is_one_line():
     assert code == 130 and lines == ["keyreid: interrupted", ""]
 
 
+@pytest.mark.parametrize("option", ["--data-root", "--config"])
+def test_a_path_that_the_system_refuses_is_one_line(keyreid, tmp_path, option):
+    result = keyreid("doctor", "--dataset", "folder", "--data-root", tmp_path, option, "x" * 5000)
+    assert result.code == 2 and result.err.startswith("keyreid: error: ") and "name too long" in result.err
+    assert result.err.count("\n") == 1
+
+
 def test_a_wrong_command_or_option_is_exit_code_2(keyreid):
     assert keyreid("trian").code == 2
     assert keyreid("train", "--epoch", 3).code == 2

@@ -89,6 +89,28 @@ def test_doctor_finds_frames_that_are_not_the_pose_caches(pictures):
     (pictures / names[2]).write_bytes((pictures / names[5]).read_bytes())
     code, said = examine(pictures)
     assert code == 1 and "1 of 8" in said and f"{names[2]}: changed: not the frame that {cache}" in said
+    for name in names:
+        (pictures / name).write_bytes((pictures / name).read_bytes() + b" ")
+    assert examine(pictures)[0] == 1  # the user has named that cache
+
+
+def test_a_pose_cache_of_another_data_set_of_that_name_is_no_fault_of_this_one(pictures, monkeypatch):
+    monkeypatch.chdir(pictures.parent)
+    names = [f"{p}/{c}/t/1.jpg" for p in range(1, 5) for c in (1, 2)]
+    digests = np.arange(8, dtype=np.uint64)
+    parts = {"frames": {"content": content_digest(digests)}}
+    write_cache(
+        pictures.parent / "poses/data", names, np.zeros((8, 17, 64, 32), np.uint8), np.zeros((8, 17, 3)),
+        np.full((8, 2), 32), parts=parts,
+    )  # fmt: skip
+    records = Sources.empty(8)
+    records["digest"], records["bytes"] = digests, -2
+    Sources(records, {}).save(pictures.parent / "poses/data" / SOURCES)
+    options = ["--dataset", "folder", "--data-root", "data", "--workers", "1"]
+    result = CliRunner(env={"COLUMNS": "300"}).invoke(doctor, options)
+    said = " ".join(result.output.split())
+    assert result.exit_code == 0 and "is complete" in said, said
+    assert "poses/data is of other pictures of the same names: give --cache" in said
 
 
 def test_doctor_finds_out_before_it_reads_that_its_file_cannot_be_written(pictures, tmp_path):

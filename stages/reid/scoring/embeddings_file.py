@@ -1,16 +1,21 @@
 """The file of embeddings: HDF5, no code in it.
 
 features   float32 or float16 [N, F]       persons, cameras  int64 [N], camera -1 unknown
-visibility float32 [N, K], if any          names, camera_names, person_names  text [N]
+visibility float32 [N, K], if any          names, camera_names, person_names  texts [N]
 start, end, zone  float64 [N], if known    first, last  int64 [N], frames of the video, if known
 query, gallery  int64, rows, of a test set
 content, stamp  uint8 [N, 16], of a part of a gallery folder (stages.reid.search.identity)
-frames     text [M], offsets int64 [N+1]: up to 8 frames of each tracklet, relative to the root
+frames     texts [M], offsets int64 [N+1]: up to 8 frames of each tracklet, relative to the root
 header     JSON attribute: schema, root, parts, global_width, normalised, about
+
+Texts are uint8, UTF-8, each with a zero byte after it; the header has a fixed length, and the structures of
+the file are those of HDF5 1.10, with checksums. HDF5's own texts of variable length lie in a heap without one:
+the library never comes back from some damaged heaps.
 """
 
 import io
 import json
+from collections.abc import Sequence
 from dataclasses import fields
 from itertools import pairwise
 from pathlib import Path
@@ -24,7 +29,7 @@ from cache.files import make_folder, write_whole
 from cache.text_files import parse_json
 from stages.reid.scoring.embeddings import Embeddings
 
-SCHEMA = 2
+SCHEMA = 3
 _NUMBERS = (
     "persons",
     "cameras",
@@ -39,7 +44,6 @@ _NUMBERS = (
 )
 _TEXTS = ("names", "camera_names", "person_names")
 _HEADER = ("parts", "global_width", "normalised", "about")
-_TEXT = h5py.string_dtype("utf-8")
 Kind = TypeVar("Kind", bound=Embeddings)
 
 
@@ -61,17 +65,16 @@ def packed(values: Embeddings, half: bool, **more: np.ndarray) -> memoryview:
             raise KeyReIDError("features are beyond half precision (65504); leave --half out")
     header = {"schema": SCHEMA, "root": str(values.root)} | {name: getattr(values, name) for name in _HEADER}
     made = io.BytesIO()  # HDF5 does not close a file whose disk is full
-    with h5py.File(made, "w") as file:
-        file.attrs["header"] = json.dumps(header)
+    with h5py.File(made, "w", libver=("v110", "v110")) as file:
+        file.attrs["header"] = np.bytes_(json.dumps(header))
         file["features"] = features
         for name in _NUMBERS:
             if getattr(values, name, None) is not None:
                 file[name] = getattr(values, name)
         for name in _TEXTS:
             if getattr(values, name) is not None:
-                file.create_dataset(name, data=getattr(values, name).astype(object), dtype=_TEXT)
-        shown = np.array([frame for frames in values.frames for frame in frames], dtype=object)
-        file.create_dataset("frames", data=shown, dtype=_TEXT)
+                file[name] = _bytes_of(getattr(values, name).tolist())
+        file["frames"] = _bytes_of([frame for frames in values.frames for frame in frames])
         file["offsets"] = np.cumsum([0, *(len(frames) for frames in values.frames)])
         for name, column in more.items():
             file[name] = column
@@ -85,7 +88,7 @@ def read(kind: type[Kind], path: Path) -> Kind:
     wanted = {field.name for field in fields(kind)}
     try:
         with h5py.File(path, "r") as file:
-            header = parse_json(file.attrs["header"])
+            header = _header(file)
             if header["schema"] != SCHEMA:
                 raise KeyReIDError(
                     f"{path}: schema {header['schema']}, expected {SCHEMA}: made by another version of the "
@@ -111,6 +114,13 @@ def read(kind: type[Kind], path: Path) -> Kind:
             f"{path}: not a file of embeddings, or damaged ({reason}); make it again"
         ) from error
     return loaded
+
+
+def _header(file: h5py.File) -> Any:
+    """The header's JSON value. Raises KeyError and ValueError."""
+    if file.attrs.get_id("header").dtype.kind != "S":  # a text of variable length is not even looked at
+        raise ValueError("its header is not of this version of the program")
+    return parse_json(file.attrs["header"])
 
 
 def _stored(file: h5py.File, name: str) -> h5py.Dataset:
@@ -140,8 +150,8 @@ def read_about(path: Path) -> Any:
     """`about` of a file's header. Raises KeyReIDError for another file."""
     try:
         with h5py.File(path, "r") as file:
-            return json.loads(file.attrs["header"])["about"]
-    except (OSError, KeyError, ValueError, TypeError, RuntimeError, RecursionError) as error:
+            return _header(file)["about"]
+    except (OSError, KeyError, ValueError, TypeError, RuntimeError) as error:
         raise KeyReIDError(
             f"{path}: not a file of embeddings, or damaged ({type(error).__name__}); make it again"
         ) from error
@@ -166,5 +176,15 @@ def _leaves(frame: str) -> bool:
     return frame.startswith("/") or ".." in frame.split("/")
 
 
+def _bytes_of(texts: Sequence[str]) -> np.ndarray:
+    """uint8: the texts in UTF-8, each with a zero byte after it."""
+    data = "".join(f"{text}\0" for text in texts).encode("utf-8", "surrogateescape")
+    return np.frombuffer(data, np.uint8)
+
+
 def _texts(dataset: h5py.Dataset) -> np.ndarray:
-    return dataset.asstr()[...].astype(str)
+    """The texts [N] of `_bytes_of`. Raises ValueError."""
+    *texts, rest = dataset[...].tobytes().decode("utf-8", "surrogateescape").split("\0")
+    if dataset.dtype != np.uint8 or rest:
+        raise ValueError(f"{dataset.name[1:]} are not texts with a zero byte after each")
+    return np.array(texts, dtype=np.str_)

@@ -83,13 +83,17 @@ class CheckpointFolder:
             log.warning("%s is skipped: %s", path, problem)
         return None
 
+    def unfinished(self, path: Path) -> bool:
+        """Whether a state was stopped between its two renames, so that it never counted."""
+        return not path.with_suffix(".json").exists()
+
     def problem(self, path: Path, thorough: bool = True) -> str | None:
         """What is wrong with a state, or None. Not thorough: its contents are not read."""
+        if self.unfinished(path):
+            return "its .json is missing, so it was not finished"
         try:
             record = load_json(path.with_suffix(".json"))
             size, digest = record["bytes"], record["sha256"]
-        except FileNotFoundError:
-            return "its .json is missing, so it was not finished"
         except (OSError, ValueError, KeyError, TypeError) as error:
             return f"its .json cannot be read ({error})"
         if path.stat().st_size != size:

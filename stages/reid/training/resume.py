@@ -82,7 +82,8 @@ class TrainingStates:
         path = from_main(self.accelerator, self._newest_path)
         if path is None:
             run = self.folder.folder.parent
-            tell(self.accelerator, f"{run} has no checkpoint yet: starting from the beginning")
+            half = ", only one that was not finished" if self.folder.states() else " yet"
+            tell(self.accelerator, f"{run} has no checkpoint{half}: starting from the beginning")
             return None
         contents = self.folder.load(path)
         before = Identity.from_dict(contents["identity"])
@@ -92,9 +93,11 @@ class TrainingStates:
 
     def _newest_path(self) -> Path | None:
         path = self.folder.newest()
-        if path is None and self.folder.states():
+        damaged = [state for state in self.folder.states() if not self.folder.unfinished(state)]
+        if path is None and damaged:
             raise KeyReIDError(
-                f"{self.folder.folder}: no complete checkpoint to resume from; start the run again"
+                f"{damaged[0]}: {self.folder.problem(damaged[0])}, and there is no other state to resume from; "
+                f"copy it again from a backup, or remove {self.folder.folder} to start from the beginning"
             )
         return path
 

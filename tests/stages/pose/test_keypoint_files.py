@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from cache.errors import KeyReIDError
+from stages.pose import keypoint_files
 from stages.pose.keypoint_files import read_poses
 
 FRAMES = ["bbox_test/0002/0002C1T0001F001.jpg", "bbox_test/0002/0002C1T0001F002.jpg"]
@@ -133,6 +134,29 @@ def test_arrays_that_are_something_else_are_named(tmp_path):
         np.savez(path, **wrong)
         with pytest.raises(KeyReIDError, match=r"keypoints\.npz"):
             read_poses(path, None, ["a"])
+
+
+ROW = {"names": np.array(["a"]), "keypoints": np.ones((1, 17, 3))}
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        ROW | {"more": np.zeros(10**6)},
+        ROW | {"keypoints": np.ones((1, 0, 3))},
+        ROW | {"keypoints": np.array([[["a"] * 3] * 17])},
+    ],
+    ids=["too large", "no joints", "words"],
+)
+def test_arrays_are_refused_by_what_they_claim(tmp_path, monkeypatch, wrong):
+    monkeypatch.setattr(keypoint_files, "MOST", 10**6)
+    path = tmp_path / "keypoints.npz"
+    np.savez_compressed(path, **ROW)
+    assert list(read_poses(path, None, ["a"])) == ["a"]
+    np.savez_compressed(path, **wrong)
+    assert path.stat().st_size < 20_000
+    with pytest.raises(KeyReIDError, match=r"keypoints\.npz: (no names .*0\.0 GB of arrays.*divide it|names)"):
+        read_poses(path, None, ["a"])
 
 
 def test_names_of_other_frames_are_shown_beside_one_of_the_data_set(tmp_path):

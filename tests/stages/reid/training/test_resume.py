@@ -110,6 +110,26 @@ def test_a_run_that_could_save_nothing_says_so(tiny, tmp_path):
     assert "last.safetensors" in message and "no training state is saved" in message and "\n" not in message
 
 
+def test_a_run_killed_between_the_renames_of_its_only_state_starts_again_and_a_damaged_one_is_kept(
+    once, tiny, tmp_path
+):
+    config = {"epochs": 1, "checkpoint": {"every_steps": 0}}
+    job = Job(tiny, tmp_path / "run", config)
+    train(job)
+    (state,) = (job.run_dir / "checkpoints").glob("state-*.pt")
+    expected, record = weights(job.run_dir), state.with_suffix(".json").read_text()
+    state.with_suffix(".json").write_text(record.replace('"bytes": ', '"bytes": 1'))
+    assert finish(start(replace(job, resume=True))) == [2]
+    message = (job.run_dir / "error.txt").read_text()
+    assert state.name in message and "no other state to resume from" in message and state.exists()
+    state.with_suffix(".json").unlink()  # it is renamed last
+    for name in ("model", "last", "ema"):
+        (job.run_dir / f"{name}.safetensors").unlink()
+    train(replace(job, resume=True))
+    said = f"{job.run_dir} has no checkpoint, only one that was not finished: starting from the beginning\n"
+    assert said in printed(job.run_dir) and weights(job.run_dir) == expected
+
+
 def test_without_a_terminal_every_epoch_is_a_line(once):
     folder = once()
     lines = printed(folder).splitlines()
