@@ -13,7 +13,23 @@ from pipeline.config import Recipe, load_recipe
 from pipeline.recipe_file import Override, changed, parse_override, read_yaml
 from pipeline.settings import taken
 
-PATH = click.Path(path_type=Path)
+
+class NamedPath(click.Path):
+    """A path with a name: `.` and `..` become the folders that they stand for. Not empty, and not `/`."""
+
+    def convert(self, value: str | Path, param: click.Parameter | None, ctx: click.Context | None) -> Path:
+        """The path, of which another may be made by changing its name."""
+        path = Path(super().convert(value, param, ctx))
+        if not str(value):
+            self.fail("an empty path; expected a file or folder", param, ctx)
+        if path.name in ("", ".."):
+            path = path.resolve()
+        if not path.name:
+            self.fail(f"{path}: expected a file or folder in it", param, ctx)
+        return path
+
+
+PATH = NamedPath(path_type=Path)
 runs_option = click.option("--runs", type=PATH, default=Path("runs"), show_default=True, help="All runs.")
 
 

@@ -144,7 +144,8 @@ FORMATS = [
     Format("poses.json", as_json([{"image_id": f, "keypoints": POINTS, "score": 1.0} for f in FRAMES]),
            lambda p: read_poses(p, None, FRAMES), True),
     Format("poses.npz", write_numbers, lambda p: read_poses(p, None, FRAMES)),
-    Format("packed.npz", lambda p: write_numbers(p, np.savez_compressed), lambda p: read_poses(p, None, FRAMES)),
+    Format("packed.npz", lambda p: write_numbers(p, np.savez_compressed),
+           lambda p: read_poses(p, None, FRAMES)),
     Format("a.track.json", as_json(RECORD), read_record, True),
     *(
         Format(name, write_evaluation, read_evaluation, name.endswith(("json", "yaml")))

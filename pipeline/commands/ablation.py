@@ -5,14 +5,14 @@ from pathlib import Path
 
 import click
 
-from pipeline.options import output_option, renamed
+from pipeline.options import PATH, output_option, renamed
 from stages.terminal import say
 
 
 @click.command("ablation")
-@click.option("--config", type=click.Path(path_type=Path), help="Variants. Default: configs/ablation.yaml.")
-@click.option("--data-root", type=click.Path(path_type=Path), default=Path("data/walkers"), show_default=True)
-@click.option("--cache", type=click.Path(path_type=Path), default=Path("poses/walkers"), show_default=True)
+@click.option("--config", type=PATH, help="Variants. Default: configs/ablation.yaml.")
+@click.option("--data-root", type=PATH, default=Path("data/walkers"), show_default=True)
+@click.option("--cache", type=PATH, default=Path("poses/walkers"), show_default=True)
 @output_option("Folder for trainings and table.", default=Path("runs/ablation"), show_default=True)
 @click.option("--workers", type=click.IntRange(1), help="Trainings at a time. Default: one for two cores.")
 @click.option(

@@ -5,10 +5,10 @@ from pathlib import Path
 import click
 
 from cache.errors import KeyReIDError
-from pipeline.options import output_option
+from pipeline.options import PATH, output_option
 from stages import terminal
 
-FOLDER = click.argument("folder", type=click.Path(path_type=Path))
+FOLDER = click.argument("folder", type=PATH)
 
 
 @click.group("cache")
@@ -59,9 +59,7 @@ def merge(folder: Path, force: bool) -> None:
 @command.command("verify")
 @FOLDER
 @click.option("--workers", type=click.IntRange(1), help="Threads. Default: one per core.")
-@click.option(
-    "--data-root", type=click.Path(path_type=Path), help="Also compare the frames there by their content."
-)
+@click.option("--data-root", type=PATH, help="Also compare the frames there by their content.")
 def verify(folder: Path, workers: int | None, data_root: Path | None) -> None:
     """Read every byte of the cache in FOLDER and compare SHA-256 and checksums.
 
@@ -93,9 +91,7 @@ def verify(folder: Path, workers: int | None, data_root: Path | None) -> None:
 @command.command("show")
 @click.argument("frame")
 @FOLDER
-@click.option(
-    "--data-root", type=click.Path(path_type=Path), help="Data root. Default: data/NAME for poses/NAME."
-)
+@click.option("--data-root", type=PATH, help="Data root. Default: data/NAME for poses/NAME.")
 @click.option("--parts", type=click.Choice(["3", "4", "6"]), default="6", show_default=True)
 @output_option("PNG file. Default: FRAME.poses.png here.")
 def show(frame: str, folder: Path, data_root: Path | None, parts: str, output: Path | None) -> None:
@@ -104,6 +100,7 @@ def show(frame: str, folder: Path, data_root: Path | None, parts: str, output: P
     from stages.pose.picture import draw
 
     root = data_root or Path("data") / folder.name
-    output = output or Path(frame.replace("/", "_")).with_suffix(".poses.png")
+    name = frame.replace("/", "_")
+    output = output or Path(f"{name.removesuffix(Path(name).suffix)}.poses.png")
     draw(PoseCache.open(folder), root, frame, int(parts), output)
     terminal.say(output)

@@ -6,12 +6,12 @@ import click
 
 from cache.errors import KeyReIDError
 from cache.files import prepare_file
-from pipeline.options import output_option, renamed
+from pipeline.options import PATH, output_option, renamed
 from stages.terminal import say
 
 
 @click.command("convert-weights")
-@click.argument("released", type=click.Path(path_type=Path))
+@click.argument("released", type=PATH)
 @output_option("Checkpoint to write (.safetensors, and a .json beside it).", required=True)
 @click.option(
     "--maps",

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from pipeline.options import PATH
 from stages.terminal import say
 
 FOLDER = Path("cameras-demo")
@@ -15,9 +16,9 @@ QUICK = ("--identities", "40", "--distractors", "4", "--junk", "4")
 
 
 @click.command("demo")
-@click.option("--data-root", type=click.Path(path_type=Path), default=Path("data/walkers"), show_default=True)
-@click.option("--cache", type=click.Path(path_type=Path), default=Path("poses/walkers"), show_default=True)
-@click.option("--runs", type=click.Path(path_type=Path), default=Path("runs"), show_default=True)
+@click.option("--data-root", type=PATH, default=Path("data/walkers"), show_default=True)
+@click.option("--cache", type=PATH, default=Path("poses/walkers"), show_default=True)
+@click.option("--runs", type=PATH, default=Path("runs"), show_default=True)
 @click.option("--device", default="auto", show_default=True, type=click.Choice(("auto", "cpu", "cuda")))
 @click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Override one config value.")
 @click.option("--cameras", is_flag=True, help=f"From two videos to who was where, in {FOLDER}/.")

@@ -116,7 +116,7 @@ def _scorable(check: CheckUp, dataset) -> None:
 def _changed(check: CheckUp, dataset, inputs: Inputs, thorough: bool) -> list:
     """Frames that are not those of the pose cache, where there is one.
 
-    A cache that the user has not named, and of whose frames none is here, is of another data set of that name.
+    A cache that the user has not named, and of whose pictures none is here, is of another data set.
     """
     from cache import PoseCache
     from cache.errors import KeyReIDError
@@ -135,7 +135,9 @@ def _changed(check: CheckUp, dataset, inputs: Inputs, thorough: bool) -> list:
         check.row("pose cache", str(error), "", False, "")
         return []
     if names and len(changed) == len(names) and not named:
-        check.note("pose cache", f"{folder} is of other pictures of the same names: give --cache, also to train")
+        check.note(
+            "pose cache", f"{folder} is of other pictures of the same names: give --cache, also to train"
+        )
         return []
     if names:
         _frames_row(check, "changed", len(changed), len(names))

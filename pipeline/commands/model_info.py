@@ -9,12 +9,14 @@ from pipeline.options import Inputs, recipe_options
 from pipeline.settings import setting
 from stages.terminal import say, show, text_table
 
+COUNT = click.IntRange(1, 10**6)
+
 
 @click.command("model-info")
 @recipe_options
 @setting(Recipe, "model.vit_path", help="Also say what this weights file is, and what would be loaded.")
-@click.option("--persons", default=625, show_default=True, help="Training identities.")
-@click.option("--cameras", default=6, show_default=True, help="Cameras known by number.")
+@click.option("--persons", type=COUNT, default=625, show_default=True, help="Training identities.")
+@click.option("--cameras", type=COUNT, default=6, show_default=True, help="Cameras known by number.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
 def command(inputs: Inputs, persons: int, cameras: int, as_json: bool) -> None:
     """Print what the recipe's network costs: parameters, and operations for a clip.

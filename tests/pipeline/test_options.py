@@ -8,7 +8,7 @@ import pytest
 from pipeline.cli import COMMANDS
 from pipeline.cli import keyreid as group
 from pipeline.config import load_recipe
-from pipeline.options import default_cache
+from pipeline.options import PATH, default_cache
 from pipeline.recipe_file import Override
 
 OLD = [
@@ -74,6 +74,7 @@ def test_one_name_means_one_thing_in_every_command(name, command):
 @pytest.mark.parametrize(
     ("line", "says"),
     [
+        ("model-info --persons 18446744073709551616", "is not in the range 1<=x<=1000000"),
         ("extract-poses --padding nan", "--padding = 'nan': input should be a finite number"),
         ("extract-poses --padding 9", "--padding = '9': input should be less than or equal to 4"),
         ("extract-poses --set pose.padding=.nan", "--set: pose.padding = nan: input should be a finite"),
@@ -116,3 +117,12 @@ def test_pose_caches_of_ones_own_trees_are_named_by_the_whole_path(tmp_path, mon
     long = [default_cache("folder", Path("x" * 150, y, "é" * 120)).name for y in "ab"]
     assert long[0] != long[1] and all(len(name.encode()) < 200 for name in long)
     assert default_cache("mars", Path("mon/clips")) == Path("poses/mars")
+
+
+def test_a_path_has_a_name_of_its_own(tmp_path, monkeypatch):
+    (tmp_path / "a/b").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path / "a/b")
+    assert PATH(".") == tmp_path / "a/b" and PATH("..") == tmp_path / "a" and PATH("../x") == Path("../x")
+    for bare in ("", "/", "//", "/.."):
+        with pytest.raises(click.UsageError, match="expected a file or folder"):
+            PATH(bare)

@@ -8,9 +8,9 @@ content, stamp  uint8 [N, 16], of a part of a gallery folder (stages.reid.search
 frames     texts [M], offsets int64 [N+1]: up to 8 frames of each tracklet, relative to the root
 header     JSON attribute: schema, root, parts, global_width, normalised, about
 
-Texts are uint8, UTF-8, each with a zero byte after it; the header has a fixed length, and the structures of
-the file are those of HDF5 1.10, with checksums. HDF5's own texts of variable length lie in a heap without one:
-the library never comes back from some damaged heaps.
+Texts are uint8, UTF-8, each with a zero byte after it; the header has a fixed length; the structures of the
+file are those of HDF5 1.10, with checksums. HDF5's own texts of variable length lie in a heap without one,
+and the library never comes back from some damaged heaps.
 """
 
 import io

@@ -96,8 +96,8 @@ class TrainingStates:
         damaged = [state for state in self.folder.states() if not self.folder.unfinished(state)]
         if path is None and damaged:
             raise KeyReIDError(
-                f"{damaged[0]}: {self.folder.problem(damaged[0])}, and there is no other state to resume from; "
-                f"copy it again from a backup, or remove {self.folder.folder} to start from the beginning"
+                f"{damaged[0]}: {self.folder.problem(damaged[0])}, and no other state to resume from; "
+                f"copy it again, or remove {self.folder.folder} to start from the beginning"
             )
         return path
 

@@ -84,7 +84,9 @@ def test_texts_of_variable_length_are_refused_unread(tmp_path, monkeypatch):
     path = made_gallery().save(tmp_path / "g.h5")
     change(path, lambda f: f.attrs.__setitem__("header", f.attrs["header"].decode()))
     monkeypatch.setattr(h5py.AttributeManager, "__getitem__", None)
-    with pytest.raises(KeyReIDError, match=r"its header is not of this version of the program.*make it again"):
+    with pytest.raises(
+        KeyReIDError, match=r"its header is not of this version of the program.*make it again"
+    ):
         load_gallery(path)
 
 
