@@ -80,7 +80,7 @@ def test_a_damaged_gallery_is_named(tmp_path, damage):
 
 
 def test_texts_of_variable_length_are_refused_unread(tmp_path, monkeypatch):
-    """HDF5 2.0 reads the damaged heap of such a text for ever."""
+    """HDF5 2.0 never comes back from the damaged heap of such a text."""
     path = made_gallery().save(tmp_path / "g.h5")
     change(path, lambda f: f.attrs.__setitem__("header", f.attrs["header"].decode()))
     monkeypatch.setattr(h5py.AttributeManager, "__getitem__", None)
