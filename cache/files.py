@@ -1,4 +1,4 @@
-"""Atomic writes: to a temporary name, flushed, renamed."""
+"""Atomic writes: to a temporary name, flushed, renamed. Reads of regular files only."""
 
 import contextlib
 import errno
@@ -9,6 +9,7 @@ import stat
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from cache.border import explain, reading, saving
 from cache.errors import KeyReIDError
 
 TEMPORARY = ".tmp"
@@ -23,18 +24,17 @@ def writing(path: Path, size: int = 0, check: Callable[[], None] = lambda: None)
     is full, over quota or read-only. The partial file is removed then.
     """
     aside = path.parent / f"{path.name}.{secrets.token_hex(4)}{TEMPORARY}"  # "." has no name to change
-    try:
-        yield aside
-        with aside.open("rb+") as file:
-            os.fsync(file.fileno())
-        check()
-        aside.replace(path)
-        sync_folder(path.parent)
-    except OSError as error:
-        raise KeyReIDError(explain(error, path, size)) from error
-    finally:
-        with contextlib.suppress(OSError):
-            aside.unlink()
+    with saving(path, size):
+        try:
+            yield aside
+            with aside.open("rb+") as file:
+                os.fsync(file.fileno())
+            check()
+            aside.replace(path)
+            sync_folder(path.parent)
+        finally:
+            with contextlib.suppress(OSError):
+                aside.unlink()
 
 
 def write_whole(path: Path, data: bytes | memoryview, check: Callable[[], None] = lambda: None) -> None:
@@ -54,13 +54,11 @@ def sync_folder(folder: Path) -> None:
 
 def make_folder(folder: Path) -> None:
     """Create a folder that can be written to, or raise KeyReIDError."""
-    try:
+    with saving(folder):
         folder.mkdir(parents=True, exist_ok=True)
         probe = folder / f"probe.{secrets.token_hex(4)}{TEMPORARY}"
         probe.touch()
         probe.unlink()
-    except OSError as error:
-        raise KeyReIDError(explain(error, folder, 0)) from error
 
 
 def prepare_file(path: Path) -> None:
@@ -88,27 +86,5 @@ def read_regular(path: Path | str, limit: int) -> bytes:
 
 def sha256_of(path: Path) -> str:
     """SHA-256 of a file, as 64 hexadecimal digits. Raises KeyReIDError where it cannot be read."""
-    try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError as error:
-        raise KeyReIDError(
-            f"{path} cannot be read: {error.strerror}; give a file that you may read"
-        ) from error
-
-
-def explain(error: OSError, path: Path, size: int) -> str:
-    """One line about a failed write: what, where, and the way out."""
-    if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-        reason = os.strerror(error.errno)
-        return (
-            f"cannot write {path} ({size / 1e6:.1f} MB): {reason}; free some space or choose another folder, "
-            "then run the same command again"
-        )
-    if error.errno in (errno.EROFS, errno.EACCES, errno.EPERM):
-        return f"cannot write to {path}: {os.strerror(error.errno)}; choose a folder that you may write to"
-    if error.errno == errno.EISDIR:
-        return f"cannot write {path}: there is a folder of that name; choose another name"
-    if error.errno in (errno.EEXIST, errno.ENOTDIR):
-        return f"cannot make the folder {path}: there is a file of that name; choose another folder"
-    return f"cannot write {path}: {error.strerror or error}"
+    with reading(path, remedy="give a file that you may read"), path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

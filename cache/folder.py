@@ -1,14 +1,15 @@
 """The folder of a cache: which files belong to it, and whether it is one of this program at all."""
 
-import json
 import re
 from pathlib import Path
 
+from cache.border import reading
 from cache.errors import KeyReIDError
-from cache.files import TEMPORARY, read_regular
+from cache.files import TEMPORARY
 from cache.lock import LOCK, is_ours
-from cache.manifest import MANIFEST, MOST, PLAN
-from cache.shard import read_rows
+from cache.manifest import MANIFEST, PLAN
+from cache.shard import attributes_of
+from cache.text_files import load_record
 
 SOURCES = "sources.npy"  # what every frame was when it was checked
 UNREADABLE = "unreadable-frames.txt"
@@ -30,10 +31,8 @@ def refuse_foreign(folder: Path) -> None:
     """Raise KeyReIDError where a folder has contents and nothing proves that this program wrote them."""
     if not folder.is_dir():
         return
-    try:
+    with reading(folder, remedy="choose another folder"):
         names = sorted(path.name for path in folder.iterdir())
-    except OSError as error:
-        raise KeyReIDError(f"{folder} cannot be read: {error.strerror}; choose another folder") from error
     foreign = [name for name in names if name not in _STARTED and not _ASIDE.fullmatch(name)]
     if foreign and not _proven(folder):
         few = ", ".join(foreign[:3]) + (", ..." if len(foreign) > 3 else "")
@@ -47,24 +46,13 @@ def _proven(folder: Path) -> bool:
     return (
         is_ours(folder)
         or any(map(_is_record, (folder / PLAN, folder / MANIFEST)))
-        or any(map(_is_shard, shard_files(folder)))
+        or any("fingerprint" in attributes_of(path) for path in shard_files(folder))
     )
 
 
 def _is_record(path: Path) -> bool:
     """Whether a file is a plan or a manifest, of any version."""
-    try:
-        record = json.loads(read_regular(path, MOST))
-    except (OSError, ValueError, RecursionError):
-        return False
-    return isinstance(record, dict) and {"schema", "fingerprint", "shards"} <= record.keys()
-
-
-def _is_shard(path: Path) -> bool:
-    try:
-        return "fingerprint" in read_rows(path).attributes
-    except ValueError:
-        return False
+    return {"schema", "fingerprint", "shards"} <= load_record(path).keys()
 
 
 def remove_leftovers(folder: Path) -> None:

@@ -11,8 +11,9 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
+from cache.border import saving
 from cache.errors import KeyReIDError
-from cache.files import explain, read_regular
+from cache.text_files import load_record
 
 LOCK = "lock"
 OWNER = "pose cache"
@@ -29,12 +30,10 @@ def lock_folder(folder: Path, owner: str = OWNER) -> Iterator[str]:
     """
     path = folder / LOCK
     flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
-    try:
+    if path.is_symlink():
+        raise KeyReIDError(f"{path} is a symbolic link, not a lock; choose another folder")
+    with saving(path):
         descriptor = os.open(path, flags, 0o644)
-    except OSError as error:
-        if path.is_symlink():
-            raise KeyReIDError(f"{path} is a symbolic link, not a lock; choose another folder") from None
-        raise KeyReIDError(explain(error, path, 0)) from error
     try:
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
             raise KeyReIDError(f"{path} is not a regular file; choose another folder")
@@ -57,10 +56,8 @@ def lock_folder(folder: Path, owner: str = OWNER) -> Iterator[str]:
             "host": socket.gethostname(),
             "since": datetime.now(UTC).isoformat(timespec="seconds"),
         }
-        try:
+        with saving(path):
             _write(descriptor, note)
-        except OSError as error:
-            raise KeyReIDError(explain(error, path, 0)) from error
         yield token
         _write(descriptor, {"keyreid": owner})
     finally:
@@ -86,11 +83,7 @@ def _write(descriptor: int, note: dict) -> None:
 
 def _note(path: Path) -> dict:
     """What the lock file says; nothing where there is none, or another program's."""
-    try:
-        note = json.loads(read_regular(path, MOST))
-    except (OSError, ValueError, RecursionError):
-        return {}
-    return note if isinstance(note, dict) else {}
+    return load_record(path, MOST)
 
 
 def _holder(path: Path) -> str:

@@ -7,8 +7,9 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import ConfigDict, Field, TypeAdapter
 
+from cache.border import reading
 from cache.chunks import FLOOR
 from cache.differences import differences
 from cache.errors import AGAIN, KeyReIDError
@@ -86,10 +87,14 @@ class Manifest:
         """The command that makes this kind of cache."""
         return "import-poses" if self.estimator == IMPORTED else "extract-poses"
 
-    def save(self, path: Path) -> None:
+    def encoded(self) -> bytes:
+        """The content of its file."""
         record = {**asdict(self), "fingerprint": self.fingerprint}
         record["digest"] = fingerprint(record)  # over everything, so that no edit goes unnoticed
-        write_whole(path, (json.dumps(record, indent=1, sort_keys=True) + "\n").encode())
+        return (json.dumps(record, indent=1, sort_keys=True) + "\n").encode()
+
+    def save(self, path: Path) -> None:
+        write_whole(path, self.encoded())
 
     def differences(self, other: "Manifest") -> list[str]:
         """What differs between two fingerprints, or else anywhere, one phrase each: name, here, there."""
@@ -111,29 +116,18 @@ class SchemaError(KeyReIDError):
 def load_manifest(path: Path) -> Manifest:
     """Read plan.json or manifest.json. Raises KeyReIDError where missing or damaged, SchemaError where it is
     of another version."""
-    try:
+    with reading(path, "a whole record of a pose cache", AGAIN, missing="run keyreid extract-poses"):
         record = json.loads(read_regular(path, MOST))
-        schema = record["schema"]
-        if schema == SCHEMA:
-            digest, computed = record.pop("digest", None), fingerprint(record)
-            stated = record.pop("fingerprint")
-            manifest = _MANIFEST.validate_json(json.dumps(record))
-    except FileNotFoundError as error:
-        raise KeyReIDError(f"{path} does not exist; run keyreid extract-poses") from error
-    except ValidationError as error:
-        where = ".".join(map(str, error.errors()[0]["loc"]))
-        raise KeyReIDError(f"{path} is damaged ({where}: {error.errors()[0]['msg']}); {AGAIN}") from error
-    except OSError as error:
-        raise KeyReIDError(f"{path} cannot be read ({error.strerror}); {AGAIN}") from error
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise KeyReIDError(f"{path} is damaged ({type(error).__name__}: {error}); {AGAIN}") from error
-    if schema != SCHEMA:
-        raise SchemaError(
-            f"{path} has schema {schema!r}, this program reads {SCHEMA}; use the version of keyreid that "
-            "wrote it, or choose another --cache folder"
-        )
-    if stated != manifest.fingerprint or digest != computed:
-        raise KeyReIDError(f"{path} is damaged (its digest does not match); {AGAIN}")
-    if [entry.file for entry in manifest.shards] != [shard_name(n) for n in range(len(manifest.shards))]:
-        raise KeyReIDError(f"{path} is damaged (shards are not named {shard_name(0)} and so on); {AGAIN}")
-    return manifest
+        if record["schema"] != SCHEMA:
+            raise SchemaError(
+                f"{path} has schema {record['schema']!r}, this program reads {SCHEMA}; use the version of "
+                "keyreid that wrote it, or choose another --cache folder"
+            )
+        digest, computed = record.pop("digest", None), fingerprint(record)
+        stated = record.pop("fingerprint")
+        manifest = _MANIFEST.validate_json(json.dumps(record))
+        if stated != manifest.fingerprint or digest != computed:
+            raise ValueError("its digest does not match")
+        if [entry.file for entry in manifest.shards] != [shard_name(n) for n in range(len(manifest.shards))]:
+            raise ValueError(f"shards are not named {shard_name(0)} and so on")
+        return manifest

@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from cache.border import reading
 from cache.chunks import CHUNK_BYTES, CHUNK_SHAPE, JOINTS, unpack
 from cache.errors import AGAIN, KeyReIDError
 from cache.manifest import MANIFEST, PLAN, Manifest, load_manifest
@@ -66,16 +67,13 @@ class PoseCache:
         names, index, stamps = [], [], []
         for number, entry in enumerate(info.shards):
             path = folder / entry.file
-            try:
+            with reading(f"pose cache {folder}: {entry.file}", remedy=AGAIN):
                 stamp = _stamp(path.stat())
                 if stamp.bytes != entry.bytes:
                     raise ValueError(f"{stamp.bytes} bytes, the manifest says {entry.bytes}")
                 shard = read_rows(path)
                 if len(shard.frames) != entry.rows or shard.attributes != shard_attributes(info, number):
                     raise ValueError("from another run than the manifest")
-            except (ValueError, OSError) as error:
-                reason = "missing" if isinstance(error, FileNotFoundError) else error
-                raise KeyReIDError(f"pose cache {folder}: {entry.file}: {reason}; {AGAIN}") from error
             stamps.append(stamp)
             names.append(shard.frames)
             part = np.empty(entry.rows, INDEX)
@@ -196,11 +194,9 @@ class PoseCache:
             if len(self._small) >= SMALL_SHARDS:
                 self._small.popitem(last=False)
             path = self.folder / self.info.shards[shard].file
-            try:
+            with reading(path, "a sound shard", AGAIN):
                 self._refuse_rewritten(path, path.stat(), shard)
                 self._small[shard] = read_small(path)
-            except (ValueError, OSError) as error:
-                raise KeyReIDError(f"{path} is damaged ({error}); {AGAIN}") from error
         return self._small[shard]
 
     def _forget_handles(self) -> None:

@@ -84,6 +84,14 @@ def read_rows(path: Path | io.BytesIO, thorough: bool = False) -> ShardRows:
         return ShardRows(attributes, frames, offsets, sizes.astype(np.int32))
 
 
+def attributes_of(path: Path) -> dict:
+    """The attributes of a shard; none where a file is not a whole shard."""
+    try:
+        return read_rows(path).attributes
+    except ValueError:
+        return {}
+
+
 def read_small(path: Path | io.BytesIO) -> tuple[np.ndarray, np.ndarray]:
     """keypoints float32 [F, 17, 3] and frame_size int32 [F, 2] of a shard. Raises ValueError (one line)."""
     with _opened(path) as (file, _):

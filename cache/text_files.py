@@ -1,20 +1,25 @@
-"""Text, JSON and YAML of others: read with limits; what is wrong with a file is an OSError or a ValueError.
+"""Text, JSON and YAML of others: read with limits, inside `cache.border.reading`, which names the file.
 
 Regular files only, of at most MOST bytes, in UTF-8. JSON and YAML may be nested as deep as Python reads them;
 YAML may not be larger than its text by repeating parts of itself.
 """
 
+import csv
+import io
 import json
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import yaml
 
+from cache.border import problem, reading
 from cache.files import read_regular
 
 MOST = 2**28  # bytes
 MOST_YAML = 2**22  # its reader takes seconds for a megabyte
 MOST_VALUES = 100_000  # of a YAML file, repeated ones counted each time
+Row = TypeVar("Row")
 
 
 def load_text(path: Path, limit: int = MOST) -> str:
@@ -35,17 +40,65 @@ def parse_json(text: str | bytes) -> Any:
         raise ValueError("is nested too deep") from None
 
 
+def load_record(path: Path, limit: int = MOST) -> dict:
+    """The object in a JSON file of this program; empty where none can be read: it is rewritten then."""
+    try:
+        return object_of(load_text(path, limit))
+    except (OSError, ValueError):
+        return {}
+
+
+def load_lines(path: Path) -> Iterator[dict]:
+    """The object of each line of a .jsonl file; empty for a line cut short by a kill or a full disk."""
+    return map(object_of, load_text(path).splitlines())
+
+
+def object_of(text: str) -> dict:
+    """A JSON object; empty for any other text."""
+    try:
+        content = json.loads(text)
+    except (ValueError, RecursionError):
+        return {}
+    return content if isinstance(content, dict) else {}
+
+
+class Line:
+    """Where a reader of CSV is in its file, in words, for `reading`."""
+
+    def __init__(self, path: Path, reader: Any):
+        self.path, self.reader = path, reader
+
+    def __str__(self) -> str:
+        return f"{self.path}, line {max(self.reader.line_num, 1)}"
+
+
+def load_table(
+    path: Path,
+    parse: Callable[[dict[str, str]], Row],
+    columns: Sequence[str],
+    remedy: str,
+    delimiter: str = ",",
+) -> list[Row]:
+    """What `parse` makes of each row of a table, a dict by column. Raises KeyReIDError naming the line.
+
+    columns: those that the table must have. What `parse` raises is wrong with its line.
+    """
+    with reading(path, remedy=remedy):
+        text = load_text(path)
+    reader = csv.DictReader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
+    with reading(Line(path, reader), remedy=remedy):
+        if not set(columns) <= set(reader.fieldnames or ()):
+            raise ValueError(f"columns {reader.fieldnames}, expected {', '.join(columns)}")
+        return [parse(row) for row in reader]
+
+
 def load_yaml(path: Path, loader: type = yaml.SafeLoader) -> Any:
     """The value in a YAML file; None for an empty one. loader: a SafeLoader of its own."""
     try:
         content = yaml.load(load_text(path, MOST_YAML), loader)
         _refuse_many(content)
-    except yaml.YAMLError as error:
-        raise ValueError(f"not valid YAML: {' '.join(str(error).split())}") from None
-    except RecursionError:
-        raise ValueError("is nested too deep, or holds itself") from None
-    except (TypeError, OverflowError, AttributeError) as error:  # a key that is a list; a date that is none
-        raise ValueError(f"not valid YAML: {error}") from None
+    except (yaml.YAMLError, RecursionError, TypeError, OverflowError, AttributeError) as error:
+        raise ValueError(f"not valid YAML: {problem(error)}") from None  # also a key that is a list, no date
     return content
 
 

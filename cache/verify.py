@@ -7,12 +7,13 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+from cache.border import problem, reading
 from cache.chunks import CHUNK_BYTES, decode
 from cache.errors import KeyReIDError
 from cache.files import read_regular
 from cache.folder import shard_files
 from cache.manifest import MANIFEST, PLAN, Manifest, SchemaError, ShardEntry, load_manifest
-from cache.shard import frames_digest, read_rows, read_small
+from cache.shard import ShardRows, attributes_of, frames_digest, read_rows, read_small
 from cache.writer import build_shard, shard_attributes
 
 MOST_FIXED, MOST_PER_FRAME = 2**22, 2 * CHUNK_BYTES  # bytes of a shard
@@ -23,18 +24,13 @@ def check_shard(folder: Path, number: int, plan: Manifest) -> ShardEntry:
 
     Where the plan is a manifest, the file's SHA-256 must be the one it states; else every checksum inside
     is checked, and the file must be what `build_shard` makes of what it holds, byte for byte.
-    Raises ValueError saying what is wrong.
+    Raises OSError or ValueError saying what is wrong.
     """
     entry = plan.shards[number]
-    try:
-        size = (folder / entry.file).stat().st_size
-        if entry.bytes and size != entry.bytes:
-            raise ValueError(f"{size} bytes, the manifest says {entry.bytes}")
-        data = read_regular(folder / entry.file, entry.bytes or MOST_FIXED + entry.rows * MOST_PER_FRAME)
-    except FileNotFoundError:
-        raise ValueError("missing") from None
-    except OSError as error:
-        raise ValueError(f"cannot be read: {error.strerror}") from error
+    size = (folder / entry.file).stat().st_size
+    if entry.bytes and size != entry.bytes:
+        raise ValueError(f"{size} bytes, the manifest says {entry.bytes}")
+    data = read_regular(folder / entry.file, entry.bytes or MOST_FIXED + entry.rows * MOST_PER_FRAME)
     digest = hashlib.sha256(data).hexdigest()
     if entry.sha256 and digest != entry.sha256:
         raise ValueError(f"SHA-256 differs from the manifest's{_where(data)}")
@@ -48,29 +44,28 @@ def check_shard(folder: Path, number: int, plan: Manifest) -> ShardEntry:
         raise ValueError(f"holds unexpected frames ({len(frames)}, expected {entry.rows})")
     arrays = read_small(io.BytesIO(data))
     if not entry.sha256:
-        chunks = []
-        for frame, offset, size in zip(frames, shard.offsets, shard.sizes, strict=True):
-            chunks.append(data[offset : offset + size])
-            try:
-                decode(chunks[-1])
-            except ValueError as error:
-                raise ValueError(f"heat of {frame}: {error}") from error
+        chunks = _chunks(shard, data)
         if build_shard(frames, chunks, *arrays, attributes) != data:
             raise ValueError("unexpected bytes beside its content")
     return ShardEntry(entry.file, entry.rows, entry.frames_sha256, len(data), digest)
 
 
+def _chunks(shard: ShardRows, data: bytes) -> list[bytes]:
+    """The stored heat of each frame of a shard. Raises ValueError naming the first that is damaged."""
+    chunks = []
+    for frame, offset, size in zip(shard.frames, shard.offsets, shard.sizes, strict=True):
+        chunks.append(data[offset : offset + size])
+        with reading(f"heat of {frame.decode()}", error=ValueError):
+            decode(chunks[-1])
+    return chunks
+
+
 def _where(data: bytes) -> str:
     """Where a damaged shard's checksums locate the damage, if they can."""
     try:
-        shard = read_rows(io.BytesIO(data), thorough=True)
-    except ValueError:
-        return " (index or attributes are damaged)"
-    for frame, offset, size in zip(shard.frames, shard.offsets, shard.sizes, strict=True):
-        try:
-            decode(data[offset : offset + size])
-        except ValueError:
-            return f" (heat of {frame.decode()} is damaged)"
+        _chunks(read_rows(io.BytesIO(data), thorough=True), data)
+    except ValueError as error:
+        return f" ({error})"
     return ""
 
 
@@ -82,8 +77,8 @@ def check_shards(
     def check(number: int) -> tuple[int, ShardEntry | None, str]:
         try:
             return number, check_shard(folder, number, plan), ""
-        except ValueError as error:
-            return number, None, str(error)
+        except (OSError, ValueError) as error:
+            return number, None, problem(error)
 
     with ThreadPoolExecutor(threads) as pool:
         yield from pool.map(check, range(len(plan.shards)))
@@ -104,9 +99,9 @@ def settle(folder: Path) -> tuple[Manifest | None, list[str]]:
                 readable[name] = load_manifest(folder / name)
             elif name == MANIFEST:
                 problems.append(f"{MANIFEST}: missing, the cache is not finished")
-        except SchemaError:
-            raise
         except KeyReIDError as error:
+            if isinstance(error, SchemaError):
+                raise
             problems.append(str(error))
     manifest, plan = readable.get(MANIFEST), readable.get(PLAN)
     if manifest is None or plan is None or manifest.plan() == plan:
@@ -121,11 +116,7 @@ def _own_shards(folder: Path, plan: Manifest) -> int:
     """How many shards say that they belong to this plan or manifest."""
 
     def belongs(number: int) -> bool:
-        try:
-            shard = read_rows(folder / plan.shards[number].file)
-        except ValueError:
-            return False
-        return shard.attributes == shard_attributes(plan, number)
+        return attributes_of(folder / plan.shards[number].file) == shard_attributes(plan, number)
 
     return sum(belongs(number) for number in range(len(plan.shards)))
 

@@ -5,7 +5,9 @@ of at most MAX_PIXELS, no side longer than MAX_SIDE. Bytes after the picture's e
 are ignored. The EXIF orientation is applied. The size is read from the header before anything is decoded.
 """
 
+import contextlib
 import struct
+from collections.abc import Iterator
 from pathlib import Path
 
 import cv2
@@ -37,11 +39,7 @@ class FrameError(KeyReIDError):
 
 def read_picture(path: Path | str, size: tuple[int, int] | None = None) -> np.ndarray:
     """A frame, uint8 [height, width, 3], BGR, upright; resized to `size`, (height, width). Or FrameError."""
-    data = load(path)
-    try:
-        return decode(data, size)
-    except ValueError as error:
-        raise FrameError(path, str(error)) from None
+    return pixels(path, load(path), size)
 
 
 def read_planes(path: Path | str, out: np.ndarray) -> None:
@@ -52,23 +50,33 @@ def read_planes(path: Path | str, out: np.ndarray) -> None:
 def read_size(path: Path | str) -> tuple[int, int]:
     """(height, width) of a frame, upright; as a rule from its header alone. Raises FrameError."""
     data = load(path)
-    try:
+    with _frame(path):
         return decode(data).shape[:2] if _may_turn(data) else check_header(data)
-    except ValueError as error:
-        raise FrameError(path, str(error)) from None
 
 
 def load(path: Path | str) -> bytes:
     """The bytes of a frame's file. Raises FrameError for what is missing, empty, huge or no regular file."""
-    try:
+    with _frame(path):
         data = read_regular(path, MAX_BYTES)
-    except FileNotFoundError:
-        raise FrameError(path, "missing", missing=True) from None
-    except (OSError, ValueError) as error:  # ValueError: a zero byte in the name
-        raise FrameError(path, f"cannot be read ({getattr(error, 'strerror', error)})") from None
     if not data:
         raise FrameError(path, "is empty (zero bytes)")
     return data
+
+
+def pixels(path: Path | str, data: bytes, size: tuple[int, int] | None = None) -> np.ndarray:
+    """`decode` of the bytes of a frame's file. Raises FrameError."""
+    with _frame(path):
+        return decode(data, size)
+
+
+@contextlib.contextmanager
+def _frame(path: Path | str) -> Iterator[None]:
+    try:
+        yield
+    except (OSError, ValueError) as error:
+        reason = f"cannot be read ({error.strerror})" if isinstance(error, OSError) else str(error)
+        missing = isinstance(error, FileNotFoundError)
+        raise FrameError(path, "missing" if missing else reason, missing) from None
 
 
 def decode(data: bytes, size: tuple[int, int] | None = None) -> np.ndarray:
@@ -103,15 +111,15 @@ def decoder_warning(data: bytes) -> str:
     """
     if data[:2] != b"\xff\xd8":
         return ""
-    smallest = {"colorspace": "GRAY", "fastdct": True, "min_height": 1, "min_width": 1}
+    said = _jpeg_error(data, strict=True)
+    return said if said and not _jpeg_error(data, strict=False) else ""  # CMYK is an error either way
+
+
+def _jpeg_error(data: bytes, strict: bool) -> str:
     try:
-        simplejpeg.decode_jpeg(data, strict=True, **smallest)
-    except ValueError as warning:
-        try:
-            simplejpeg.decode_jpeg(data, strict=False, **smallest)
-        except ValueError:
-            return ""  # a kind of JPEG that it does not read, such as CMYK
-        return one_line(warning)
+        simplejpeg.decode_jpeg(data, "GRAY", fastdct=True, min_height=1, min_width=1, strict=strict)
+    except ValueError as error:
+        return one_line(error)
     return ""
 
 

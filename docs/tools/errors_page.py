@@ -40,6 +40,8 @@ def errors_page() -> str:
 
 def _raises(node: ast.AST) -> bool:
     name = getattr(getattr(node, "func", None), "id", "")
+    if name == "reading":
+        return True
     return (
         isinstance(node, ast.Call)
         and name.endswith("Error")
@@ -49,9 +51,21 @@ def _raises(node: ast.AST) -> bool:
 
 
 def _message(node: ast.Call) -> str:
+    if node.func.id == "reading":
+        return _reading_text(node)
     if node.func.id == "FrameError":  # FrameError(path, reason)
         return f"<path>: {_text(node.args[1])}"
     return _text(node.args[0])
+
+
+def _reading_text(node: ast.Call) -> str:
+    """What `cache.border.reading(path, expected, remedy)` raises."""
+    given = dict(zip(("path", "expected", "remedy"), node.args, strict=False))
+    given |= {keyword.arg: keyword.value for keyword in node.keywords}
+    texts = {name: _text(value) for name, value in given.items()}
+    reason = f"not {texts['expected']} (<reason>)" if "expected" in texts else "<reason>"
+    path = texts["path"] if isinstance(given["path"], ast.JoinedStr) else "<path>"
+    return f"{path}: {reason}" + (f"; {texts['remedy']}" if "remedy" in texts else "")
 
 
 def _text(node: ast.expr) -> str:

@@ -11,7 +11,7 @@ from cache.errors import KeyReIDError
 from cache.files import write_whole
 from stages.datasets.files import read_json
 from stages.datasets.tracklet import DISTRACTOR, JUNK, Dataset
-from stages.frame_file import FrameError, decode, decoder_warning, load
+from stages.frame_file import FrameError, decoder_warning, load, pixels
 from stages.interrupts import workers_unaware
 
 _CHUNK = 256  # frames per task
@@ -173,11 +173,9 @@ def check_frame(root: Path, frame: str, size: tuple[int, int] | None) -> FramePr
     """Read one frame whole. size: (width, height) it should have, or None."""
     try:
         data = load(root / frame)
-        height, width = decode(data).shape[:2]
+        height, width = pixels(root / frame, data).shape[:2]
     except FrameError as error:
         return FrameProblem(frame, "missing" if error.missing else "unreadable", error.reason)
-    except ValueError as error:
-        return FrameProblem(frame, "unreadable", str(error))
     if size is not None and (width, height) != tuple(size):
         return FrameProblem(frame, "size", f"{width}x{height}, expected {size[0]}x{size[1]}")
     warning = decoder_warning(data)

@@ -1,5 +1,6 @@
 """What every layout needs of the file system: checks of names, listings, MATLAB and JSON files."""
 
+import json
 import os
 import re
 from collections.abc import Iterable
@@ -7,9 +8,9 @@ from pathlib import Path, PurePosixPath
 
 import numpy as np
 
+from cache.border import reading
 from cache.errors import KeyReIDError
 from cache.files import read_regular
-from cache.text_files import parse_json
 from stages.datasets.matlab import read_numbers
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png")
@@ -66,12 +67,8 @@ def list_images(folder: Path) -> list[str]:
 
 def _listed(folder: Path) -> list[tuple[str, bool]]:
     """(name, whether it is a folder) of what is in `folder`, hidden ones left out."""
-    try:
-        with os.scandir(folder) as entries:
-            listed = [(entry.name, entry.is_dir()) for entry in entries if not entry.name.startswith(".")]
-    except OSError as error:  # not allowed, or a link that leads to itself
-        where = folder if error.filename is None else error.filename
-        raise KeyReIDError(f"{where}: cannot be read: {error.strerror}; repair or remove it") from error
+    with reading(folder, remedy="repair or remove it"), os.scandir(folder) as entries:
+        listed = [(entry.name, entry.is_dir()) for entry in entries if not entry.name.startswith(".")]
     for name, _ in listed:
         if not _NAME.fullmatch(name):
             raise KeyReIDError(f"{str(folder / name)!r}: the name is not UTF-8 text on one line; rename it")
@@ -129,22 +126,14 @@ def read_matrix(path: Path, key: str, columns: int | None = None) -> np.ndarray:
 
 def read_text(path: Path) -> str:
     """A text file as UTF-8."""
-    try:
+    with reading(path, remedy="expected a plain text file"):
         return read_regular(path, MOST).decode("utf-8")
-    except OSError as error:
-        raise KeyReIDError(f"{path}: cannot be read: {error.strerror or error}") from error
-    except UnicodeDecodeError as error:
-        line = error.object.count(b"\n", 0, error.start) + 1
-        raise KeyReIDError(f"{path}, line {line}: not UTF-8 text; expected a plain text file") from error
 
 
 def read_json(path: Path) -> object:
     """The content of a JSON file."""
-    try:
-        return parse_json(read_text(path))
-    except ValueError as error:  # also a number of thousands of digits
-        line = getattr(error, "lineno", 1)
-        raise KeyReIDError(f"{path}, line {line}: not valid JSON; fetch the file again") from error
+    with reading(path, "JSON that can be read", "fetch the file again"):
+        return json.loads(read_text(path))
 
 
 def natural(name: str) -> list[tuple[int, int, str]]:

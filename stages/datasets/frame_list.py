@@ -10,7 +10,9 @@ import io
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from cache.border import reading
 from cache.errors import KeyReIDError
+from cache.text_files import Line
 from stages.datasets.files import check_relative, read_text
 
 COLUMNS = ("frame", "person", "camera", "tracklet", "subset")
@@ -35,7 +37,7 @@ def read_table(path: Path) -> list[Draft]:
     reader = csv.reader(io.StringIO(text, newline=""), strict=True)
     drafts: dict[tuple[str, str], Draft] = {}
     seen: set[str] = set()
-    try:
+    with reading(Line(path, reader), "valid CSV", "write it again"):
         header = [c.strip() for c in next(reader, [])]
         for column in COLUMNS:
             if header.count(column) != 1:
@@ -46,9 +48,6 @@ def read_table(path: Path) -> list[Draft]:
         for row in reader:
             if row:
                 _add_row(row, len(header), columns, f"{path}, line {reader.line_num}", drafts, seen)
-    except csv.Error as error:
-        where = f"{path}, line {reader.line_num}"
-        raise KeyReIDError(f"{where}: not valid CSV ({error}); write it again") from error
     if not drafts:
         raise KeyReIDError(f"{path}: lists no frame; expected a row per frame")
     return list(drafts.values())

@@ -19,6 +19,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 
+from cache.border import reading
 from cache.errors import KeyReIDError
 from stages.datasets.files import check_root, list_images, natural, require
 from stages.datasets.listed import inside, lines_of, whole
@@ -68,17 +69,13 @@ def _read(root: Path, path: Path, listings: dict[Path, list[str]]) -> tuple[Trac
 
 def _query_rows(path: Path) -> np.ndarray:
     """The matrix `query` of a MATLAB 7.3 file, int64 [n]."""
-    try:
-        with h5py.File(path, "r") as file:
-            values = file.get("query")
-            sound = isinstance(values, h5py.Dataset) and not values.external and not values.is_virtual
-            if not sound or values.dtype.kind not in "fiu" or values.size > MOST:
-                raise KeyReIDError(
-                    f"{path}: no matrix of numbers named query in it; expected LS-VID's own file"
-                )
-            rows = np.asarray(values).reshape(-1)
-    except (OSError, RuntimeError) as error:
-        raise KeyReIDError(f"{path}: cannot be read as a MATLAB 7.3 file: {error}") from error
+    remedy = "expected LS-VID's own file"
+    with reading(path, "a MATLAB 7.3 file", remedy), h5py.File(path, "r") as file:
+        values = file.get("query")
+        sound = isinstance(values, h5py.Dataset) and not values.external and not values.is_virtual
+        if not sound or values.dtype.kind not in "fiu" or values.size > MOST:
+            raise KeyReIDError(f"{path}: no matrix of numbers named query in it; {remedy}")
+        rows = np.asarray(values).reshape(-1)
     if not np.isfinite(rows).all() or not np.array_equal(rows, np.round(rows)):
         raise KeyReIDError(f"{path}: query holds numbers that are not whole; expected rows")
     return rows.astype(np.int64)

@@ -18,6 +18,7 @@ from pathlib import Path
 
 import numpy as np
 
+from cache.border import reading
 from cache.errors import KeyReIDError
 
 _HEADER = 128
@@ -28,35 +29,25 @@ _COMPLEX = 0x08
 _LARGEST = 1 << 28  # bytes of an inflated matrix; those of MARS have 0.2 MB
 
 
-class _Damaged(ValueError):
-    """What is wrong with the file, in words."""
-
-
 def read_numbers(path: Path, key: str) -> np.ndarray:
     """The numeric matrix `key`, of its stored type. Raises KeyReIDError naming the file and what it holds."""
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise KeyReIDError(f"{path}: cannot be read: {error.strerror or error}") from error
     names_seen = []
-    try:
-        order = _byte_order(data)
-        for name, values in _matrices(data, order):
+    with reading(path, "a readable MATLAB 5 file", "fetch it again"):
+        data = path.read_bytes()
+        for name, values in _matrices(data, _byte_order(data)):
             if name == key and values is not None:
                 return values
             names_seen.append(name)
-    except _Damaged as error:
-        raise KeyReIDError(f"{path}: not a readable MATLAB 5 file: {error}; fetch it again") from error
     names = ", ".join(repr(n) for n in names_seen) or "nothing"
     raise KeyReIDError(f"{path}: no matrix of numbers {key!r} but {names}; expected the data set's own file")
 
 
 def _byte_order(data: bytes) -> str:
     if len(data) < _HEADER:
-        raise _Damaged(f"it has {len(data)} bytes, the header alone {_HEADER}")
+        raise ValueError(f"it has {len(data)} bytes, the header alone {_HEADER}")
     mark = data[126:128]
     if mark not in (b"IM", b"MI"):
-        raise _Damaged("no byte order mark at byte 126")
+        raise ValueError("no byte order mark at byte 126")
     return "<" if mark == b"IM" else ">"
 
 
@@ -65,18 +56,18 @@ def _elements(data: bytes, order: str) -> Iterator[tuple[int, bytes]]:
     at = 0
     while at < len(data):
         if at + 8 > len(data):
-            raise _Damaged("it ends within a tag")
+            raise ValueError("it ends within a tag")
         kind, size = struct.unpack_from(f"{order}II", data, at)
         if kind >> 16:  # small: bytes in the upper half, content in the tag
             kind, size = kind & 0xFFFF, kind >> 16
             start, following = at + 4, at + 8
             if size > 4:
-                raise _Damaged(f"a small element of {size} bytes")
+                raise ValueError(f"a small element of {size} bytes")
         else:
             start = at + 8
             following = start + (size if kind == _COMPRESSED else -(-size // 8) * 8)
         if start + size > len(data):
-            raise _Damaged("it ends within an element")
+            raise ValueError("it ends within an element")
         yield kind, data[start : start + size]
         at = following
 
@@ -92,12 +83,9 @@ def _matrices(data: bytes, order: str) -> Iterator[tuple[str, np.ndarray | None]
 
 def _inflate(content: bytes) -> bytes:
     inflater = zlib.decompressobj()
-    try:
-        data = inflater.decompress(content, _LARGEST)
-    except zlib.error as error:
-        raise _Damaged("a compressed matrix is damaged") from error
+    data = inflater.decompress(content, _LARGEST)
     if not inflater.eof:
-        raise _Damaged("a compressed matrix is cut short or far too large")
+        raise ValueError("a compressed matrix is cut short or far too large")
     return data
 
 
@@ -107,21 +95,21 @@ def _matrix(content: bytes, order: str) -> tuple[str, np.ndarray | None]:
     dimensions = _numbers(next(parts, (0, b"")), order)
     name = next(parts, (0, b""))[1].decode("latin-1")
     if len(flags) != 2 or dimensions.dtype.kind != "i":
-        raise _Damaged(f"matrix {name!r} has no flags or no dimensions")
+        raise ValueError(f"matrix {name!r} has no flags or no dimensions")
     if int(flags[0]) & 0xFF not in _NUMERIC_CLASSES or int(flags[0]) >> 8 & _COMPLEX:
         return name, None
     values = _numbers(next(parts, (0, b"")), order)
     shape = dimensions[:9].tolist()  # a damaged file may name millions of dimensions
     if not 2 <= len(shape) <= 8 or min(shape) < 0 or math.prod(shape) != len(values):
-        raise _Damaged(f"matrix {name!r} of shape {shape} holds {len(values)} numbers")
+        raise ValueError(f"matrix {name!r} of shape {shape} holds {len(values)} numbers")
     return name, values.reshape(shape, order="F")
 
 
 def _numbers(element: tuple[int, bytes], order: str) -> np.ndarray:
     kind, content = element
     if kind not in _NUMBERS:
-        raise _Damaged(f"type {kind} where numbers are expected")
+        raise ValueError(f"type {kind} where numbers are expected")
     dtype = np.dtype(order + _NUMBERS[kind])
     if len(content) % dtype.itemsize:
-        raise _Damaged(f"{len(content)} bytes are not a whole number of {dtype.name} values")
+        raise ValueError(f"{len(content)} bytes are not a whole number of {dtype.name} values")
     return np.frombuffer(content, dtype).astype(dtype.newbyteorder("="))

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 
-from cache.errors import KeyReIDError
+from cache.text_files import load_table
 
 TIMES = "times.tsv"
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -103,22 +103,17 @@ def read_times(root: Path) -> dict[str, Span]:
     """The spans of all tables in `root`, by tracklet. Raises KeyReIDError naming file and line."""
     spans: dict[str, Span] = {}
     for path in sorted(root.glob(f"*{TIMES}")):
-        try:
-            with path.open(newline="", encoding="utf-8") as file:
-                reader = csv.DictReader(file, delimiter="\t")
-                for row in reader:
-                    span = Span(row["start"], row["end"], int(row["first"]), int(row["last"]))
-                    start, end = moment(span.start), moment(span.end)
-                    if start[0] != end[0] or start > end:
-                        raise ValueError(f"start {span.start} is not before end {span.end}")
-                    if not 0 <= span.first <= span.last < 2**63:
-                        raise ValueError(f"frames {span.first} to {span.last}; expected first, then last")
-                    spans[row["tracklet"]] = span
-        except (KeyError, TypeError, ValueError, csv.Error) as error:
-            raise KeyReIDError(
-                f"{path}, line {reader.line_num}: {error}; expected the columns "
-                f"{', '.join(COLUMNS)}, start and end as 2026-11-26T08:00:00+01:00 or in seconds"
-            ) from error
-        except OSError as error:
-            raise KeyReIDError(f"{path}: cannot be read: {error.strerror or error}") from error
+        columns = ", ".join(COLUMNS)
+        expected = f"expected the columns {columns}, start and end as 2026-11-26T08:00:00+01:00 or in seconds"
+        spans |= load_table(path, _span, ("tracklet", "start", "end", "first", "last"), expected, "\t")
     return spans
+
+
+def _span(row: dict[str, str]) -> tuple[str, Span]:
+    span = Span(row["start"], row["end"], int(row["first"]), int(row["last"]))
+    start, end = moment(span.start), moment(span.end)
+    if start[0] != end[0] or start > end:
+        raise ValueError(f"start {span.start} is not before end {span.end}")
+    if not 0 <= span.first <= span.last < 2**63:
+        raise ValueError(f"frames {span.first} to {span.last}; expected first, then last")
+    return row["tracklet"], span

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from cache.errors import KeyReIDError
 from cache.files import writing
+from stages.extras import extra
 
 OPSET = 18
 TOLERANCE = 1e-4  # largest difference from torch, as a share of the largest value
@@ -25,14 +26,10 @@ _LARGEST = 2**31 - 2**20  # bytes; a protobuf message ends at 2 GB
 
 def import_onnx():
     """onnx and onnxruntime. Raises KeyReIDError where they are not installed."""
-    try:
+    with extra("ONNX export", "-r requirements/export.txt"):
         import onnx
         import onnxruntime
         import onnxscript  # noqa: F401
-    except ImportError as error:
-        raise KeyReIDError(
-            f"ONNX export is not installed ({error}); install it: pip install -r requirements/export.txt"
-        ) from None
     return onnx, onnxruntime
 
 

@@ -4,9 +4,10 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import Field, ValidationError, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
 import configs
+from cache.border import reading
 from cache.errors import KeyReIDError
 from cache.text_files import load_yaml
 from stages.config import StrictModel
@@ -147,13 +148,6 @@ def load_spec(estimator: str) -> EstimatorSpec:
     if not path.is_file():
         known = ", ".join(sorted(p.stem for p in SPECS.glob("*.yaml")))
         raise KeyReIDError(f"estimator {estimator}: no file {path}; known: {known}; or give a YAML file")
-    try:
-        content = load_yaml(path)
-        return EstimatorSpec(name=path.stem, folder=path.parent.resolve(), **(content or {}))
-    except ValidationError as error:
-        problem = error.errors()[0]
-        key = ".".join(str(part) for part in problem["loc"]) or "(whole file)"
-        allowed = ", ".join(sorted({*EstimatorSpec.model_fields} - {"name", "folder"}))
-        raise KeyReIDError(f"{path}: {key}: {problem['msg']}; allowed keys: {allowed}") from error
-    except (OSError, TypeError, ValueError, RecursionError) as error:
-        raise KeyReIDError(f"{path}: cannot be read: {' '.join(str(error).split())}") from error
+    allowed = ", ".join(sorted({*EstimatorSpec.model_fields} - {"name", "folder"}))
+    with reading(path, "a description of an estimator", f"allowed keys: {allowed}"):
+        return EstimatorSpec(name=path.stem, folder=path.parent.resolve(), **(load_yaml(path) or {}))

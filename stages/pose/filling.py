@@ -22,7 +22,7 @@ from cache.files import make_folder
 from cache.folder import SOURCES, UNREADABLE, refuse_foreign, remove_leftovers, shard_files
 from cache.lock import lock_folder
 from cache.manifest import MANIFEST, PLAN, Manifest, ShardEntry, fingerprint
-from cache.shard import read_rows
+from cache.shard import attributes_of
 from cache.verify import check_shards, settle
 from stages.datasets.tracklet import Dataset
 from stages.pose import plan as planning
@@ -272,13 +272,10 @@ def _refuse_unknown_shards(opened: OpenFolder, wanted: str, recipe: Recipe) -> N
     """Shards without a readable plan or manifest are kept, unless they say that they belong here."""
     paths, own, foreign = shard_files(opened.folder), [], []
     for path in paths:
-        try:
-            attributes = read_rows(path).attributes
-        except ValueError:
-            continue
+        attributes = attributes_of(path)
         if attributes.get("fingerprint") == wanted:
             own.append(attributes)
-        else:
+        elif attributes:
             foreign.append(path.name)
     if foreign or len(paths) > 0 == len(own):
         why = (

@@ -20,6 +20,7 @@ from typing import Any
 
 import numpy as np
 
+from cache.border import reading
 from cache.chunks import JOINTS
 from cache.errors import KeyReIDError
 from cache.text_files import load_json
@@ -30,6 +31,7 @@ Poses = dict[str, np.ndarray]  # frame -> float32 [17, 3]: x, y in pixels, score
 PATTERNS = ("{stem}.pose", "{frame}.pose", "{frame}.predictions.json", "{stem}.json", "{frame}.json")
 # Formats whose first 17 joints are COCO's: how many joints each has.
 FORMATS = {17: "COCO", 26: "Halpe", 133: "COCO-WholeBody", 136: "Halpe full body"}
+KNOWN = ", ".join(f"{joints} ({name})" for joints, name in FORMATS.items()) + " joints"
 
 
 def read_poses(source: Path, images: Path | None, frames: list[str]) -> Poses:
@@ -65,7 +67,7 @@ def _from_folder(folder: Path, frames: list[str]) -> Poses:
 
 
 def _from_arrays(source: Path, frames: list[str]) -> Poses:
-    try:
+    with reading(source, "arrays of names and keypoints", "expected .npz"):
         with zipfile.ZipFile(source) as archive:
             size = sum(entry.file_size for entry in archive.infolist())
         if size > MOST:
@@ -73,13 +75,6 @@ def _from_arrays(source: Path, frames: list[str]) -> Poses:
         with np.load(source, allow_pickle=False) as stored:
             key = "names" if "names" in stored else "frames"
             names, keypoints = stored[key], stored["keypoints"]
-    except FileNotFoundError:
-        raise KeyReIDError(f"{source} does not exist; expected keypoints of the data set") from None
-    except Exception as error:  # zipfile, zlib and NumPy raise any type for damaged bytes
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
-        raise KeyReIDError(
-            f"{source}: no names and keypoints in it ({reason}); expected .npz arrays"
-        ) from error
     texts = names.ndim == 1 and names.dtype.kind == "U"
     numbers = keypoints.ndim == 3 and keypoints.dtype.kind in "iuf" and keypoints.size >= len(keypoints)
     if not texts or not numbers or len(keypoints) != len(names):
@@ -148,10 +143,8 @@ def _refuse_strangers(source: Path, strangers: list[str], poses: dict, known: Fr
 
 def _image_names(content: Any, path: Path) -> dict[str, str]:
     """File names by image id as text: some tools write an id as a number here and as text there."""
-    try:
+    with reading(path, "a list of images with id and file_name", "expected COCO JSON"):
         return {str(image["id"]): image["file_name"] for image in content["images"]}
-    except (KeyError, TypeError) as error:
-        raise KeyReIDError(f"{path}: no list of images with id and file_name; expected COCO JSON") from error
 
 
 def _persons(content: Any, path: Path) -> list[dict]:
@@ -188,21 +181,15 @@ def _best(persons: Iterable[dict], where: str) -> np.ndarray | None:
 
 def _keypoints(person: dict, where: str) -> np.ndarray:
     """COCO's 17 joints of a person, float32 [17, 3]: the first of FORMATS, with or without scores."""
-    try:
+    with reading(where, f"x, y, score of {KNOWN}"):
         values = np.array(person["keypoints"], np.float32)
         if values.ndim == 1:
             values = values.reshape(-1, 2 if len(values) // 2 in FORMATS and len(values) % 2 == 0 else 3)
         if "keypoint_scores" in person:  # mmpose's inferencer keeps them apart
             values = np.column_stack([values[:, :2], np.array(person["keypoint_scores"], np.float32)])
         joints, columns = values.shape
-    except (ValueError, TypeError, IndexError) as error:
-        raise KeyReIDError(
-            f"{where}: {_amount(person['keypoints'])}; expected x, y, score of {_known()}"
-        ) from error
     if joints not in FORMATS or columns not in (2, 3):
-        raise KeyReIDError(
-            f"{where}: {joints} joints of {columns} numbers; expected x, y, score of {_known()}"
-        )
+        raise KeyReIDError(f"{where}: {joints} joints of {columns} numbers; expected x, y, score of {KNOWN}")
     if columns == 2:
         values = np.column_stack([values, (values != 0).any(1).astype(np.float32)])
     pose = values[:JOINTS]
@@ -211,18 +198,6 @@ def _keypoints(person: dict, where: str) -> np.ndarray:
     return pose
 
 
-def _amount(keypoints: Any) -> str:
-    return f"{len(keypoints)} numbers" if isinstance(keypoints, list) else "keypoints are not a list"
-
-
-def _known() -> str:
-    return ", ".join(f"{joints} ({name})" for joints, name in FORMATS.items()) + " joints"
-
-
 def _load(path: Path) -> Any:
-    try:
+    with reading(path, "JSON of poses", "expected a JSON file or a folder of poses"):
         return load_json(path)
-    except FileNotFoundError:
-        raise KeyReIDError(f"{path} does not exist; expected a JSON file or a folder of poses") from None
-    except (OSError, ValueError) as error:
-        raise KeyReIDError(f"{path}: cannot be read as JSON: {str(error).splitlines()[0]}") from error

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from cache.errors import KeyReIDError
+from cache.border import reading
 from stages.frame_file import read_picture
 
 THRESHOLD = 0.05  # of the frame height
@@ -41,13 +41,12 @@ def measure(predict: Callable[[np.ndarray], np.ndarray], root: Path, every: int 
     predict: from BGR uint8 [N, 256, 128, 3] to x, y and score [N, 17, 3].
     Raises KeyReIDError where `root` has no keypoints.npz or a frame cannot be read.
     """
-    try:
-        with np.load(root / "keypoints.npz") as stored:
-            frames, true = stored["frames"][::every], stored["keypoints"][::every]
-    except FileNotFoundError:
-        raise KeyReIDError(
-            f"{root / 'keypoints.npz'}: missing; make the data with keyreid synthesize"
-        ) from None
+    path = root / "keypoints.npz"
+    with (
+        reading(path, "arrays of frames and keypoints", "make the data with keyreid synthesize"),
+        np.load(path) as stored,
+    ):
+        frames, true = stored["frames"][::every], stored["keypoints"][::every]
     predicted = []
     for start in range(0, len(frames), batch):
         images = [read_picture(root / path) for path in frames[start : start + batch]]

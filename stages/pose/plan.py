@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
+from cache.border import reading
 from cache.chunks import FLOOR
-from cache.errors import KeyReIDError
-from cache.manifest import PLAN, Manifest, ShardEntry, fingerprint, load_manifest
+from cache.manifest import PLAN, Manifest, ShardEntry, fingerprint
 from cache.shard import SCHEMA, frames_digest, shard_name
 from stages.pose.config import EstimatorSpec, PoseConfig
 from stages.pose.sources import content_digest
@@ -82,14 +82,9 @@ def known_settings(before: Manifest | None) -> dict[str, Any]:
     """The settings that a cache was made with; none where there is no cache. Raises KeyReIDError."""
     if before is None:
         return {}
-    try:
+    remedy = "choose another --cache folder, or --force to throw it away"
+    with reading(f"{PLAN}: settings", remedy=remedy):
         known = KnownSettings.model_validate(before.parts.get("settings") or {})
-    except ValidationError as error:
-        first = error.errors()[0]
-        raise KeyReIDError(
-            f"{PLAN}: settings.{'.'.join(map(str, first['loc']))}: {first['msg']}; it is not a plan of this "
-            "program: choose another --cache folder, or --force to throw it away"
-        ) from error
     return known.model_dump(exclude_none=True)
 
 
@@ -184,9 +179,6 @@ def make_plan(
 
 def keep_plan(folder: Path, plan: Manifest) -> None:
     """Write plan.json unless it says that already."""
-    try:
-        if load_manifest(folder / PLAN) == plan:
-            return
-    except KeyReIDError:
-        pass  # missing or damaged
-    plan.save(folder / PLAN)
+    path = folder / PLAN
+    if not path.is_file() or path.read_bytes() != plan.encoded():
+        plan.save(path)

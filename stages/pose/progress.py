@@ -10,6 +10,7 @@ import numpy as np
 from rich.progress import BarColumn, MofNCompleteColumn, ProgressColumn, TimeRemainingColumn
 from rich.text import Text
 
+from cache.border import saving
 from cache.folder import PROGRESS
 from stages.terminal import console, progress, say
 
@@ -73,18 +74,13 @@ class Bar:
         left = sum(sizes) - sum(sizes[number] for number in finished)
         task = self._progress.add_task(name, total=left)
         path = folder / PROGRESS
-        with contextlib.suppress(OSError):  # on a full disk, what matters says so
+        with saving(path):
             path.write_bytes(np.zeros(len(sizes), np.int64).tobytes())
         before, whole = frozenset(finished), set()
         stop = threading.Event()
 
         def look() -> None:
-            try:
-                counts = np.frombuffer(path.read_bytes(), np.int64)
-            except OSError:
-                return
-            if len(counts) < len(sizes):
-                return
+            counts = np.frombuffer(path.read_bytes(), np.int64)
             own = range(len(sizes))
             done = sum(
                 sizes[number] if number in whole else min(int(counts[number]), sizes[number])

@@ -14,11 +14,11 @@ import numpy as np
 
 from cache import PoseCache
 from cache.errors import KeyReIDError
-from cache.files import read_regular, write_whole
+from cache.files import write_whole
 from cache.folder import SOURCES
 from cache.manifest import Manifest
 from cache.shard import frames_digest
-from stages.frame_file import FrameError, decode, decoder_warning, load
+from stages.frame_file import FrameError, decoder_warning, load, pixels
 
 log = logging.getLogger(__name__)
 STEP = 128  # frames per unit of work
@@ -58,11 +58,11 @@ def _header(count: int) -> bytes:
 def load_records(path: Path, count: int) -> np.ndarray | None:
     """Records of an earlier run, or None where there are none for this many frames."""
     header = _header(count)
-    try:
-        data = read_regular(path, len(header) + count * RECORD.itemsize)
-    except OSError:
+    size = len(header) + count * RECORD.itemsize
+    if not path.is_file() or path.stat().st_size != size:
         return None
-    if not data.startswith(header) or len(data) != len(header) + count * RECORD.itemsize:
+    data = path.read_bytes()
+    if not data.startswith(header):
         return None
     return np.frombuffer(data, RECORD, offset=len(header)).copy()
 
@@ -96,16 +96,14 @@ def digest_of(data: bytes) -> int:
 
 def check_frame(path: Path) -> tuple[int, int, int, str, str]:
     """Size in bytes, mtime in ns, digest of the content, why it cannot be one, decoder's warning; "" none."""
+    record = (-1, -1, 0)
     try:
         data = load(path)
+        stat = path.stat()
+        record = (stat.st_size, stat.st_mtime_ns, digest_of(data))
+        pixels(path, data, SMALLEST)
     except FrameError as error:
-        return -1, -1, 0, error.reason, ""
-    stat = path.stat()
-    record = (stat.st_size, stat.st_mtime_ns, digest_of(data))
-    try:
-        decode(data, SMALLEST)
-    except ValueError as error:
-        return *record, str(error), ""
+        return *record, error.reason, ""
     return *record, "", decoder_warning(data)
 
 
@@ -147,10 +145,7 @@ def read_frame(path: Path, digest: int) -> np.ndarray:
     data = load(path)
     if digest_of(data) != digest:
         raise KeyReIDError(f"frame {path} has changed since the run started; run the command again")
-    try:
-        return decode(data)
-    except ValueError as error:
-        raise FrameError(path, str(error)) from None
+    return pixels(path, data)
 
 
 def _records_of(cache: PoseCache) -> np.ndarray | None:

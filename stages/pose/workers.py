@@ -12,6 +12,7 @@ import joblib
 
 from cache.errors import KeyReIDError
 from cache.manifest import ShardEntry
+from stages.extras import extra
 from stages.interrupts import workers_unaware
 from stages.pose.shard_task import ShardTask, make_poses, run_shard, write_poses
 
@@ -90,14 +91,10 @@ def _in_processes(tasks: Iterable[ShardTask], workers: int, threads: int) -> Ite
 
 
 def _on_dask(tasks: Iterable[ShardTask], scheduler: str) -> Iterator[tuple[int, ShardEntry]]:
-    try:
+    with extra(f"--scheduler {scheduler}", "-r requirements/cluster.txt"):
         from distributed import Client, KilledWorker
 
         backend = _dask_backend()
-    except ImportError as error:
-        raise KeyReIDError(
-            f"--scheduler {scheduler} needs dask and distributed: pip install -r requirements/cluster.txt"
-        ) from error
     try:
         client = Client(scheduler, timeout="10s")
     except (OSError, ValueError) as error:

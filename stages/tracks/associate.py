@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from cache.errors import KeyReIDError
+from stages.extras import extra
 from stages.tracks.config import TrackConfig
 from stages.tracks.detect.base import Detections
 from stages.tracks.detect.spec import Scores
@@ -26,13 +26,9 @@ class Associator:
     """
 
     def __init__(self, config: TrackConfig, scores: Scores, rate: float):
-        try:
+        with extra("tracking", "--no-deps -r requirements/track.txt"):
             import supervision
             import trackers
-        except ImportError as error:
-            raise KeyReIDError(
-                f"tracking needs {error.name}: pip install --no-deps -r requirements/track.txt"
-            ) from None
         self._detections = supervision.Detections
         lost = max(1, round(config.lost * _BUFFER_RATE))
         options = {"lost_track_buffer": lost, "frame_rate": rate, **_OPTIONS.get(config.tracker, {})}

@@ -3,7 +3,8 @@
 import tempfile
 from pathlib import Path
 
-from cache.errors import KeyReIDError
+from cache.border import reading
+from stages.extras import extra
 
 
 def score_tracks(truth: Path, tracks: Path, sparse: bool = False) -> dict[str, float]:
@@ -13,12 +14,8 @@ def score_tracks(truth: Path, tracks: Path, sparse: bool = False) -> dict[str, f
     count. sparse: judge only frames in which the truth has a row, as not every frame was labelled.
     Raises KeyReIDError where the library is missing or a file is not of that format.
     """
-    try:
+    with extra("scoring tracks", "--no-deps -r requirements/track.txt"):
         from trackers.eval import evaluate_mot_sequence
-    except ImportError as error:
-        raise KeyReIDError(
-            f"scoring tracks needs {error.name}: pip install --no-deps -r requirements/track.txt"
-        ) from None
     with tempfile.TemporaryDirectory() as folder:
         judged = tracks
         if sparse:
@@ -26,10 +23,8 @@ def score_tracks(truth: Path, tracks: Path, sparse: bool = False) -> dict[str, f
             frames = {_frame(line) for line in truth.read_text().splitlines() if line.strip()}
             rows = [line for line in tracks.read_text().splitlines(True) if _frame(line) in frames]
             judged.write_text("".join(rows))
-        try:
+        with reading(str(truth), f"to be compared with {tracks}", "expected MOTChallenge files"):
             result = evaluate_mot_sequence(truth, judged, metrics=["CLEAR", "HOTA", "Identity"])
-        except (OSError, ValueError, IndexError) as error:
-            raise KeyReIDError(f"{truth}: cannot be compared with {tracks}: {error}") from error
     return {
         "HOTA": float(result.HOTA.HOTA),
         "IDF1": float(result.Identity.IDF1),

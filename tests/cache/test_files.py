@@ -55,5 +55,5 @@ def test_only_regular_files_within_the_limit_are_read(tmp_path):
 
 
 def test_a_weights_file_that_cannot_be_read_is_named(tmp_path):
-    with pytest.raises(KeyReIDError, match=r"weights\.pth cannot be read: No such file"):
+    with pytest.raises(KeyReIDError, match=r"weights\.pth: missing; give a file"):
         sha256_of(tmp_path / "weights.pth")

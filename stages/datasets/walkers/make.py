@@ -10,9 +10,9 @@ import cv2
 import joblib
 import numpy as np
 
+from cache.border import saving
 from cache.errors import KeyReIDError
-from cache.files import explain
-from cache.text_files import load_json
+from cache.text_files import load_record
 from stages.datasets.times import TIMES, write_times
 from stages.datasets.tracklet import JUNK
 from stages.datasets.walkers.config import LOOK, WalkersConfig
@@ -51,19 +51,13 @@ def _in_order(results: Iterable, total: int, progress: Callable[[int, int], None
 
 def is_made(config: WalkersConfig, root: Path) -> bool:
     """Whether `root` holds all of this config's data: same fingerprint, all frames, same sum of bytes."""
-    try:
-        record = load_json(root / RECORD)
-    except (OSError, ValueError):
-        return False
-    if not isinstance(record, dict) or record.get("fingerprint") != config.fingerprint():
+    record = load_record(root / RECORD)
+    if record.get("fingerprint") != config.fingerprint():
         return False
     if not all((root / "info" / name).is_file() for name in record["info"]):
         return False
-    try:
-        size = sum((root / p).stat().st_size for t in make_plan(config).tracklets() for p in t.frame_paths())
-    except FileNotFoundError:
-        return False
-    return size == record["frame_bytes"]
+    frames = [root / path for tracklet in make_plan(config).tracklets() for path in tracklet.frame_paths()]
+    return sum(path.stat().st_size for path in frames if path.is_file()) == record["frame_bytes"]
 
 
 def run(
@@ -96,13 +90,12 @@ def run(
     partial = root.with_name(root.name + ".tmp")
     shutil.rmtree(partial, ignore_errors=True)
     try:
-        with workers_unaware():
-            _write(config, plan, partial, workers, progress)
-        if root.exists():
-            shutil.rmtree(root)
-        partial.rename(root)
-    except OSError as error:
-        raise KeyReIDError(explain(error, root, 0)) from error
+        with saving(root):
+            with workers_unaware():
+                _write(config, plan, partial, workers, progress)
+            if root.exists():
+                shutil.rmtree(root)
+            partial.rename(root)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
     return root

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from cache.errors import KeyReIDError
+from cache.border import reading
 from cache.text_files import load_json
 
 
@@ -12,13 +12,8 @@ class Occlusion:
     def __init__(self, root: Path):
         """Raises KeyReIDError where root has no record of the generator."""
         path = root / "walkers.json"
-        try:
+        with reading(path, "a list of occluded tracklets", "this needs walkers, made by keyreid synthesize"):
             self._hidden = frozenset(load_json(path)["occluded_tracklets"])
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise KeyReIDError(
-                f"{path}: cannot tell which tracklets are occluded ({error}); this needs walkers, made by "
-                "keyreid synthesize"
-            ) from None
 
     def __contains__(self, name: str) -> bool:
         return name.rpartition("/")[2].partition("F")[0] in self._hidden

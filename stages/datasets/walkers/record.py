@@ -4,7 +4,7 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
-from cache.errors import KeyReIDError
+from cache.border import reading
 from cache.text_files import load_json
 from stages.datasets.walkers.hidden import PART_NAMES
 
@@ -54,14 +54,10 @@ class FrameRecord:
 def read_frame_records(root: Path) -> dict[str, FrameRecord]:
     """Frame path -> record of a walkers data set. Raises KeyReIDError where `root` has none."""
     path = root / RECORD
-    try:
+    remedy = "this needs walkers, made by this version of keyreid synthesize"
+    with reading(path, "a record of every frame", remedy):
         frames = load_json(path)["per_frame"]["frames"]
         return {frame: FrameRecord.of_row(row) for frame, row in frames.items()}
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise KeyReIDError(
-            f"{path}: no record of every frame ({error}); this needs walkers, made by this version of "
-            "keyreid synthesize"
-        ) from None
 
 
 def record_text(record: dict, frames: list[str], rows: list[FrameRecord]) -> str:

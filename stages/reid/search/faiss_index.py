@@ -17,6 +17,7 @@ import numpy as np
 
 from cache.errors import KeyReIDError
 from cache.files import make_folder, read_regular, write_whole, writing
+from stages.extras import extra
 
 KINDS = ("flat", "ivf", "hnsw")
 _TRAINING = 64  # training vectors per centroid; FAISS asks for 39 or more
@@ -29,13 +30,8 @@ _PCA_ROWS = 2048  # and its cube is what a PCA of wider rows takes: some seconds
 
 def import_faiss():
     """The module. Raises KeyReIDError where it is not installed."""
-    try:
+    with extra("search without --index exact", "-r requirements/search.txt"):
         import faiss
-    except ImportError as error:
-        raise KeyReIDError(
-            f"FAISS is not installed ({error}); pip install -r requirements/search.txt, or search "
-            "exactly with --index exact"
-        ) from None
     return faiss
 
 

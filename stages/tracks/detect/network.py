@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from cache.errors import KeyReIDError
+from stages.extras import extra
 from stages.tracks.detect.base import Detections, Detector
 from stages.tracks.detect.input import network_input
 from stages.tracks.detect.output import READ, drop_overlapping
@@ -60,12 +61,8 @@ def load_detector(name: str = DEFAULT, device: str = "auto", threads: int = 0) -
 
 
 def _session(path: Path, device: str, threads: int):
-    try:
+    with extra("detection", "--no-deps -r requirements/track.txt"):
         import onnxruntime
-    except ImportError:
-        raise KeyReIDError(
-            "detection needs onnxruntime: pip install --no-deps -r requirements/track.txt"
-        ) from None
     cuda = "CUDAExecutionProvider" in onnxruntime.get_available_providers()
     if device not in ("auto", "cpu", "cuda") or (device == "cuda" and not cuda):
         raise KeyReIDError(

@@ -91,7 +91,7 @@ def test_ls_vid_names_wrong_queries(ls_vid, rows):
     with pytest.raises(KeyReIDError, match=r"info_test\.mat: query"):
         load_dataset("ls-vid", ls_vid)
     (ls_vid / "test/data/info_test.mat").write_text("no HDF5")
-    with pytest.raises(KeyReIDError, match=r"info_test\.mat: cannot be read as a MATLAB 7\.3 file"):
+    with pytest.raises(KeyReIDError, match=r"info_test\.mat: not a MATLAB 7\.3 file"):
         load_dataset("ls-vid", ls_vid)
 
 

@@ -107,7 +107,7 @@ def test_an_edited_record_is_named_and_repaired(name, key, folder, frames, estim
     record = json.loads((folder / name).read_text())
     (folder / name).write_text(json.dumps(record | {key: EDITS[key]}))
     (problem,) = verify(folder)
-    assert f"{folder / name} is damaged" in problem
+    assert f"{folder / name}: not a whole record" in problem
     run(frames, config(estimator), folder)
     assert verify(folder) == [] and PoseCache.open(folder).info.zeroed == ()
 

@@ -235,7 +235,7 @@ def test_mistakes_in_an_estimator_file_are_named(tmp_path):
         ("padding: 1\n", "weights"),
         ("model: {}\nweights: {file: x}\npading: 1\n", "pading"),
         ("weights: {file: x}\n", "mmpose_config"),
-        ("- 1\n", "cannot be read"),
+        ("- 1\n", "not a description of an estimator"),
         ("model: {type: Nothing}\nweights: {file: x}\n", "Nothing"),
     ):
         path = tmp_path / f"{abs(hash(text))}.yaml"

@@ -167,12 +167,12 @@ def test_other_poses_or_another_sigma_are_noticed(data, poses, tmp_path):
 @pytest.mark.parametrize(
     ("content", "words"),
     [
-        ("{", "cannot be read as JSON"),
+        ("{", "not JSON of poses"),
         ("3", "no list of poses"),
         ('[{"keypoints": []}]', "entry 0 has no image_id"),
         ('[{"image_id": 7, "keypoints": []}]', "give the COCO file with the list of images with --images"),
         ('[{"image_id": "stranger.jpg", "keypoints": []}]', "none of its images is a frame"),
-        ('{"annotations": []}', "no list of images"),
+        ('{"annotations": []}', "not a list of images"),
     ],
 )
 def test_files_that_are_no_poses_are_named(content, words, data, tmp_path):

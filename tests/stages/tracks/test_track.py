@@ -214,7 +214,7 @@ def test_videos_of_one_name_are_told_apart_by_their_folder():
         ("cameras: [{name: a, files: [a.mp4], region: [[0, 0], [1, 1]]}]", "at least 3"),
         ("cameras: [{name: a, files: [x.mp4]}, {name: a, files: [y.mp4]}]", "listed twice"),
         ("cameras: [{name: a, files: [x.mp4], zoom: 3}]", "zoom"),
-        ("- just a list", "cannot be read"),
+        ("- just a list", "not a list of cameras"),
     ],
 )
 def test_a_wrong_cameras_file_is_named_with_its_key(tmp_path, text, said):

@@ -142,5 +142,5 @@ def test_every_frame_has_a_record_that_can_be_read_again(walkers_tiny, tmp_path)
     frame, row = next((f, r) for f, r in stored["per_frame"]["frames"].items() if 0 < r[6] < 1)
     assert records[frame].row() == row
     (tmp_path / "walkers.json").write_text("{}")
-    with pytest.raises(KeyReIDError, match=r"walkers\.json: no record of every frame"):
+    with pytest.raises(KeyReIDError, match=r"walkers\.json: not a record of every frame"):
         read_frame_records(tmp_path)

@@ -1,0 +1,99 @@
+"""The border to files: what goes wrong with one, there and nowhere else, becomes one error that names it.
+
+Code inside `with reading(path, ...)` takes a file apart as if it were sound, and code inside
+`with saving(path)` writes as if the disk had room; neither has handlers of its own.
+"""
+
+import contextlib
+import errno
+import os
+from collections.abc import Iterator
+from json import JSONDecodeError
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from cache.errors import KeyReIDError
+
+
+@contextlib.contextmanager
+def reading(
+    path: object,
+    expected: str = "",
+    remedy: str = "",
+    missing: str = "",
+    error: type[Exception] = KeyReIDError,
+) -> Iterator[None]:
+    """Whatever is raised inside is raised as one line: the file, what is wrong with it, and the way out.
+
+    path: the file, or what names it when made a string. expected: what it should be, such as "a list of
+    cameras". remedy: what to do; missing: what to do where there is no such file. error: the type that is
+    raised; what is a KeyReIDError already goes through as it is.
+    """
+    try:
+        yield
+    except KeyReIDError:
+        raise
+    except Exception as cause:  # parsers of formats raise any type for content that they do not expect
+        reason = problem(cause)
+        if isinstance(path, Path) and isinstance(cause, OSError) and cause.filename:
+            path = cause.filename  # a file in the folder that is read
+        if isinstance(cause, FileNotFoundError):
+            remedy = missing or remedy
+        elif expected and not isinstance(cause, ValidationError) and not getattr(cause, "errno", None):
+            reason = f"not {expected} ({reason})"  # of content; for that HDF5's OSError has no errno
+        raise error(f"{path}: {reason}" + (f"; {remedy}" if remedy else "")) from cause
+
+
+@contextlib.contextmanager
+def saving(path: Path, size: int = 0) -> Iterator[None]:
+    """What the system raises inside about writing is raised as a KeyReIDError about `path`, with the way out.
+
+    size: bytes to be written, for the message.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise KeyReIDError(explain(error, path, size)) from error
+
+
+def problem(error: Exception) -> str:
+    """What an error says, in one line of at most 300 characters, for one who has the file, not the code."""
+    text = " ".join(str(error).split())[:300]
+    match error:
+        case FileNotFoundError():
+            return "missing"
+        case OSError() if error.errno:
+            return f"cannot be read: {error.strerror}"
+        case ValidationError():
+            first = error.errors()[0]
+            return f"{'.'.join(map(str, first['loc']))[:200] or 'the whole file'}: {first['msg'][:300]}"
+        case UnicodeDecodeError():
+            line = error.object.count(b"\n", 0, error.start) + 1
+            return f"line {line}: not UTF-8 text"
+        case JSONDecodeError():
+            return f"line {error.lineno}: not valid JSON: {error.msg}"
+        case KeyError():
+            return f"no {text} in it"
+        case RecursionError():
+            return "nested too deep, or holds itself"
+        case ValueError() | OSError() if text:
+            return text
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__
+
+
+def explain(error: OSError, path: Path, size: int) -> str:
+    """One line about a failed write: what, where, and the way out."""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        reason = os.strerror(error.errno)
+        return (
+            f"cannot write {path} ({size / 1e6:.1f} MB): {reason}; free some space or choose another folder, "
+            "then run the same command again"
+        )
+    if error.errno in (errno.EROFS, errno.EACCES, errno.EPERM):
+        return f"cannot write to {path}: {os.strerror(error.errno)}; choose a folder that you may write to"
+    if error.errno == errno.EISDIR:
+        return f"cannot write {path}: there is a folder of that name; choose another name"
+    if error.errno in (errno.EEXIST, errno.ENOTDIR):
+        return f"cannot make the folder {path}: there is a file of that name; choose another folder"
+    return f"cannot write {path}: {error.strerror or error}"
