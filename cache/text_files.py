@@ -29,15 +29,7 @@ def load_text(path: Path, limit: int = MOST) -> str:
 
 def load_json(path: Path) -> Any:
     """The value in a JSON file."""
-    return parse_json(load_text(path))
-
-
-def parse_json(text: str | bytes) -> Any:
-    """A JSON value. Raises ValueError."""
-    try:
-        return json.loads(text)
-    except RecursionError:
-        raise ValueError("is nested too deep") from None
+    return json.loads(load_text(path))
 
 
 def load_record(path: Path, limit: int = MOST) -> dict:
@@ -78,12 +70,14 @@ def load_table(
     columns: Sequence[str],
     remedy: str,
     delimiter: str = ",",
+    missing: str = "",
 ) -> list[Row]:
     """What `parse` makes of each row of a table, a dict by column. Raises KeyReIDError naming the line.
 
     columns: those that the table must have. What `parse` raises is wrong with its line.
+    remedy, missing: as in `reading`.
     """
-    with reading(path, remedy=remedy):
+    with reading(path, remedy=remedy, missing=missing):
         text = load_text(path)
     reader = csv.DictReader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
     with reading(Line(path, reader), remedy=remedy):

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from cache.errors import KeyReIDError
+from cache.border import reading
 
 DTYPES = {
     "HalfStorage": torch.half,
@@ -39,20 +39,14 @@ def is_archive(path: Path) -> bool:
 
 def read_archive(path: Path) -> dict[str, Tensor]:
     """Parameters and buffers by dotted name. Raises KeyReIDError for a damaged archive."""
-    try:
-        with zipfile.ZipFile(path) as archive:
-            root = next(name for name in archive.namelist() if name.endswith("/data.pkl"))
-            with archive.open(root) as file:
-                module = _Reader(file, archive, root.removesuffix("data.pkl")).load()
-            tensors: dict[str, Tensor] = {}
-            _collect(module, "", tensors)
-    except (pickle.UnpicklingError, zipfile.BadZipFile, StopIteration, OSError, EOFError) as error:
-        raise KeyReIDError(f"weights {path}: a damaged TorchScript archive ({_reason(error)})") from error
-    except (LookupError, TypeError, ValueError, AttributeError, RuntimeError, OverflowError) as error:
-        raise KeyReIDError(
-            f"weights {path}: no TorchScript archive of a network ({_reason(error)})"
-        ) from error
-    return tensors
+    what = "a whole TorchScript archive of a network"
+    with reading(f"weights {path}", what), zipfile.ZipFile(path) as archive:
+        root = next(name for name in archive.namelist() if name.endswith("/data.pkl"))
+        with archive.open(root) as file:
+            module = _Reader(file, archive, root.removesuffix("data.pkl")).load()
+        tensors: dict[str, Tensor] = {}
+        _collect(module, "", tensors)
+        return tensors
 
 
 class _Module:
@@ -102,7 +96,3 @@ def _collect(module: Any, prefix: str, tensors: dict[str, Tensor]) -> None:
             tensors[prefix + name] = value
         elif isinstance(value, _Module):
             _collect(value, f"{prefix}{name}.", tensors)
-
-
-def _reason(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0]

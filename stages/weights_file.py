@@ -5,6 +5,7 @@ The one reader of both stages: pose networks and ViTs come in the same container
 
 import stages.compat  # noqa: F401  isort: skip  (before torch's users)
 import argparse
+import pickle
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -16,6 +17,7 @@ from numpy._core.multiarray import _reconstruct, scalar
 from safetensors.torch import load_file
 from torch import Tensor
 
+from cache.border import reading
 from cache.errors import KeyReIDError
 from stages.torchscript import is_archive, read_archive
 
@@ -39,17 +41,13 @@ def read_tensors(path: Path) -> dict:
     """
     if not path.is_file():
         raise KeyReIDError(f"weights {path}: no such file")
-    try:
+    with reading(f"weights {path}", "a safetensors or plain torch file"):
         if path.suffix == ".safetensors":
             return load_file(path)
         if is_archive(path):
             return read_archive(path)
         with torch.serialization.safe_globals([argparse.Namespace, *_numpy_constructors()]):
-            state = torch.load(path, map_location="cpu", weights_only=True)
-    except KeyReIDError:
-        raise
-    except Exception as error:  # torch.load raises many types for a damaged file
-        raise KeyReIDError(f"weights {path}: {_explained(error, path)}") from error
+            state = _load(path)
     if not isinstance(state, dict):
         raise KeyReIDError(f"weights {path}: holds a {type(state).__name__}, expected a state dict")
     return state
@@ -66,18 +64,21 @@ def _numpy_constructors() -> list:
     return [np.ndarray, np.dtype, *dtypes, *old_and_new]
 
 
-def _explained(error: Exception, path: Path) -> str:
-    """Why a file could not be read, and what to do."""
-    text = _TERMINAL.sub("", str(error))
-    refused = _REFUSED.search(text) if "weights_only" in text.lower() or "Unsupported" in text else None
-    if refused is None:
-        return f"no safetensors or plain torch file ({first_line(error)})"
-    return (
-        f"holds {refused[1]} beside its tensors, an object whose code would have to run. If you trust the "
-        "file's origin, save its tensors alone: python -c \"import torch; s = torch.load('"
-        f"{path.name}', weights_only=False, map_location='cpu'); s = s.get('state_dict', s.get('model', s)); "
-        "torch.save(s, 'tensors.pth')\""
-    )
+def _load(path: Path) -> Any:
+    """torch.load without the file's code. Raises KeyReIDError for a file that needs it."""
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        text = _TERMINAL.sub("", str(error))
+        refused = _REFUSED.search(text) if "weights_only" in text.lower() or "Unsupported" in text else None
+        if refused is None:
+            raise
+        raise KeyReIDError(
+            f"weights {path}: holds {refused[1]} beside its tensors, an object whose code would have to run. "
+            "If you trust the file's origin, save its tensors alone: python -c \"import torch; s = "
+            f"torch.load('{path.name}', weights_only=False, map_location='cpu'); s = s.get('state_dict', "
+            "s.get('model', s)); torch.save(s, 'tensors.pth')\""
+        ) from error
 
 
 def unwrapped(state: Mapping, label: str, prefixes: Sequence[str] = PREFIXES) -> tuple[dict[str, Any], str]:
@@ -133,8 +134,3 @@ def finite(value: Tensor) -> bool:
         return True
     low, high = torch.aminmax(value if value.dtype.itemsize > 1 else value.float())  # NaN comes through
     return bool(torch.isfinite(low) & torch.isfinite(high))
-
-
-def first_line(error: Exception) -> str:
-    """The reason an error gives, on one line; its type where it gives none."""
-    return (_TERMINAL.sub("", str(error)).strip().splitlines() or [type(error).__name__])[0]

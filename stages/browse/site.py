@@ -8,8 +8,9 @@ import json
 from collections.abc import Iterable
 from pathlib import Path
 
+from cache.border import saving
 from cache.errors import KeyReIDError
-from cache.files import explain, make_folder, write_whole
+from cache.files import make_folder, write_whole
 
 SITE = "site"  # beside what the page is of, where no other folder is named
 INDEX, MEDIA, MARK = "index.html", "media", "keyreid-page.json"
@@ -44,10 +45,8 @@ def close_site(folder: Path, page: str, used: Iterable[str]) -> Path:
     """Write the page and remove pictures that it does not use; returns the path of the page."""
     write_whole(folder / INDEX, page.encode())
     kept = set(used)
-    try:
+    with saving(folder / MEDIA):
         for path in (folder / MEDIA).iterdir():
             if path.name not in kept:
                 path.unlink()
-    except OSError as error:
-        raise KeyReIDError(explain(error, folder / MEDIA, 0)) from error
     return folder / INDEX

@@ -15,6 +15,7 @@ import cv2
 import numpy as np
 
 from cache import PoseCache
+from cache.border import reading
 from cache.errors import KeyReIDError
 from cache.text_files import load_yaml
 from stages.datasets.tracklet import Dataset, Tracklet
@@ -237,9 +238,6 @@ def run_config(weights: Path) -> tuple[PoseConfig | None, EvalConfig]:
     path = weights.parent / "config.yaml"
     if not path.is_file():
         return None, EvalConfig()
-    try:
+    with reading(path, "the config of a run"):
         content = load_yaml(path) or {}
         return PoseConfig(**content.get("pose", {})), EvalConfig(**content.get("eval", {}))
-    except (OSError, ValueError, AttributeError, TypeError) as error:
-        reason = " ".join(str(error).split())[:200]
-        raise KeyReIDError(f"{path}: not the config of a run: {reason}") from error

@@ -5,9 +5,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from cache.border import reading
 from cache.errors import KeyReIDError
 from cache.files import write_whole
-from cache.text_files import load_json, load_text, load_yaml, parse_json
+from cache.text_files import load_json, load_lines, load_yaml
 from stages.reid.scoring.compare import QUERIES, read_queries
 from stages.reid.scoring.config import EvalConfig, RerankConfig
 from stages.reid.scoring.embeddings import TestSet
@@ -126,15 +127,11 @@ def keep_baselines(folder: Path, baselines: dict[str, Any]) -> None:
 
 
 def _json(path: Path, kind: type) -> Any:
-    if not path.is_file():
-        raise KeyReIDError(f"{path}: missing; run keyreid eval again")
-    try:
+    with reading(path, "what keyreid eval writes", "run keyreid eval again"):
         content = load_json(path)
-    except (ValueError, OSError) as error:
-        raise KeyReIDError(f"{path}: not readable as JSON ({error}); run keyreid eval again") from error
-    if not isinstance(content, kind):
-        raise KeyReIDError(f"{path}: holds a {type(content).__name__}, expected a {kind.__name__}")
-    return content
+        if not isinstance(content, kind):
+            raise ValueError(f"a {type(content).__name__}, expected a {kind.__name__}")
+        return content
 
 
 def _optional(path: Path) -> dict[str, Any]:
@@ -143,19 +140,13 @@ def _optional(path: Path) -> dict[str, Any]:
 
 def _lines(path: Path) -> list[dict[str, Any]]:
     """Records of a .jsonl file; a line cut short by a crash is left out."""
-    records = []
-    try:
-        lines = load_text(path).splitlines() if path.is_file() else ()
-    except (OSError, ValueError) as error:
-        raise KeyReIDError(f"{path}: cannot be read ({error}); remove it, or restore it") from error
-    for line in lines:
-        try:
-            record = parse_json(line)
-        except ValueError:
-            continue
-        if isinstance(record, dict) and type(record.get("step")) is int and 0 <= record["step"] < 2**53:
-            records.append({key: value for key, value in record.items() if _is_plain(value)})
-    return records
+    with reading(path, remedy="remove it, or restore it"):
+        records = list(load_lines(path)) if path.is_file() else []
+    return [
+        {key: value for key, value in record.items() if _is_plain(value)}
+        for record in records
+        if type(record.get("step")) is int and 0 <= record["step"] < 2**53
+    ]
 
 
 def _is_plain(value: Any) -> bool:
@@ -166,8 +157,6 @@ def _is_plain(value: Any) -> bool:
 def _yaml(path: Path) -> dict[str, Any]:
     if not path.is_file():
         return {}
-    try:
+    with reading(path):
         content = load_yaml(path)
-    except (OSError, ValueError) as error:
-        raise KeyReIDError(f"{path}: not readable as YAML: {' '.join(str(error).split())}") from error
     return content if isinstance(content, dict) else {}

@@ -1,13 +1,12 @@
 """How much of a walker is hidden: from the generator's record, or from the heat of stage one."""
 
-import csv
 import itertools
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from cache.errors import KeyReIDError
+from cache.text_files import load_table
 from stages.datasets.tracklet import Tracklet
 from stages.reid.scoring.embeddings import Embeddings
 
@@ -42,22 +41,14 @@ def read_occluders(root: Path) -> dict[str, tuple[str, float]] | None:
     path = root / RECORD
     if not path.is_file():
         return None
-    line = 1
-    occluders = {}
-    try:
-        with path.open(newline="", encoding="utf-8") as file:
-            for row in csv.DictReader(file, strict=True):
-                line += 1
-                covered = float(row["covered"])
-                if not 0 <= covered <= 1:
-                    raise ValueError(f"covered is {covered}, expected 0 to 1")
-                occluders[row["frame"]] = (row["kind"], covered)
-    except (ValueError, KeyError, TypeError, csv.Error) as error:
-        where = f"{path}, line {line}"
-        raise KeyReIDError(
-            f"{where}: not a record of occluders ({error}); make the data set again"
-        ) from error
-    return occluders
+    return dict(load_table(path, _occluder, ("frame", "kind", "covered"), "make the data set again"))
+
+
+def _occluder(row: dict[str, str]) -> tuple[str, tuple[str, float]]:
+    covered = float(row["covered"])
+    if not 0 <= covered <= 1:
+        raise ValueError(f"covered is {covered}, expected 0 to 1")
+    return row["frame"], (row["kind"], covered)
 
 
 def of_tracklet(tracklet: Tracklet, occluders: dict[str, tuple[str, float]]) -> Occlusion:

@@ -4,7 +4,7 @@ import base64
 from pathlib import Path
 from typing import Any
 
-from cache.errors import KeyReIDError
+from cache.border import reading
 from cache.files import sha256_of
 from cache.text_files import load_json
 
@@ -19,7 +19,7 @@ def probe_view(run: Path) -> dict[str, Any] | None:
     path, weights = run / FOLDER / RESULT, run / "model.safetensors"
     if not path.is_file() or not weights.is_file():
         return None
-    try:
+    with reading(path, "the result of a probe", "run keyreid probe again"):
         report = load_json(path)
         if report["sha256"] != sha256_of(weights):
             return None
@@ -34,8 +34,6 @@ def probe_view(run: Path) -> dict[str, Any] | None:
             "parts": report.get("parts"),
             "attention": report.get("attention_to", {}),
         }
-    except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
-        raise KeyReIDError(f"{path}: not the result of a probe ({error}); run keyreid probe again") from error
 
 
 def _row(condition: dict[str, Any], halves: list[str]) -> dict[str, Any]:

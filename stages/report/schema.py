@@ -3,8 +3,9 @@
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
+from cache.border import reading
 from cache.errors import KeyReIDError
 from stages.reid.scoring.config import EvalConfig
 from stages.reid.scoring.protocols import PROTOCOLS
@@ -81,11 +82,5 @@ def check_scores(path: Path, scores: dict[str, Any]) -> None:
 
 def checked_by(kind: TypeAdapter, path: Path, content: Any) -> Any:
     """Content as a kind. Raises KeyReIDError naming the place of what is wrong."""
-    try:
+    with reading(path, remedy="not what keyreid eval writes: run it again"):
         return kind.validate_python(content)
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(map(str, first["loc"]))[:200] or "(whole file)"
-        raise KeyReIDError(
-            f"{path}: {where}: {first['msg']}; not what keyreid eval writes: run it again"
-        ) from error

@@ -78,7 +78,7 @@ def test_a_picture_is_a_query_and_damage_ends_with_an_error(work, keyreid):
     out = good(keyreid("search", picture, "--gallery", "few", "--top", 1, "--json", "--no-picture"))
     assert json.loads(out)[0]["answers"][0]["tracklet"].startswith("door-0002")
     shutil.copy(picture, "a.txt")
-    assert "not a file of embeddings" in keyreid("search", "a.txt", "--gallery", "few").err
+    assert "not a whole file of embeddings" in keyreid("search", "a.txt", "--gallery", "few").err
     assert "give one QUERY" in keyreid("search", "a.txt", "--gallery", "few", "--query", "b").err
     (part,) = (work / "few").glob("part-*.h5")
     part.write_bytes(part.read_bytes()[:-9])

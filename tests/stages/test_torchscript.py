@@ -64,10 +64,14 @@ def test_code_and_damage_are_refused_by_name(tmp_path):
     torch.jit.script(Network()).save(path)
     call = b"cos\nsystem\n(S'touch /tmp/never'\ntR."
     evil = rewritten(path, tmp_path / "evil.pt", lambda n, d: call if n.endswith("/data.pkl") else d)
-    with pytest.raises(KeyReIDError, match=r"evil\.pt: a damaged TorchScript archive \(it names os\.system"):
+    with pytest.raises(
+        KeyReIDError, match=r"evil\.pt: not a whole TorchScript archive .*it names os\.system"
+    ):
         read_tensors(evil)
     short = rewritten(path, tmp_path / "short.pt", lambda n, d: d[:-2] if n.endswith("/data/0") else d)
-    with pytest.raises(KeyReIDError, match=r"short\.pt: no TorchScript archive of a network \(storage 0"):
+    with pytest.raises(
+        KeyReIDError, match=r"short\.pt: not a whole TorchScript archive of a network \(.*storage 0"
+    ):
         read_tensors(short)
     cut = rewritten(path, tmp_path / "cut.pt", lambda n, d: d[:40] if n.endswith("/data.pkl") else d)
     with pytest.raises(KeyReIDError, match=r"cut\.pt"):

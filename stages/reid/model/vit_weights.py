@@ -10,11 +10,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from cache.border import reading
 from cache.errors import KeyReIDError
 from stages.reid.model.patch_grid import as_text, likely_grid, resample
 from stages.reid.model.vit_families import checkpoint_filter
 from stages.reid.model.vit_file import POSITIONS, VitFile, describe, prefix_tokens
-from stages.weights_file import VIT_PREFIXES, first_line, read_tensors, unfit, unwrapped
+from stages.weights_file import VIT_PREFIXES, read_tensors, unfit, unwrapped
 
 OTHER_BACKBONE = "choose the backbone that the file was made for"
 
@@ -184,11 +185,8 @@ def _positioned(
 
 def _converted(vit: nn.Module, tensors: dict[str, Tensor], path: Path) -> dict[str, Tensor]:
     """The tensors of a file under timm's names, patches in the size of `vit`."""
-    try:
+    with reading(f"weights {path}", "a ViT's state dict"):  # whose names and shapes timm takes for granted
         return checkpoint_filter(vit)(tensors, vit)
-    except Exception as error:  # timm takes the names and shapes of a ViT for granted
-        reason = first_line(error)
-        raise KeyReIDError(f"weights {path}: cannot be read as a ViT's state dict ({reason})") from error
 
 
 def grouped(names: Iterable[str]) -> str:

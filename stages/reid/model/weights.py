@@ -6,14 +6,14 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from pydantic import ValidationError
-from safetensors import SafetensorError, safe_open
+from safetensors import safe_open
 from safetensors.torch import save_file
 
+from cache.border import reading
 from cache.differences import differing
 from cache.errors import KeyReIDError
 from cache.files import write_whole, writing
-from cache.text_files import load_json, parse_json
+from cache.text_files import load_json
 from stages.reid.model.config import ModelConfig
 from stages.reid.model.keyreid import KeyReID
 from stages.weights_file import finite
@@ -158,16 +158,14 @@ def _entry(value: torch.Tensor) -> tuple:
 def _read_description(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
     if not path.is_file():
         raise KeyReIDError(f"checkpoint {path}: no such file; a checkpoint is .safetensors and .json")
-    try:
+    with reading(f"checkpoint {path}", "the description of a checkpoint"):
         data = load_json(path)
         described = {key: data[key] for key in ("config", "num_persons", "num_cameras")}
         for key in ("num_persons", "num_cameras"):
             if type(described[key]) is not int:
-                raise TypeError(f"{key} is {described[key]!r}, expected a whole number")
+                raise ValueError(f"{key} is {described[key]!r}, expected a whole number")
         if not isinstance(data.get("extra", {}), dict):
-            raise TypeError(f"extra is {data['extra']!r}, expected an object")
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise KeyReIDError(f"checkpoint {path}: not the description of a checkpoint ({error})") from error
+            raise ValueError(f"extra is {data['extra']!r}, expected an object")
     if data.get("format") == 1:
         raise KeyReIDError(
             f"checkpoint {path}: trained by an earlier version of the network; train again, or use the "
@@ -181,21 +179,15 @@ def _read_description(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
 def _read_header(path: Path) -> tuple[dict[str, tuple], dict[str, Any]]:
     if not path.is_file():
         raise KeyReIDError(f"checkpoint {path}: no such file")
-    try:
-        with safe_open(path, framework="pt") as file:
-            slices = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118  not a dict
-            stored = {name: (part.get_dtype(), tuple(part.get_shape())) for name, part in slices.items()}
-            header = parse_json((file.metadata() or {}).get("keyreid", "{}"))
-            if not isinstance(header, dict):
-                raise TypeError(f"its header is {header!r}, expected an object")
-            return stored, header
-    except (SafetensorError, OSError, ValueError, TypeError) as error:
-        raise KeyReIDError(f"checkpoint {path}: not a safetensors file, or cut short ({error})") from error
+    with reading(f"checkpoint {path}", "a whole safetensors file"), safe_open(path, framework="pt") as file:
+        slices = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118  not a dict
+        stored = {name: (part.get_dtype(), tuple(part.get_shape())) for name, part in slices.items()}
+        header = json.loads((file.metadata() or {}).get("keyreid", "{}"))
+        if not isinstance(header, dict):
+            raise ValueError(f"its header is {header!r}, expected an object")
+        return stored, header
 
 
 def _parse_config(values: Any, path: Path) -> ModelConfig:
-    try:
+    with reading(f"checkpoint {path}: config", remedy="use the version of keyreid that trained it"):
         return ModelConfig.model_validate(values)
-    except ValidationError as error:
-        reasons = [f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors()]
-        raise KeyReIDError(f"checkpoint {path}: its config is not valid here: {listed(reasons)}") from error

@@ -9,6 +9,7 @@ import numpy as np
 
 from cache.errors import KeyReIDError
 from cache.files import write_whole
+from cache.text_files import load_table
 from stages.reid.scoring.statistics import interval_by_person, permutation_by_person
 
 COLUMNS = ("protocol", "query", "person", "average_precision", "inverse_penalty", "first_rank")
@@ -47,25 +48,16 @@ def read_queries(path: Path) -> Queries:
     if not path.is_file():
         raise KeyReIDError(f"{path}: no such file; expected a {QUERIES} that keyreid eval has written")
     queries: Queries = {}
-    line = 1
-    try:
-        with path.open(newline="", encoding="utf-8") as file:
-            reader = csv.reader(file, strict=True)
-            if tuple(next(reader, ())) != COLUMNS:
-                raise KeyReIDError(
-                    f"{path}, line 1: expected the columns {','.join(COLUMNS)}; run keyreid eval again"
-                )
-            for row in reader:
-                line = reader.line_num
-                protocol, name, person, ap, inp, rank = row
-                values = QueryScore(int(person), float(ap), float(inp), int(rank))
-                if not (0 <= values[1] <= 1 and 0 <= values[2] <= 1 and values[3] >= 1):
-                    raise ValueError("outside its range")
-                if queries.setdefault(protocol, {}).setdefault(name, values) is not values:
-                    raise ValueError("query listed twice")
-    except (ValueError, csv.Error, OSError) as error:
-        where = f"{path}, line {line}"
-        raise KeyReIDError(f"{where}: not per-query scores ({error}); run keyreid eval again") from error
+
+    def add(row: dict[str, str]) -> None:
+        protocol, name, person, ap, inp, rank = (row[column] for column in COLUMNS)
+        values = QueryScore(int(person), float(ap), float(inp), int(rank))
+        if not (0 <= values[1] <= 1 and 0 <= values[2] <= 1 and values[3] >= 1):
+            raise ValueError("outside its range")
+        if queries.setdefault(protocol, {}).setdefault(name, values) is not values:
+            raise ValueError("query listed twice")
+
+    load_table(path, add, COLUMNS, "run keyreid eval again")
     if not queries:
         raise KeyReIDError(f"{path}: holds no query; run keyreid eval again")
     return queries

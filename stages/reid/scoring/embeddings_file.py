@@ -13,9 +13,10 @@ file are those of HDF5 1.10, with checksums. HDF5's own texts of variable length
 and the library never comes back from some damaged heaps.
 """
 
+import contextlib
 import io
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import fields
 from itertools import pairwise
 from pathlib import Path
@@ -24,9 +25,9 @@ from typing import Any, TypeVar
 import h5py
 import numpy as np
 
+from cache.border import reading
 from cache.errors import KeyReIDError
 from cache.files import make_folder, write_whole
-from cache.text_files import parse_json
 from stages.reid.scoring.embeddings import Embeddings
 
 SCHEMA = 3
@@ -86,19 +87,18 @@ def read(kind: type[Kind], path: Path) -> Kind:
     if not path.is_file():
         raise KeyReIDError(f"{path}: no such file of embeddings; keyreid embed and eval make them")
     wanted = {field.name for field in fields(kind)}
-    try:
-        with h5py.File(path, "r") as file:
-            header = _header(file)
-            if header["schema"] != SCHEMA:
-                raise KeyReIDError(
-                    f"{path}: schema {header['schema']}, expected {SCHEMA}: made by another version of the "
-                    "program; make it again with keyreid embed or eval"
-                )
-            columns = {"features": _stored(file, "features").astype(np.float32)[...]}
-            numbers = [name for name in _NUMBERS if name in file and name in wanted]
-            columns |= {name: _stored(file, name)[...] for name in numbers}
-            columns |= {name: _texts(_stored(file, name)) for name in _TEXTS if name in file}
-            shown, offsets = _texts(_stored(file, "frames")).tolist(), _stored(file, "offsets")[...]
+    with _opened(path) as file:
+        header = _header(file)
+        if header["schema"] != SCHEMA:
+            raise KeyReIDError(
+                f"{path}: schema {header['schema']}, expected {SCHEMA}: made by another version of the "
+                "program; make it again with keyreid embed or eval"
+            )
+        columns = {"features": _stored(file, "features").astype(np.float32)[...]}
+        numbers = [name for name in _NUMBERS if name in file and name in wanted]
+        columns |= {name: _stored(file, name)[...] for name in numbers}
+        columns |= {name: _texts(_stored(file, name)) for name in _TEXTS if name in file}
+        shown, offsets = _texts(_stored(file, "frames")).tolist(), _stored(file, "offsets")[...]
         frames = tuple(tuple(shown[start:stop]) for start, stop in pairwise(offsets))
         header = {name: header[name] for name in _HEADER} | {"root": Path(header["root"])}
         loaded = kind(**columns, **header, frames=frames)
@@ -108,19 +108,21 @@ def read(kind: type[Kind], path: Path) -> Kind:
             raise ValueError("a column is of another type")
         if loaded.root != Path("/") and any(_leaves(frame) for frame in shown):
             raise ValueError("a frame is outside the root")
-    except (OSError, KeyError, ValueError, TypeError, AttributeError, RuntimeError, MemoryError) as error:
-        reason = f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else 'no reason given'}"
-        raise KeyReIDError(
-            f"{path}: not a file of embeddings, or damaged ({reason}); make it again"
-        ) from error
-    return loaded
+        return loaded
+
+
+@contextlib.contextmanager
+def _opened(path: Path) -> Iterator[h5py.File]:
+    """A file to read from; whatever is wrong with it is a KeyReIDError."""
+    with reading(path, "a whole file of embeddings", "make it again"), h5py.File(path, "r") as file:
+        yield file
 
 
 def _header(file: h5py.File) -> Any:
     """The header's JSON value. Raises KeyError and ValueError."""
     if file.attrs.get_id("header").dtype.kind != "S":  # a text of variable length is not even looked at
         raise ValueError("its header is not of this version of the program")
-    return parse_json(file.attrs["header"])
+    return json.loads(file.attrs["header"])
 
 
 def _stored(file: h5py.File, name: str) -> h5py.Dataset:
@@ -137,39 +139,26 @@ def count(path: Path) -> int:
     """Rows of a file, its features unread. Raises KeyReIDError for another file."""
     if not path.is_file():
         raise KeyReIDError(f"{path}: no such file of embeddings; keyreid embed and eval make them")
-    try:
-        with h5py.File(path, "r") as file:
-            return len(file["features"])
-    except (OSError, KeyError, ValueError, TypeError, RuntimeError) as error:
-        raise KeyReIDError(
-            f"{path}: not a file of embeddings, or damaged ({type(error).__name__})"
-        ) from error
+    with _opened(path) as file:
+        return len(file["features"])
 
 
 def read_about(path: Path) -> Any:
     """`about` of a file's header. Raises KeyReIDError for another file."""
-    try:
-        with h5py.File(path, "r") as file:
-            return _header(file)["about"]
-    except (OSError, KeyError, ValueError, TypeError, RuntimeError) as error:
-        raise KeyReIDError(
-            f"{path}: not a file of embeddings, or damaged ({type(error).__name__}); make it again"
-        ) from error
+    with _opened(path) as file:
+        return _header(file)["about"]
 
 
 def is_half(path: Path) -> bool:
     """Whether the features of a file are in half precision."""
-    with h5py.File(path, "r") as file:
+    with _opened(path) as file:
         return file["features"].dtype == np.float16
 
 
 def read_columns(path: Path, *names: str) -> tuple[np.ndarray, ...]:
     """Columns of numbers of a file, without the features. Raises KeyReIDError."""
-    try:
-        with h5py.File(path, "r") as file:
-            return tuple(_stored(file, name)[...] for name in names)
-    except (OSError, KeyError, ValueError, TypeError, RuntimeError) as error:
-        raise KeyReIDError(f"{path}: not a part of a gallery, or damaged ({type(error).__name__})") from error
+    with _opened(path) as file:
+        return tuple(_stored(file, name)[...] for name in names)
 
 
 def _leaves(frame: str) -> bool:

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator
 
 from cache.errors import KeyReIDError
-from cache.text_files import load_text, parse_json
+from cache.text_files import load_lines
 from stages.figure_file import save_figure
 from stages.frame_file import read_picture
 
@@ -101,7 +101,7 @@ def part_map_picture(
 
 def curve_picture(path: Path, metrics: Path, title: str) -> None:
     """Loss and accuracy by step, and learning rate, from a run's metrics.jsonl."""
-    rows = [row for row in map(_record, load_text(metrics).splitlines()) if "loss" in row and "step" in row]
+    rows = [row for row in load_lines(metrics) if "loss" in row and "step" in row]
     if not rows:
         raise KeyReIDError(f"{metrics}: no training steps in it, so no curve to draw")
     figure = Figure(figsize=(12, 3.6), layout="constrained")
@@ -138,15 +138,6 @@ def _running_mean(rows: Sequence[dict], key: str, window: int = WINDOW) -> tuple
     window = min(window, len(values))
     steps = np.array([row["step"] for row in rows[window - 1 :]])
     return steps, np.convolve(values, np.ones(window) / window, mode="valid")
-
-
-def _record(line: str) -> dict:
-    """A line of the log; {} for one torn by a kill or a full disk."""
-    try:
-        record = parse_json(line)
-    except ValueError:
-        return {}
-    return record if isinstance(record, dict) else {}
 
 
 def _save(figure: Figure, path: Path, title: str) -> None:

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
+from cache.border import reading
 from cache.errors import KeyReIDError
 from cache.files import write_whole
 from cache.text_files import load_json
@@ -159,12 +160,10 @@ class Limit:
         if config.rerank.enabled:
             raise KeyReIDError("--threshold with --rerank: their distances depend on the gallery; use one")
         name, _, value = text.rpartition("=")
-        try:
+        with reading(f"--threshold {text}", remedy="expected a distance, such as 0.8, or fpr=0.01"):
             number = float(value)
-        except ValueError:
-            number = math.nan
-        if name not in ("", "fpr") or not 0 <= number < math.inf:
-            raise KeyReIDError(f"--threshold {text}: expected a distance, such as 0.8, or fpr=0.01")
+            if name not in ("", "fpr") or not 0 <= number < math.inf:
+                raise ValueError("outside its range")
         return cls(rate=number) if name else cls(distance=number)
 
     def value(
@@ -228,16 +227,12 @@ def _key(entry: dict) -> tuple:
 
 
 def _read(path: Path) -> list[dict]:
-    try:
+    with reading(path, "a calibration file of this version", "delete it and calibrate"):
         content = load_json(path)
         if content["schema"] != SCHEMA:
-            raise ValueError("schema")
+            raise ValueError(f"schema {content['schema']}, expected {SCHEMA}")
         for entry in content["entries"]:
             _key(entry), [(float(r["threshold"]), float(r["false_positive_rate"])) for r in entry["rates"]]
             [float(link["threshold"]) for link in entry["link"]], int(entry["persons"]), int(entry["gallery"])
             _ = [entry["footage"][name][:0] for name in ("datasets", "roots", "cameras")]
         return content["entries"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise KeyReIDError(
-            f"{path}: no calibration file of this version ({type(error).__name__}); delete it and calibrate"
-        ) from error

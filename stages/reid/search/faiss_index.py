@@ -16,7 +16,8 @@ from typing import Any
 import numpy as np
 
 from cache.errors import KeyReIDError
-from cache.files import make_folder, read_regular, write_whole, writing
+from cache.files import make_folder, write_whole, writing
+from cache.text_files import load_record
 from stages.extras import extra
 
 KINDS = ("flat", "ivf", "hnsw")
@@ -198,12 +199,9 @@ def _kept(folder: Path, wanted: dict[str, Any]) -> list[tuple[Path, dict[str, An
     """Indexes of a kind with their notes, those of most parts first."""
     indexes = []
     for path in folder.glob("*.json"):
-        try:
-            note = json.loads(read_regular(path, _MOST))
-            if all(note[name] == value for name, value in wanted.items()) and note["trained"] > 0:
-                indexes.append((path.with_suffix(".faiss"), note | {"parts": list(note["parts"])}))
-        except (OSError, ValueError, KeyError, TypeError, RecursionError):
-            continue  # another program's, or damaged
+        note = load_record(path, _MOST)  # nothing of another program's, or a damaged one
+        if wanted.items() <= note.items() and {"trained", "parts"} <= note.keys():
+            indexes.append((path.with_suffix(".faiss"), note))
     return sorted(indexes, key=lambda one: -len(one[1]["parts"]))
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from cache.border import reading
 from cache.errors import KeyReIDError
 from stages.reid.scoring.embeddings import Embeddings, join
 from stages.reid.scoring.embeddings_file import count, read_about
@@ -84,17 +85,12 @@ def header(path: Path) -> dict[str, Any]:
 
 def check_header(path: Path | str, about: Any) -> None:
     """Raises KeyReIDError for a header without what a search needs."""
-    try:
+    with reading(path, "a gallery: its header does not say what made it", "make it with keyreid embed"):
         texts = [about[name] for name in ("camera", "distance", "dataset")]
         texts += [about["checkpoint"][name] for name in ("path", "sha256")]
         texts.append(about["poses"]["weights_sha256"])
-        good = all(isinstance(text, str) for text in texts) and isinstance(about["labelled"], bool)
-    except (KeyError, TypeError):
-        good = False
-    if not good:
-        raise KeyReIDError(
-            f"{path}: not a gallery: its header does not say what made it; make it with keyreid embed"
-        )
+        if not all(isinstance(text, str) for text in texts) or not isinstance(about["labelled"], bool):
+            raise ValueError("values of another type")
 
 
 def pose_note(gallery: Embeddings) -> list[str]:

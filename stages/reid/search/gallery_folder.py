@@ -17,12 +17,13 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
-from pydantic import AwareDatetime, Field, ValidationError
+from pydantic import AwareDatetime, Field
 
+from cache.border import reading
 from cache.errors import KeyReIDError
 from cache.files import TEMPORARY, make_folder, read_regular, sha256_of, write_whole
 from cache.lock import LOCK, lock_folder
-from cache.text_files import load_json
+from cache.text_files import load_record
 from stages.config import StrictModel
 from stages.reid.scoring.embeddings import Embeddings
 from stages.reid.scoring.embeddings_file import packed
@@ -92,20 +93,11 @@ def is_gallery(path: Path) -> bool:
 def read_index(folder: Path) -> Index:
     """The index of a gallery folder, without its features. Raises KeyReIDError."""
     path = folder / INDEX
-    try:
+    remedy = "damaged, or of another version: embed into a new folder"
+    with reading(
+        path, "the index of a gallery", remedy, missing="it is no gallery; keyreid embed --append makes one"
+    ):
         return Index.model_validate_json(read_regular(path, MOST))
-    except FileNotFoundError:
-        raise KeyReIDError(
-            f"{folder}: no gallery ({INDEX} is missing); keyreid embed --append makes one"
-        ) from None
-    except OSError as error:
-        raise KeyReIDError(f"{path}: cannot be read ({error.strerror or error})") from error
-    except (ValidationError, ValueError, RecursionError) as error:
-        first = error.errors()[0] if isinstance(error, ValidationError) else {"loc": (), "msg": str(error)}
-        where = ".".join(map(str, first["loc"])) or "the file"
-        raise KeyReIDError(
-            f"{path}: {where}: {first['msg']}; damaged, or of another version: embed into a new folder"
-        ) from error
 
 
 @dataclass
@@ -247,10 +239,7 @@ def _stale(folder: Path, index: Index | None) -> list[Path]:
 
 def held(note: Path) -> set[str]:
     """Names of the parts that a kept FAISS index holds; what no gallery has where its note is damaged."""
-    try:
-        return set(load_json(note)["parts"])
-    except (OSError, ValueError, KeyError, TypeError):
-        return {"damaged"}
+    return set(load_record(note).get("parts", ["damaged"]))
 
 
 def verify(folder: Path, progress: Callable[[int, int], None] = lambda done, total: None) -> list[str]:

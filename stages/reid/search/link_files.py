@@ -12,8 +12,9 @@ import csv
 from itertools import combinations
 from pathlib import Path
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, model_validator
 
+from cache.border import reading
 from cache.errors import KeyReIDError
 from cache.text_files import load_text, load_yaml
 from stages.config import StrictModel
@@ -54,17 +55,9 @@ def read_travel(path: Path) -> tuple[Travel, ...]:
 
     Raises KeyReIDError naming file, key and value.
     """
-    try:
+    remedy = "expected a list `travel` of entries like {cameras: [door, yard], least: 20, greatest: 90}"
+    with reading(path, "a list of travel times", remedy):
         given = Ways(**(load_yaml(path) or {}))
-    except ValidationError as error:
-        problem = error.errors()[0]
-        key = ".".join(str(part) for part in problem["loc"]) or "(whole file)"
-        raise KeyReIDError(
-            f"{path}: {key}: {problem['msg']}; expected a list `travel` of entries like "
-            "{cameras: [door, yard], least: 20, greatest: 90}"
-        ) from error
-    except (OSError, TypeError, ValueError) as error:
-        raise KeyReIDError(f"{path}: cannot be read: {' '.join(str(error).split())[:200]}") from error
     seen = set()
     for way in given.travel:
         if frozenset(way.cameras) in seen:
@@ -92,10 +85,8 @@ def check_cameras(path: Path, travel: tuple[Travel, ...], gallery: Embeddings) -
 
 def read_groups(path: Path) -> list[tuple[int, list[str]]]:
     """(number of the line, names of tracklets) of each line. Raises KeyReIDError."""
-    try:
+    with reading(path, remedy="expected names of tracklets, separated by commas"):
         lines = load_text(path).splitlines()
-    except (OSError, ValueError) as error:
-        raise KeyReIDError(f"{path}: cannot be read: {error}") from error
     groups = []
     for number, line in enumerate(lines, start=1):
         if not line.strip() or line.lstrip().startswith("#"):

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from cache.border import reading
 from cache.errors import KeyReIDError
 from stages.datasets.times import moment
 from stages.reid.scoring.embeddings import Embeddings
@@ -45,13 +46,9 @@ def _limits(wanted: Selection) -> dict[str, tuple[bool, float]]:
     for name, option in ENDS.items():
         text = getattr(wanted, name)
         if text is not None:
-            try:
+            clock = "a clock time with its offset from UTC, such as 2026-11-26T08:00:00+01:00"
+            with reading(f"{option} {text}", remedy=f"expected {clock}, or seconds of the video"):
                 limits[name] = moment(text)
-            except ValueError as error:
-                raise KeyReIDError(
-                    f"{option} {text}: {error}; expected a clock time with its offset from UTC, such as "
-                    "2026-11-26T08:00:00+01:00, or seconds of the video"
-                ) from None
     if len(limits) == 2:
         (clock, since), (other, until) = limits.values()
         if clock != other:

@@ -9,10 +9,10 @@ from typing import Any, BinaryIO
 
 import torch
 
+from cache.border import reading
 from cache.errors import KeyReIDError
 from cache.files import writing
-from cache.text_files import load_json
-from stages.terminal import one_line
+from cache.text_files import load_record
 
 log = logging.getLogger(__name__)
 CHECKPOINTS = "checkpoints"  # their folder in a run folder
@@ -91,11 +91,10 @@ class CheckpointFolder:
         """What is wrong with a state, or None. Not thorough: its contents are not read."""
         if self.unfinished(path):
             return "its .json is missing, so it was not finished"
-        try:
-            record = load_json(path.with_suffix(".json"))
-            size, digest = record["bytes"], record["sha256"]
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            return f"its .json cannot be read ({error})"
+        record = load_record(path.with_suffix(".json"))
+        if not {"bytes", "sha256"} <= record.keys():
+            return "its .json is damaged"
+        size, digest = record["bytes"], record["sha256"]
         if path.stat().st_size != size:
             return f"{path.stat().st_size} bytes, expected {size}"
         if not thorough:
@@ -107,12 +106,8 @@ class CheckpointFolder:
 
     def load(self, path: Path) -> dict[str, Any]:
         """A state's contents, on the CPU. Reads tensors and plain types only, never code."""
-        try:
+        with reading(path, "a readable training state", "remove it and resume again"):
             return torch.load(path, map_location="cpu", weights_only=True)
-        except Exception as error:  # torch.load raises many types for a damaged file
-            raise KeyReIDError(
-                f"{path}: not a readable training state ({one_line(error)[:300]}); remove it and resume again"
-            ) from error
 
     def prune(self, best_step: int | None = None) -> None:
         """Remove all but the newest `keep` states and the best. Broken ones count for nothing.

@@ -18,7 +18,7 @@ from torch import Tensor
 from torch.utils.tensorboard import SummaryWriter
 
 from cache.files import write_whole
-from cache.text_files import parse_json
+from cache.text_files import object_of
 from stages.reid.model.keyreid import ClipOutput
 from stages.terminal import progress
 
@@ -179,11 +179,6 @@ def _cut_after(path: Path, step: int) -> None:
     """Drop records later than the step that a run resumes from, and a last line cut short."""
     if not path.exists():
         return
-    kept = []
-    for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
-        try:
-            if parse_json(line)["step"] <= step:
-                kept.append(line)
-        except (ValueError, LookupError, TypeError):
-            continue
+    lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+    kept = [line for line in lines if object_of(line).get("step", math.inf) <= step]
     write_whole(path, "".join(line + "\n" for line in kept).encode())

@@ -3,6 +3,7 @@
 import logging
 import os
 import signal
+import threading
 import time
 from collections.abc import Callable
 from datetime import timedelta
@@ -155,11 +156,9 @@ class StopSignals:
 
     def __enter__(self) -> "StopSignals":
         self._before = {}
-        try:
+        if threading.current_thread() is threading.main_thread():  # else the caller handles signals
             for number in self.EXIT_CODES:
                 self._before[number] = signal.signal(number, self._note)
-        except ValueError:  # not the main thread: the caller handles signals
-            pass
         return self
 
     def _note(self, number: int, frame: FrameType | None) -> None:

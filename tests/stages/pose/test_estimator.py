@@ -212,7 +212,7 @@ def test_a_checkpoint_that_would_run_code_is_refused(tmp_path, capsys):
     (tmp_path / "plain.pth").write_bytes(pickle.dumps(Bomb()))
     for name in ("bad.pth", "plain.pth"):
         with pytest.raises(
-            KeyReIDError, match=r"holds \w+ beside its tensors|no safetensors or plain torch file"
+            KeyReIDError, match=r"holds \w+ beside its tensors|not a safetensors or plain torch file"
         ):
             read_state_dict(tmp_path / name)
     assert "never run" not in capsys.readouterr().out

@@ -198,14 +198,14 @@ def test_networks_without_a_branch_are_reported_too(walkers, tmp_path: Path, cha
     ("name", "content", "says"),
     [
         ("metrics.json", None, "run keyreid eval"),
-        ("metrics.json", "{", "not readable as JSON"),
+        ("metrics.json", "{", "not valid JSON"),
         ("metrics.json", "[]", "expected a dict"),
         ("metrics.json", '{"headline": "none"}', "not what keyreid eval writes"),
         ("ranking.json", "[1]", "not what keyreid eval writes"),
         ("ranking.json", "[]", "is not in ranking.json"),
         ("queries.csv", "protocol\n", "line 1"),
-        ("embeddings.h5", "no HDF5", "not a file of embeddings"),
-        ("../config.yaml", "a: [", "not readable as YAML"),
+        ("embeddings.h5", "no HDF5", "not a whole file of embeddings"),
+        ("../config.yaml", "a: [", "not valid YAML"),
     ],
 )
 def test_damaged_files_are_named(own_run: Evaluated, name: str, content: str | None, says: str):

@@ -75,7 +75,7 @@ def test_a_threshold_is_found_again_by_what_it_belongs_to(tmp_path):
     with pytest.raises(KeyReIDError, match=r"has nothing for .*checkpoint_sha256 bbbb"):
         threshold(path, 0.2, **wanted, checkpoint_sha256="b" * 64)
     path.write_text("{}")
-    with pytest.raises(KeyReIDError, match="no calibration file of this version"):
+    with pytest.raises(KeyReIDError, match="not a calibration file of this version"):
         threshold(path, 0.2, **wanted)
 
 

@@ -181,7 +181,7 @@ def test_a_wrong_list_is_named_by_its_line(saved, tmp_path, text, message):
         ("travel: [{cameras: ['1', '2']}, {cameras: ['2', '1']}]", "2 and 1 are there twice"),
         ("travel: [{cameras: ['1', '2'], greatest: 90}]\naway: 60", "away = 60 is below greatest 90"),
         ("travel: [{cameras: ['1', yard]}]", "no tracklet is of camera yard; the gallery has 1, 2"),
-        ("- 1", "cannot be read"),
+        ("- 1", "not a list of travel times"),
     ],
 )
 def test_a_wrong_file_of_ways_is_named(saved, tmp_path, text, message):
