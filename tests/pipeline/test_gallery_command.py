@@ -87,7 +87,7 @@ def test_a_picture_is_a_query_and_damage_ends_with_an_error(work, keyreid):
     for words, says in (
         (("embed", "mon", "--append", "none"), "give --run"),
         (("embed", "mon", "--run", "run"), "either -o FILE, or --append FOLDER"),
-        (("gallery", "list", "mon"), "no gallery"),
+        (("gallery", "list", "mon"), "not a gallery"),
         (("search", "x", "--gallery", "few", "--index", "flat", "--index-folder", "i"), "keeps its indexes"),
     ):
         assert says in keyreid(*words).err
