@@ -13,9 +13,9 @@ from matplotlib.figure import Figure
 from pydantic import Field, field_validator
 
 from cache import PoseCache
-from cache.errors import KeyReIDError
+from cache.border import reading
 from cache.files import write_whole
-from cache.text_files import load_json
+from cache.text_files import load_json, load_record
 from pipeline.config import CONFIGS, Recipe, load_recipe
 from pipeline.progress import progress_bar
 from pipeline.recipe_file import load
@@ -80,11 +80,8 @@ def plan(config: AblationConfig, cache: PoseCache, root: Path, out: Path) -> lis
 
 def finished(job: Job) -> dict[str, Any] | None:
     """The result of a job that was done with this very recipe and cache, else None."""
-    try:
-        result = load_json(job.folder / RESULT)
-    except (OSError, ValueError):
-        return None
-    return result if isinstance(result, dict) and result.get("fingerprint") == job.fingerprint else None
+    result = load_record(job.folder / RESULT)
+    return result if result.get("fingerprint") == job.fingerprint else None
 
 
 def run(
@@ -249,12 +246,9 @@ def from_json(path: Path) -> dict[str, dict[str, tuple[float, float]]]:
     """The summary of a table.json that the command wrote, recomputed from the results in it.
     Raises KeyReIDError for another kind of file.
     """
-    try:
+    with reading(path, "the table.json of keyreid ablation"):
         results = load_json(path)["results"]
         return summary([results[0], *results[1:]])
-    except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
-        reason = f"{type(error).__name__}: {error}"
-        raise KeyReIDError(f"{path}: not the table.json of keyreid ablation ({reason})") from None
 
 
 def markdown(table: Mapping[str, Mapping[str, tuple[float, float]]]) -> str:

@@ -12,6 +12,7 @@ from typing import Any, TypeVar, get_args
 import yaml
 from pydantic import BaseModel, ValidationError
 
+from cache.border import reading
 from cache.errors import KeyReIDError
 from cache.text_files import load_yaml
 
@@ -49,14 +50,8 @@ class _Loader(yaml.SafeLoader):
 
 def read_yaml(path: Path) -> dict[str, Any]:
     """The mapping in a YAML file. KeyReIDError for anything else."""
-    try:
+    with reading(path, missing="expected a config file"):
         content = load_yaml(path, _Loader)
-    except FileNotFoundError:
-        raise KeyReIDError(f"{path}: no such config file") from None
-    except OSError as error:
-        raise KeyReIDError(f"{path}: cannot be read: {error.strerror or error}") from None
-    except ValueError as error:
-        raise KeyReIDError(f"{path}: {error}") from None
     if content is None:
         return {}
     if not isinstance(content, dict):
@@ -70,12 +65,8 @@ def parse_override(text: str) -> Override:
     path = tuple(key.strip().split("."))
     if not equals or not all(path):
         raise KeyReIDError(f"--set {text}: expected SECTION.KEY=VALUE, for example --set train.epochs=3")
-    try:
+    with reading(f"--set {text}", "valid YAML", "quote the value"):
         return Override(path, yaml.load(value, _Loader))
-    except yaml.YAMLError as error:
-        raise KeyReIDError(
-            f"--set {text}: the value is not valid YAML: {' '.join(str(error).split())}"
-        ) from None
 
 
 def _put(content: dict[str, Any], override: Override) -> None:

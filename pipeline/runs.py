@@ -4,6 +4,7 @@ import json
 import logging
 import os
 import platform
+import shutil
 import subprocess
 import sys
 from datetime import datetime
@@ -12,6 +13,7 @@ from typing import Any
 
 import yaml
 
+from cache.border import saving
 from cache.errors import KeyReIDError
 from cache.files import write_whole
 from pipeline.config import load_recipe
@@ -51,14 +53,15 @@ def git_revision() -> str:
     folder = Path(__file__).parent
 
     def git(*words: str) -> str:
+        """What it prints; nothing where it fails."""
         return subprocess.run(
-            ["git", "-C", folder, *words], capture_output=True, text=True, check=True
+            ["git", "-C", folder, *words], capture_output=True, text=True, check=False
         ).stdout.strip()
 
-    try:
-        return git("rev-parse", "HEAD") + ("+changes" if git("status", "--porcelain", "-uno") else "")
-    except (OSError, subprocess.CalledProcessError):
+    revision = git("rev-parse", "HEAD") if shutil.which("git") else ""
+    if not revision:
         return "unknown"
+    return revision + ("+changes" if git("status", "--porcelain", "-uno") else "")
 
 
 def new_run(inputs: Inputs, runs: Path = RUNS) -> Path:
@@ -67,7 +70,7 @@ def new_run(inputs: Inputs, runs: Path = RUNS) -> Path:
     parent = runs / recipe.dataset.name
     stem = f"{datetime.now():%Y%m%d-%H%M%S}-{recipe.name}"
     about = {"command": sys.argv, "git": git_revision(), "versions": versions()}
-    try:
+    with saving(parent):
         parent.mkdir(parents=True, exist_ok=True)
         for number in range(1, 100):
             folder = parent / (stem if number == 1 else f"{stem}-{number}")
@@ -78,8 +81,6 @@ def new_run(inputs: Inputs, runs: Path = RUNS) -> Path:
                 continue
         keep_config(folder, inputs)
         (folder / "environment.json").write_text(json.dumps(about, indent=2))
-    except OSError as error:
-        raise KeyReIDError(f"{parent}: cannot make a run folder: {error}; name another with --runs") from None
     log_to(folder)
     return folder
 
@@ -168,8 +169,7 @@ def environment(**more: Any) -> dict[str, Any]:
 
 
 def _cpu_name() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-        return next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
-    except (OSError, StopIteration):
-        return platform.processor() or "unknown"
+    path = Path("/proc/cpuinfo")  # of Linux
+    lines = path.read_text().splitlines() if path.is_file() else ()
+    models = (line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
+    return next(models, platform.processor() or "unknown")

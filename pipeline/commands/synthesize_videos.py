@@ -5,6 +5,7 @@ from pathlib import Path
 
 import click
 
+from cache.border import reading
 from cache.errors import KeyReIDError
 from pipeline.options import output_option
 from pipeline.settings import config_options, settings
@@ -30,12 +31,8 @@ def command(output: Path, start: str, config: StreetConfig) -> None:
     """
     from stages.datasets.walkers.street import make_videos
 
-    try:
+    with reading(f"--start {start}", remedy="expected a time as 2026-11-26T08:00:00+01:00"):
         moment = datetime.fromisoformat(start)
-    except ValueError as error:
-        raise KeyReIDError(
-            f"--start {start}: {error}; expected a time as 2026-11-26T08:00:00+01:00"
-        ) from None
     if moment.tzinfo is None:
         raise KeyReIDError(f"--start {start}: has no offset from UTC; expected one as +01:00 at its end")
     if output.exists() and (not output.is_dir() or any(output.iterdir())):

@@ -11,8 +11,9 @@ import re
 from collections import Counter
 from pathlib import Path
 
-from pydantic import Field, ValidationError
+from pydantic import Field
 
+from cache.border import reading
 from cache.errors import KeyReIDError
 from cache.text_files import load_yaml
 from stages.config import StrictModel
@@ -27,15 +28,8 @@ class Cameras(StrictModel):
 
 def load_cameras(path: Path) -> tuple[CameraConfig, ...]:
     """Read and check a cameras.yaml; files become paths from here. Raises KeyReIDError."""
-    try:
+    with reading(path, "a list of cameras", f"a camera has: {', '.join(CameraConfig.model_fields)}"):
         cameras = Cameras(**(load_yaml(path) or {})).cameras
-    except ValidationError as error:
-        problem = error.errors()[0]
-        key = ".".join(str(part) for part in problem["loc"]) or "(whole file)"
-        allowed = ", ".join(CameraConfig.model_fields)
-        raise KeyReIDError(f"{path}: {key}: {problem['msg']}; a camera has: {allowed}") from error
-    except (OSError, TypeError, ValueError) as error:
-        raise KeyReIDError(f"{path}: cannot be read: {' '.join(str(error).split())}") from error
     twice = [name for name, count in Counter(c.name for c in cameras).items() if count > 1]
     if twice:
         raise KeyReIDError(f"{path}: camera {twice[0]} is listed twice; list it once, with all its files")

@@ -16,8 +16,8 @@ from pathlib import Path
 
 import numpy as np
 
+from cache.border import saving
 from cache.errors import KeyReIDError
-from cache.files import explain
 from stages.datasets.times import TIMES, write_times, written
 from stages.tracks.config import CutConfig
 from stages.tracks.crops import write_crop
@@ -61,13 +61,12 @@ def run(
         segments = make_segments(boxes, *frames.size, config)
         aside = out.with_name(f".{out.name}.{secrets.token_hex(4)}.tmp")
         try:
-            aside.mkdir(parents=True)
-            _write(aside, segments, frames, where, config, progress)
-            _write_times(aside, segments, frames.rate, config)
-            _write_about(aside, segments, boxes, frames, tracks, config)
-            _put(aside, out, force)
-        except OSError as error:
-            raise KeyReIDError(explain(error, out, 0)) from error
+            with saving(out):
+                aside.mkdir(parents=True)
+                _write(aside, segments, frames, where, config, progress)
+                _write_times(aside, segments, frames.rate, config)
+                _write_about(aside, segments, boxes, frames, tracks, config)
+                _put(aside, out, force)
         finally:
             shutil.rmtree(aside, ignore_errors=True)
     finally:
@@ -85,13 +84,11 @@ def _restore(out: Path) -> None:
     for old in sorted(out.parent.glob(f".{glob.escape(out.name)}.*.old")):
         if not (old / ABOUT).is_file():
             continue
-        try:
+        with saving(out):
             if out.exists():
                 shutil.rmtree(old)
             else:
                 old.rename(out)
-        except OSError as error:
-            raise KeyReIDError(explain(error, out, 0)) from error
 
 
 def _check_out(out: Path, force: bool) -> None:
@@ -191,11 +188,6 @@ def _put(aside: Path, out: Path, force: bool) -> None:
             out.rename(old)
         else:
             out.rmdir()
-    try:
-        aside.rename(out)
-    except OSError:
-        if old is not None:
-            old.rename(out)
-        raise
+    aside.rename(out)
     if old is not None:
         shutil.rmtree(old, ignore_errors=True)

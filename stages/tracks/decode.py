@@ -9,6 +9,9 @@ import av.logging
 import numpy as np
 from av.video.reformatter import VideoReformatter
 
+from cache.border import reading
+from cache.errors import KeyReIDError
+
 # Containers of video. FFmpeg would also open playlists and scripts, which can name other files and hosts, and
 # draw any text as a film.
 _CONTAINERS = (
@@ -18,6 +21,7 @@ _CONTAINERS = (
 _OPTIONS = {"protocol_whitelist": "file", "format_whitelist": ",".join(_CONTAINERS)}
 
 ERRORS = (av.FFmpegError, ValueError, ArithmeticError)  # what PyAV raises for bytes that are not a video
+_NO_VIDEO = "the file is damaged, or not a video that FFmpeg knows"
 
 
 @dataclass
@@ -34,7 +38,7 @@ class Decoded:
 
 
 class Decoder:
-    """rate: frames/s, 0 unknown. count: frames as the file claims, 0 unknown. Raises ERRORS: no video.
+    """rate: frames/s, 0 unknown. count: frames as the file claims, 0 unknown. Raises KeyReIDError: no video.
 
     Decoding switches PyAV's log on for the whole process, at the caller's level or else at PANIC, which
     prints nothing: only then are FFmpeg's errors known.
@@ -42,20 +46,21 @@ class Decoder:
 
     def __init__(self, path: Path):
         self._path, self._closed = path, False
-        self._container = _open(path)
-        self._stream = stream = self._container.streams.best("video")
-        if stream is None or stream.codec_context is None:
-            self.close()
-            raise ValueError(f"{path}: holds no video of a known codec")
-        # One thread: damage is reported at its frame, and the H.264 decoder neither overlooks nor hides it.
-        stream.codec_context.thread_type = "NONE"
-        self._reformatter = VideoReformatter()
-        rate = float(stream.guessed_rate or 0)
-        self.rate = rate if 0 < rate < 1e4 else 0.0
-        seconds = float((stream.duration or 0) * stream.time_base)
-        seconds = seconds or (self._container.duration or 0) / av.time_base
-        count = stream.frames or int(seconds * self.rate + 0.5)
-        self.count = count if 0 < count < 2**31 else 0
+        with reading(path, "a video", _NO_VIDEO):
+            self._container = _open(path)
+            self._stream = stream = self._container.streams.best("video")
+            if stream is None or stream.codec_context is None:
+                self.close()
+                raise ValueError("no video of a known codec")
+            # One thread: damage is reported at its frame; the H.264 decoder neither overlooks nor hides it.
+            stream.codec_context.thread_type = "NONE"
+            self._reformatter = VideoReformatter()
+            rate = float(stream.guessed_rate or 0)
+            self.rate = rate if 0 < rate < 1e4 else 0.0
+            seconds = float((stream.duration or 0) * stream.time_base)
+            seconds = seconds or (self._container.duration or 0) / av.time_base
+            count = stream.frames or int(seconds * self.rate + 0.5)
+            self.count = count if 0 < count < 2**31 else 0
 
     def __iter__(self) -> Iterator[Decoded]:
         """Raises ValueError after close(): FFmpeg would crash."""
@@ -82,10 +87,18 @@ class Decoder:
                 corrupt = "it concealed errors" if frame.is_corrupt else ""
                 yield Decoded(self._seconds(packet, frame.pts), frame, corrupt and (said or corrupt))
 
-    def image(self, frame: av.VideoFrame) -> np.ndarray:
-        """uint8 [H, W, 3] in BGR, upright as the file's display matrix says."""
-        image = self._reformatter.reformat(frame, format="bgr24", threads=1).to_ndarray()
-        return np.ascontiguousarray(np.rot90(image, round(frame.rotation / 90)))
+    def image(self, frame: av.VideoFrame, number: int, remedy: str) -> np.ndarray:
+        """uint8 [H, W, 3] in BGR, upright as the file's display matrix says.
+
+        Raises KeyReIDError. number: of the frame, remedy: what to do, for the message.
+        """
+        with reading(f"{self._path}: frame {number}", "a picture", remedy):
+            image = self._reformatter.reformat(frame, format="bgr24", threads=1).to_ndarray()
+            return np.ascontiguousarray(np.rot90(image, round(frame.rotation / 90)))
+
+    def no_frame(self) -> KeyReIDError:
+        """The error for a file without any frame."""
+        return KeyReIDError(f"{self._path}: no frame can be read; {_NO_VIDEO}")
 
     def close(self) -> None:
         """Let go of the file."""

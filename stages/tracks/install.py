@@ -9,7 +9,7 @@ import os
 import shutil
 from pathlib import Path
 
-from cache.errors import KeyReIDError
+from cache.border import reading
 from cache.files import sync_folder
 from cache.text_files import load_json
 from stages.tracks.record import RECORD, is_folder_name
@@ -55,10 +55,8 @@ def _move(out: Path, ready: Path) -> None:
 
 def _names(path: Path) -> list[str]:
     """Names of folders beside the .ready folder; nothing else may be removed. Raises KeyReIDError."""
-    try:
+    with reading(path, "a list of folders", f"nothing was touched: remove {path.parent}"):
         names = load_json(path)
-    except (OSError, ValueError):
-        names = None
-    if not isinstance(names, list) or not all(map(is_folder_name, names)):
-        raise KeyReIDError(f"{path}: is not a list of folders; nothing was touched: remove {path.parent}")
-    return names
+        if not isinstance(names, list) or not all(map(is_folder_name, names)):
+            raise ValueError("other values in it")
+        return names

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
+from cache.border import reading
 from cache.errors import KeyReIDError
 from stages.tracks.config import CutConfig
 
@@ -44,31 +45,28 @@ def read_boxes(path: Path, config: CutConfig) -> Boxes:
     frames, tracks, corners, lines = array("i"), array("q"), array("i"), array("q")
     left_out: dict[str, int] = {}
     number = 0
-    try:
-        with path.open("rb") as file:
-            while raw := file.readline(_MAX_LINE):
-                number += 1
-                if len(raw) == _MAX_LINE and not raw.endswith(b"\n"):
-                    raise _bad(path, number, f"is longer than {_MAX_LINE} bytes")
-                if number == 1:
-                    raw = raw.removeprefix(b"\xef\xbb\xbf")
-                if not (raw := raw.strip()):
-                    continue
-                values = _parse(path, number, raw)
-                reason = _no_box(values)
-                if reason and config.strict:
-                    raise _bad(path, number, f"is a row {reason}, and --strict stops there", raw)
-                reason = reason or _unused(path, number, values, config)
-                if reason:
-                    left_out[reason] = left_out.get(reason, 0) + 1
-                    continue
-                frames.append(int(values[0]))
-                tracks.append(int(values[1]))
-                left, top, width, height = values[2:6]
-                corners.extend((round(left), round(top), round(left + width), round(top + height)))
-                lines.append(number)
-    except OSError as error:
-        raise KeyReIDError(f"{path}: cannot read the tracks: {error.strerror or error}") from error
+    with reading(path, remedy="expected a track file"), path.open("rb") as file:
+        while raw := file.readline(_MAX_LINE):
+            number += 1
+            if len(raw) == _MAX_LINE and not raw.endswith(b"\n"):
+                raise _bad(path, number, f"is longer than {_MAX_LINE} bytes")
+            if number == 1:
+                raw = raw.removeprefix(b"\xef\xbb\xbf")
+            if not (raw := raw.strip()):
+                continue
+            values = _parse(path, number, raw)
+            reason = _no_box(values)
+            if reason and config.strict:
+                raise _bad(path, number, f"is a row {reason}, and --strict stops there", raw)
+            reason = reason or _unused(path, number, values, config)
+            if reason:
+                left_out[reason] = left_out.get(reason, 0) + 1
+                continue
+            frames.append(int(values[0]))
+            tracks.append(int(values[1]))
+            left, top, width, height = values[2:6]
+            corners.extend((round(left), round(top), round(left + width), round(top + height)))
+            lines.append(number)
     if not frames:
         why = ", ".join(f"{count} {reason}" for reason, count in left_out.items())
         raise KeyReIDError(

@@ -4,9 +4,9 @@ import re
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
-from cache.errors import KeyReIDError
+from cache.border import reading
 from cache.text_files import load_json
 
 RECORD = ".track.json"  # after the tag
@@ -35,19 +35,10 @@ class TrackRecord(BaseModel):
 
 def read_record(path: Path) -> dict[str, Any]:
     """A record as it was written. Raises KeyReIDError where it is damaged."""
-    try:
+    with reading(path, "what keyreid track writes", "remove it to track the video again"):
         content = load_json(path)
         TrackRecord.model_validate(content)
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(map(str, first["loc"]))[:200]
-        raise KeyReIDError(f"{path}: {where}: {first['msg']}; {_WAY}") from error
-    except (OSError, ValueError) as error:
-        raise KeyReIDError(f"{path}: cannot be read ({error}); {_WAY}") from error
-    return content
-
-
-_WAY = "it is not what keyreid track writes: remove it to track the video again"
+        return content
 
 
 def is_folder_name(name: object) -> bool:

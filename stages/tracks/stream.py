@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from cache.errors import KeyReIDError
-from stages.tracks.decode import ERRORS, Decoder
+from stages.tracks.decode import Decoder
 
 _RATE = 25.0  # frames/s where neither file nor user says
 
@@ -25,12 +25,7 @@ class VideoStream:
         self.size: tuple[int, int] | None = None
         if not path.is_file():
             raise KeyReIDError(f"{path}: no such video")
-        try:
-            self._decoder = Decoder(path)
-        except ERRORS as error:
-            raise self._no_frame() from error
-        except OSError as error:
-            raise KeyReIDError(f"{path}: cannot be read: {error.strerror or error}") from error
+        self._decoder = Decoder(path)
         self.rate, self.count = fps or self._decoder.rate or _RATE, self._decoder.count
 
     def __iter__(self) -> Iterator[tuple[int, float, np.ndarray]]:
@@ -51,17 +46,14 @@ class VideoStream:
             seconds = max(decoded.time - first, seconds) if known else even
             yield number, seconds, self._image(decoded.frame, number)
         if not number:
-            raise self._no_frame()
+            raise self._decoder.no_frame()
 
     def close(self) -> None:
         """Let go of the file."""
         self._decoder.close()
 
     def _image(self, frame, number: int) -> np.ndarray:
-        try:
-            image = self._decoder.image(frame)
-        except ERRORS as error:
-            raise KeyReIDError(f"{self.path}: frame {number} cannot be decoded ({error})") from error
+        image = self._decoder.image(frame, number, "the file is damaged: copy it again from its source")
         size = image.shape[1::-1]
         if self.size is None:
             self.size = size
@@ -71,8 +63,3 @@ class VideoStream:
                 f"{self.size[0]}x{self.size[1]}; expected one size: split the file there"
             )
         return image
-
-    def _no_frame(self) -> KeyReIDError:
-        return KeyReIDError(
-            f"{self.path}: no frame can be read; the file is damaged or no video that FFmpeg knows"
-        )

@@ -22,8 +22,9 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from cache.border import saving
 from cache.errors import KeyReIDError
-from cache.files import explain, make_folder, sha256_of
+from cache.files import make_folder, sha256_of
 from cache.lock import lock_folder
 from stages.datasets.times import TIMES, write_times, written
 from stages.tracks.associate import Associator
@@ -88,25 +89,22 @@ def run(
     scores = load_detector_spec(config.detector).scores
     detector = detector or load_detector(config.detector, device)
     make_folder(out)
-    with lock_folder(out):
-        try:
-            resume(out)
-            _check_out(out)
-            count = _Counts(_frames(cameras), progress)
-            for camera in cameras:
-                start, offset = camera.start, 0.0
-                for given, tag in zip(camera.files, tags(camera), strict=True):
-                    start = given.start or start
-                    video = _video(given.file, tag, camera, start, offset, config, detector)
-                    record = _done(out, video, force)
-                    if record is None:
-                        record = _track(config, video, out, detector, scores, count)
-                    else:
-                        count.add(record["frames"])
-                    offset += record["seconds"]
-                    start = start and start + timedelta(seconds=record["seconds"])
-        except OSError as error:
-            raise KeyReIDError(explain(error, out, 0)) from error
+    with lock_folder(out), saving(out):
+        resume(out)
+        _check_out(out)
+        count = _Counts(_frames(cameras), progress)
+        for camera in cameras:
+            start, offset = camera.start, 0.0
+            for given, tag in zip(camera.files, tags(camera), strict=True):
+                start = given.start or start
+                video = _video(given.file, tag, camera, start, offset, config, detector)
+                record = _done(out, video, force)
+                if record is None:
+                    record = _track(config, video, out, detector, scores, count)
+                else:
+                    count.add(record["frames"])
+                offset += record["seconds"]
+                start = start and start + timedelta(seconds=record["seconds"])
     return out
 
 
@@ -232,12 +230,10 @@ def _track(config, video: _Video, out: Path, detector: Detector, scores, count: 
             "tracklets": tracklets,
         }
         (folder / f"{video.tag}{RECORD}").write_text(json.dumps(record, indent=1))
-    except BaseException:
-        shutil.rmtree(folder, ignore_errors=True)
-        raise
+        install(out, video.tag, _persons(out, video.tag))
     finally:
         stream.close()
-    install(out, video.tag, _persons(out, video.tag))
+        shutil.rmtree(folder, ignore_errors=True)  # where it is not installed
     return record
 
 

@@ -32,22 +32,16 @@ class VideoFrames:
         self.size: tuple[int, int] | None = None
         if not path.is_file():
             raise KeyReIDError(f"{path}: no such video; for a folder of images use --frames")
-        try:
-            self._decoder = Decoder(path)
-        except ERRORS as error:
-            raise self._no_frame() from error
-        except OSError as error:
-            raise KeyReIDError(f"{path}: cannot be read: {error.strerror or error}") from error
+        self._decoder = Decoder(path)
         self.rate, self.count = self._decoder.rate, self._decoder.count
         self._decoded = iter(self._decoder)
-        try:
+        with contextlib.ExitStack() as opened:
+            opened.callback(self.close)
             self._frame = self._next(first)
             if self._frame is None:
-                raise self._no_frame()
+                raise self._decoder.no_frame()
             self.size = self._image(self._frame, first).shape[1::-1]
-        except KeyReIDError:
-            self.close()
-            raise
+            opened.pop_all()  # stays open
 
     def check_last(self, number: int, where: str) -> None:
         """Raises KeyReIDError, before any work, where the file cannot hold the frame `number`."""
@@ -138,22 +132,14 @@ class VideoFrames:
             self._lost = ""  # it was not lost
 
     def _image(self, frame: av.VideoFrame, number: int) -> np.ndarray:
-        try:
-            image = self._decoder.image(frame)
-        except ERRORS as error:
-            self._lost = str(error)
-            raise self._undecodable(number) from error
+        remedy = f"the file is damaged: --last-frame {number - 1} uses what is before"
+        image = self._decoder.image(frame, number, remedy)
         if self.size is not None and image.shape[1::-1] != self.size:
             raise KeyReIDError(
                 f"{self.path}: frame {number} is {image.shape[1]}x{image.shape[0]}, those before "
                 f"{self.size[0]}x{self.size[1]}; expected one size"
             )
         return image
-
-    def _no_frame(self) -> KeyReIDError:
-        return KeyReIDError(
-            f"{self.path}: no frame can be read; the file is damaged or no video that FFmpeg knows"
-        )
 
     def _undecodable(self, number: int) -> KeyReIDError:
         reason, before = self._lost, number - 1

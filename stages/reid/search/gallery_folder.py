@@ -95,7 +95,10 @@ def read_index(folder: Path) -> Index:
     path = folder / INDEX
     remedy = "damaged, or of another version: embed into a new folder"
     with reading(
-        path, "the index of a gallery", remedy, missing="it is not a gallery; keyreid embed --append makes one"
+        path,
+        "the index of a gallery",
+        remedy,
+        missing="it is not a gallery; keyreid embed --append makes one",
     ):
         return Index.model_validate_json(read_regular(path, MOST))
 

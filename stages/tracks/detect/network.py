@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
+from cache.border import reading
 from cache.errors import KeyReIDError
 from stages.extras import extra
 from stages.tracks.detect.base import Detections, Detector
@@ -69,15 +70,11 @@ def _session(path: Path, device: str, threads: int):
             f"--device {device}: expected cpu, cuda or auto"
             + ("; this onnxruntime has no CUDA: pip install onnxruntime-gpu" if device == "cuda" else "")
         )
-    from onnxruntime.capi import onnxruntime_pybind11_state as state
 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.log_severity_level = 3  # errors
     providers = ["CUDAExecutionProvider"] if cuda and device != "cpu" else []
     providers.append("CPUExecutionProvider")
-    try:
+    with reading(path, "a network that onnxruntime can load"):
         return onnxruntime.InferenceSession(str(path), options, providers=providers)
-    except (state.Fail, state.InvalidGraph, state.InvalidProtobuf, state.NotImplemented) as error:
-        said = " ".join(str(error).split())[:200]
-        raise KeyReIDError(f"{path}: onnxruntime cannot load it: {said}") from error

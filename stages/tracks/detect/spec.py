@@ -3,9 +3,10 @@
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, model_validator
 
 import configs
+from cache.border import reading
 from cache.errors import KeyReIDError
 from cache.files import sha256_of
 from cache.text_files import load_yaml
@@ -69,16 +70,9 @@ def load_detector_spec(name: str) -> DetectorSpec:
     if not path.is_file():
         known = ", ".join(sorted(p.stem for p in SPECS.glob("*.yaml")))
         raise KeyReIDError(f"detector {name}: no file {path}; known: {known}; or give a YAML file")
-    try:
-        content = load_yaml(path)
-        return DetectorSpec(name=path.stem, folder=path.parent.resolve(), **(content or {}))
-    except ValidationError as error:
-        problem = error.errors()[0]
-        key = ".".join(str(part) for part in problem["loc"]) or "(whole file)"
-        allowed = ", ".join(sorted({*DetectorSpec.model_fields} - {"name", "folder"}))
-        raise KeyReIDError(f"{path}: {key}: {problem['msg']}; allowed keys: {allowed}") from error
-    except (OSError, TypeError, ValueError) as error:
-        raise KeyReIDError(f"{path}: cannot be read: {' '.join(str(error).split())}") from error
+    allowed = ", ".join(sorted({*DetectorSpec.model_fields} - {"name", "folder"}))
+    with reading(path, "a description of a detector", f"allowed keys: {allowed}"):
+        return DetectorSpec(name=path.stem, folder=path.parent.resolve(), **(load_yaml(path) or {}))
 
 
 def detector_file(spec: DetectorSpec) -> tuple[Path, str]:

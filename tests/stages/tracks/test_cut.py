@@ -209,7 +209,7 @@ def test_a_lost_frame_is_noticed_before_it_shifts_the_numbers(tmp_path):
 def test_a_file_that_is_no_video_is_named(tmp_path, video, content):
     path = tmp_path / "video.mp4"
     path.write_bytes(content)
-    with pytest.raises(KeyReIDError, match=r"video\.mp4: no frame can be read"):
+    with pytest.raises(KeyReIDError, match=r"video\.mp4: .*not a video that FFmpeg knows"):
         run(config(), tracks(tmp_path, [(1, 1, 1, 1, 9, 9)]), path, tmp_path / "out")
 
 

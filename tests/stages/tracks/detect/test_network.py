@@ -57,7 +57,7 @@ def test_a_file_that_is_no_network_is_named(tmp_path):
     text = "\n".join(line for line in text.splitlines() if not line.startswith("sha256"))
     (tmp_path / "mine.yaml").write_text(text)
     (tmp_path / "centernet-mobilenetv3.onnx").write_bytes(b"something else")
-    with pytest.raises(KeyReIDError, match="onnxruntime cannot load it"):
+    with pytest.raises(KeyReIDError, match="not a network that onnxruntime can load"):
         load_detector(str(tmp_path / "mine.yaml"))
 
 
