@@ -111,9 +111,10 @@ $(VENV)/.extras: $(VENV)/.docs $(VENV)/.track
 test: $(VENV)/.extras  ## run the tests, a process per core, up to four (real data: KEYREID_REAL_DATA names its folder)
 	@$(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder -m "not slow" $(ARGS)
 
-lint: setup  ## check style and words
+lint: setup  ## check style, words and the number of exception handlers
 	@$(BIN)/ruff check . $(ARGS)
 	@$(BIN)/python docs/tools/words.py
+	@$(BIN)/python docs/tools/handlers.py
 
 bench: setup  ## run the benchmarks
 	@set -e; for name in $(filter-out __init__,$(basename $(notdir $(wildcard benchmarks/*.py)))); do \
