@@ -14,7 +14,7 @@ import torch
 import stages.compat  # noqa: F401
 from cache.errors import KeyReIDError
 from cache.files import prepare_file, sha256_of, write_whole
-from cache.text_files import load_json
+from cache.text_files import load_record
 from stages.datasets.walkers.config import LOOK
 from stages.device import find_device
 from stages.pose import geometry
@@ -190,7 +190,7 @@ def _record_of(weights: Path | None) -> dict | None:
         return None
     digest = hashlib.sha256(weights.read_bytes()).hexdigest()
     record = weights.with_suffix(".json")
-    known = load_json(record) if record.is_file() else {}
+    known = load_record(record)
     kept = ("command", "look", "keypoints_sha256", "seconds_of_training", "pck_0.05_held_out", "started_from")
     return {**{name: known[name] for name in kept if name in known}, "weights_sha256": digest}
 

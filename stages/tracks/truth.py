@@ -16,15 +16,15 @@ def score_tracks(truth: Path, tracks: Path, sparse: bool = False) -> dict[str, f
     """
     with extra("scoring tracks", "--no-deps -r requirements/track.txt"):
         from trackers.eval import evaluate_mot_sequence
-    with tempfile.TemporaryDirectory() as folder:
+    what = f"to be compared with {tracks}"
+    with reading(str(truth), what, "expected MOTChallenge files"), tempfile.TemporaryDirectory() as folder:
         judged = tracks
         if sparse:
             judged = Path(folder) / "tracks.txt"
             frames = {_frame(line) for line in truth.read_text().splitlines() if line.strip()}
             rows = [line for line in tracks.read_text().splitlines(True) if _frame(line) in frames]
             judged.write_text("".join(rows))
-        with reading(str(truth), f"to be compared with {tracks}", "expected MOTChallenge files"):
-            result = evaluate_mot_sequence(truth, judged, metrics=["CLEAR", "HOTA", "Identity"])
+        result = evaluate_mot_sequence(truth, judged, metrics=["CLEAR", "HOTA", "Identity"])
     return {
         "HOTA": float(result.HOTA.HOTA),
         "IDF1": float(result.Identity.IDF1),
