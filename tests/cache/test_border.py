@@ -25,8 +25,8 @@ def test_the_reason_is_in_the_words_of_someone_who_has_the_file(tmp_path):
             lambda: json.loads("x"),
         "a.json: not a list of cameras (nested too deep, or holds itself); write it":
             lambda: json.loads("[" * 100_000),
-        "a.json: not a list of cameras (TypeError: 'NoneType' object is not subscriptable); write it":
-            lambda: None["name"],
+        "a.json: not a list of cameras (TypeError: 'int' object is not iterable); write it":
+            lambda: list(5),
     }  # fmt: skip
     assert {refused(read): read for read in expected.values()} == expected
 
