@@ -194,7 +194,7 @@ def test_a_part_with_other_digests_than_the_index_says_is_named(tmp_path):
     for change in (lambda f: f.pop("stamp"), lambda f: f.__setitem__("stamp", np.zeros((40, 4), "u1"))):
         with h5py.File(tmp_path / "g" / index.parts[0].file, "r+") as file:
             change(file)
-        with pytest.raises(KeyReIDError, match="damaged|not a whole file of embeddings"):
+        with pytest.raises(KeyReIDError, match=r"damaged|not a whole file of embeddings"):
             Known.of(tmp_path / "g", index)
 
 
