@@ -7,7 +7,6 @@ car, bin, board, pole), so that about a stated share of it is hidden.
 import zlib
 from dataclasses import dataclass
 
-import cv2
 import numpy as np
 
 from stages.datasets.walkers import occluders
@@ -52,9 +51,11 @@ def _rectangle(rng: np.random.Generator, picture: np.ndarray, other: np.ndarray,
     source_rows, source_columns = (max(1, int(zoom * n)) for n in (rows, columns))
     y = rng.integers(other.shape[0] - min(source_rows, other.shape[0]) + 1)
     x = rng.integers(other.shape[1] - min(source_columns, other.shape[1]) + 1)
-    patch = cv2.resize(other[y : y + source_rows, x : x + source_columns], (columns, rows))
+    # The nearest pixel, in whole numbers: no version of a library rounds it otherwise.
+    from_rows = y + np.arange(rows) * min(source_rows, other.shape[0]) // rows
+    from_columns = x + np.arange(columns) * min(source_columns, other.shape[1]) // columns
     covered, hidden = picture.copy(), np.zeros((high, wide), bool)
-    covered[top : top + rows, left : left + columns] = patch
+    covered[top : top + rows, left : left + columns] = other[np.ix_(from_rows, from_columns)]
     hidden[top : top + rows, left : left + columns] = True
     return Occluded(covered, hidden, "rectangle", share)
 

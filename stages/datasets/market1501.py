@@ -29,6 +29,7 @@ sequence  the images of one person in one camera and sequence, samples of one wa
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from hashlib import sha256
 from itertools import groupby
 from operator import attrgetter
 from pathlib import Path
@@ -109,7 +110,6 @@ def _load(root: Path, layout: Layout, tracklets: str | None, boxes: str = "") ->
     expected = f"{tree}, and {TEST}/ and {QUERY}/ beside {TRAIN}/"
     train, test = (_read(root, base, folder, layout, expected) for folder in (TRAIN, TEST))
     _refuse_strangers(root, train)
-    variant = "/".join(filter(None, (boxes, mode)))
     if mode == "image":
         query = _read(root, base, QUERY, layout, expected)
         _refuse_strangers(root, query)
@@ -117,7 +117,14 @@ def _load(root: Path, layout: Layout, tracklets: str | None, boxes: str = "") ->
     else:
         gallery = tuple(_sequences(test))
         groups = tuple(_sequences(train)), _first_of_each_camera(gallery), gallery
-    return Dataset(layout.dataset, root, *groups, frame_size=layout.frame_size, variant=variant)
+    return Dataset(
+        layout.dataset,
+        root,
+        *groups,
+        frame_size=layout.frame_size,
+        variant="/".join(filter(None, (boxes, mode))),
+        files=sha256(repr([*train, *test]).encode()).hexdigest(),
+    )
 
 
 def _choice(what: str, given: str | None, known: tuple[str, ...]) -> str:

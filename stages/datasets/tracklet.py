@@ -39,6 +39,7 @@ class Dataset:
     splits:  how many such splits there are (1 where there is only one).
     frame_size: (width, height) that every frame should have, None where sizes differ.
     variant: which reading of its files this is, for data sets that have several, else "".
+    files:   SHA-256 over paths and labels of the files, where they can be read in several ways, else "".
     labelled: whether persons are identities, not a tracker's ids.
     notes:   things that are not errors but that a user should know; `keyreid doctor` prints them.
     """
@@ -52,6 +53,7 @@ class Dataset:
     splits: int = 1
     frame_size: tuple[int, int] | None = None
     variant: str = ""
+    files: str = ""
     labelled: bool = True
     notes: dict[str, str] = field(default_factory=dict)
 
@@ -59,8 +61,11 @@ class Dataset:
     def identity(self) -> str:
         """SHA-256 over names, labels and frames' paths of all tracklets: the same for every split of a set.
 
-        A name such as `folder` or `walkers` is that of many data sets.
+        The same for every reading of the same files, too. A name such as `folder` or `walkers` is that of
+        many data sets.
         """
+        if self.files:
+            return self.files
         digest = hashlib.sha256(self.variant.encode())
         for tracklet in sorted(self.tracklets(), key=lambda t: t.name):
             digest.update(repr((tracklet.name, tracklet.person, tracklet.camera, tracklet.frames)).encode())

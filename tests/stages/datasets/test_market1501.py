@@ -42,6 +42,15 @@ def test_sequences_are_tracklets_in_time_order_but_strangers_stay_single(market)
     assert set(data.frames()) < set(both.frames())  # one pose cache serves both
 
 
+def test_both_readings_are_one_data_set_so_a_network_knows_its_cameras_in_both(market):
+    """A network is trained on sequences and scored by the official protocol."""
+    images, sequences = (load_dataset("market1501", market, tracklets=t) for t in ("image", "sequence"))
+    assert images.identity == sequences.identity
+    train = market / "bounding_box_train"
+    (train / "0007_c3s3_000001_00.jpg").rename(train / "0007_c4s3_000001_00.jpg")
+    assert load_dataset("market1501", market).identity != images.identity
+
+
 def test_names_do_not_depend_on_where_the_data_set_lies(market, tmp_path_factory):
     above = tmp_path_factory.mktemp("above")
     shutil.copytree(market, above / "Market-1501-v15.09.15")
