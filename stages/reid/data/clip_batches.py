@@ -18,7 +18,7 @@ from stages.reid.data.reader import MAP_SIZE, FrameIndex, FrameReader
 from stages.reid.model.config import ModelConfig
 
 Batch = dict[str, Any]
-_CLIP_SALT, _INTRUDER_SALT = 0, 2  # the salt of the geometry is 1
+_CLIP_SALT, _INTRUDER_SALT, _CAMERA_SALT = 0, 2, 3  # the salt of the geometry is 1
 
 
 def patch_grid(model: ModelConfig) -> tuple[int, int]:
@@ -134,6 +134,7 @@ class TrainingClips(Clips):
         geometry = augment.draw(keys, self.frames, self.config, self.size)
         batch = self.assemble(rows, geometry, tracklets)
         batch["erased"][intruders] = 1.0
+        batch["cameras"][uniform(keys, _CAMERA_SALT, 1)[:, 0] < self.config.hide_camera] = -1
         return {**batch, "keys": torch.from_numpy(keys.copy())}
 
     def with_intruders(

@@ -45,6 +45,12 @@ class AugmentConfig(StrictModel):
         le=1,
         description="probability that one frame of a clip is of another person, as trackers err",
     )
+    hide_camera: float = Field(
+        0.0,
+        ge=0,
+        le=1,
+        description="probability that a clip's camera counts as unknown, as all are in footage of one's own",
+    )
     jitter: float = Field(
         0.0, ge=0, lt=1, description="largest relative change of brightness and of contrast"
     )

@@ -81,6 +81,19 @@ def test_batches_have_the_promised_shapes_types_and_ranges(data):
     assert len(batch["erased"].unique()) > 2
 
 
+def test_cameras_are_hidden_for_a_share_of_the_clips_drawn_by_key(data):
+    clips = clips_of(data)
+    samples = [(i % len(clips.persons), 1000 + i) for i in range(200)]
+    plain = clips.__getitems__(samples)
+    clips.config = clips.config.model_copy(update={"hide_camera": 0.3})
+    hiding = clips.__getitems__(samples)
+    hidden = hiding["cameras"] == -1
+    assert 0.2 < hidden.float().mean() < 0.4 and (plain["cameras"] >= 0).all()
+    assert torch.equal(hiding["cameras"][~hidden], plain["cameras"][~hidden])
+    assert torch.equal(hiding["images"], plain["images"])
+    assert torch.equal(clips.__getitems__(samples[7:9])["cameras"], hiding["cameras"][7:9])
+
+
 def test_erased_is_yes_or_no_for_the_released_arithmetic(data):
     config = CONFIG.model_copy(update={"guidance": "published"})
     erased = clips_of(data, config).__getitems__([(i, 1000 + i) for i in range(8)])["erased"]
