@@ -90,7 +90,7 @@ def test_cameras_are_hidden_for_a_share_of_the_clips_drawn_by_key(data):
     hidden = hiding["cameras"] == -1
     assert 0.2 < hidden.float().mean() < 0.4 and (plain["cameras"] >= 0).all()
     assert torch.equal(hiding["cameras"][~hidden], plain["cameras"][~hidden])
-    assert torch.equal(hiding["images"], plain["images"])
+    assert torch.equal(hiding["pixels"], plain["pixels"])
     assert torch.equal(clips.__getitems__(samples[7:9])["cameras"], hiding["cameras"][7:9])
 
 
