@@ -49,7 +49,7 @@ class AugmentConfig(StrictModel):
         0.0,
         ge=0,
         le=1,
-        description="probability that a clip's camera counts as unknown, as all are in footage of one's own",
+        description="probability that a clip's camera counts as unknown, as all are in new footage",
     )
     jitter: float = Field(
         0.0, ge=0, lt=1, description="largest relative change of brightness and of contrast"
