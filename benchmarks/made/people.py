@@ -10,7 +10,8 @@ import numpy as np
 from cache import PoseCache
 from stages.datasets.times import Span, written
 from stages.datasets.tracklet import Tracklet
-from stages.reid.scoring.embeddings import Embeddings, of_tracklets
+from stages.reid.scoring.embeddings import Embeddings
+from stages.reid.scoring.named_rows import of_tracklets
 from stages.reid.search.gallery import read_gallery
 from stages.reid.search.neighbours import Neighbours
 from stages.reid.search.people import write_people

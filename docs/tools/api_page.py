@@ -46,7 +46,7 @@ SHOWN: dict[str, dict[str, tuple[str, ...]]] = {
         "stages.tracks.CutConfig": (),
         "stages.reid.Embedder": ("embed", "gallery", "query"),
         "stages.reid.scoring.embeddings.Embeddings": ("load", "save"),
-        "stages.reid.scoring.embeddings.join": (),
+        "stages.reid.scoring.joining.join": (),
     },
     "Search": {
         "stages.reid.search.search.search": (),

@@ -70,7 +70,7 @@ def verify(folder: Path, workers: int | None, data_root: Path | None) -> None:
     from cache.verify import settle
     from cache.verify import verify as find_problems
     from stages.pose.sources import refuse_changed
-    from stages.pose.workers import cores
+    from stages.workers import cores
 
     problems = find_problems(folder, workers or cores())
     for problem in problems:

@@ -10,9 +10,9 @@ from stages.pose import plan as planning
 from stages.pose.config import EstimatorSpec, PoseConfig, load_spec
 from stages.pose.filling import Work, finish, open_folder, split_frames, verify
 from stages.pose.parts import Share
-from stages.pose.shard_task import ShardTask
+from stages.pose.shard_task import ShardTask, run_here, run_numbered
 from stages.pose.weights import find_weights
-from stages.pose.workers import default_workers, run_tasks
+from stages.workers import default_workers, run_tasks
 
 
 def run(dataset: Dataset, config: PoseConfig, folder: Path, share: Share | None = None) -> Path:
@@ -46,7 +46,9 @@ def run(dataset: Dataset, config: PoseConfig, folder: Path, share: Share | None 
         workers = config.workers or default_workers(settings["threads"], len(work.todo), frames, device)
         workers = min(workers, max(len(work.todo), 1))
         tasks = _tasks(work, spec, weights.resolve(), device)
-        return finish(work, run_tasks(tasks, workers, settings["threads"], config.scheduler))
+        if config.scheduler is None and workers == 1:
+            return finish(work, run_here(tasks))
+        return finish(work, run_tasks(run_numbered, tasks, workers, settings["threads"], config.scheduler))
 
 
 def _tasks(work: Work, spec: EstimatorSpec, weights: Path, device: str) -> Iterator[ShardTask]:

@@ -29,7 +29,7 @@ from stages.pose import plan as planning
 from stages.pose.plan import Recipe
 from stages.pose.progress import Bar
 from stages.pose.sources import Sources, check_frames, known_records, refuse_bad, stale_rows
-from stages.pose.workers import cores
+from stages.workers import cores
 
 log = logging.getLogger(__name__)
 SAMPLE = 256

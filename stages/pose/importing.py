@@ -19,7 +19,7 @@ from stages.pose.filling import Work, finish, open_folder, split_frames, verify
 from stages.pose.import_config import ImportConfig
 from stages.pose.keypoint_files import Poses, read_poses
 from stages.pose.progress import note_progress
-from stages.pose.workers import cores
+from stages.workers import cores
 
 BATCH = 64
 SHOWN = 5  # frames named in an error

@@ -25,7 +25,7 @@ from cache.writer import write_shard
 from stages.pose.filling import Work, finish, open_folder, settle_work
 from stages.pose.plan import Recipe
 from stages.pose.sources import Sources, load_records
-from stages.pose.workers import cores
+from stages.workers import cores
 
 _NAME = re.compile(r"\.part-(\d+)-of-(\d+)$")
 

@@ -4,7 +4,7 @@ import contextlib
 import functools
 import socket
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -51,6 +51,22 @@ class ShardTask:
 def run_shard(task: ShardTask) -> ShardEntry:
     """Make one shard and write it. Raises KeyReIDError; nothing is left behind then."""
     return write_poses(task, make_poses(task))
+
+
+def run_numbered(task: ShardTask) -> tuple[int, ShardEntry]:
+    """`run_shard`, and which shard it was."""
+    return task.number, run_shard(task)
+
+
+def run_here(tasks: Iterable[ShardTask]) -> Iterator[tuple[int, ShardEntry]]:
+    """`run_numbered` of each; one is packed to its end and written while the network is at the next."""
+    with ThreadPoolExecutor(1) as writer:
+        writing: dict[int, Future] = {}  # none or one
+        for task in tasks:
+            batches = make_poses(task)
+            yield from ((number, entry.result()) for number, entry in writing.items())
+            writing = {task.number: writer.submit(write_poses, task, batches)}
+        yield from ((number, entry.result()) for number, entry in writing.items())
 
 
 def make_poses(task: ShardTask) -> list[Future]:

@@ -3,7 +3,6 @@
 import importlib.metadata
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +20,8 @@ from stages.reid.data.loader import naming_killed_workers, test_loader
 from stages.reid.model import KeyReID
 from stages.reid.model.weights import load_model
 from stages.reid.scoring.config import EvalConfig
-from stages.reid.scoring.embeddings import Embeddings, of_tracklets
+from stages.reid.scoring.embeddings import Embeddings
+from stages.reid.scoring.named_rows import of_tracklets
 
 CLIP_FIELDS = ("clip_length", "clip_order", "clip_stride", "clip_cap")
 
@@ -174,7 +174,6 @@ def described(
     header |= {name: getattr(config, name) for name in CLIP_FIELDS}
     header |= {"precision": name_of(model), "device": next(model.parameters()).device.type}
     header |= {"version": importlib.metadata.version("keyreid")}
-    header |= {"created": datetime.now(UTC).isoformat(timespec="seconds")}
     return of_tracklets(
         tracklets,
         features,

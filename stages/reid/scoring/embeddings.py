@@ -3,8 +3,7 @@
 One class and one file (`embeddings_file`). `TestSet` adds which rows are queries and which are ranked.
 """
 
-import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
 from pathlib import Path
@@ -13,11 +12,9 @@ from typing import Any, Self
 import numpy as np
 
 from cache.errors import KeyReIDError
-from stages.datasets.times import moment, span_text, time_text, zone_of
-from stages.datasets.tracklet import Dataset, Tracklet
+from stages.datasets.times import span_text, time_text
+from stages.datasets.tracklet import Dataset
 
-log = logging.getLogger(__name__)
-SHOWN_FRAMES = 8
 UNKNOWN = "?"  # name of a camera
 # Of a row beside its features, name and frames; a row where a set has none gets what stands for unknown.
 COLUMNS = {
@@ -96,12 +93,12 @@ class Embeddings:
     @cached_property
     def places(self) -> np.ndarray:
         """A number for each first frame, which tells a tracklet from all others: int64 [N]."""
-        return _numbered(frames[0] for frames in self.frames)
+        return numbered(frames[0] for frames in self.frames)
 
     @cached_property
     def camera_numbers(self) -> np.ndarray:
         """A number for each name of a camera, -1 unknown: int64 [N]."""
-        return np.where(self.camera_names == UNKNOWN, -1, _numbered(self.camera_names.tolist()))
+        return np.where(self.camera_names == UNKNOWN, -1, numbered(self.camera_names.tolist()))
 
     @cached_property
     def indexed(self) -> dict[tuple, Any]:
@@ -247,141 +244,7 @@ class TestSet(Embeddings):
         return cls(**columns, query=query, gallery=gallery)
 
 
-def of_tracklets(
-    tracklets: Sequence[Tracklet], features: np.ndarray, dataset: str, root: Path | None, **more: Any
-) -> Embeddings:
-    """Embeddings of tracklets, checked. dataset, root: where their frames are. more: other fields.
-
-    Raises KeyReIDError where numbers disagree or are not finite.
-    """
-    if len(features) != len(tracklets):
-        raise KeyReIDError(f"{len(features)} embeddings for {len(tracklets)} tracklets; expected as many")
-    made = Embeddings(
-        features=np.ascontiguousarray(features, np.float32),
-        names=np.array([t.name for t in tracklets]),
-        persons=np.array([t.person for t in tracklets], np.int64),
-        cameras=np.array([-1 if t.camera is None else t.camera for t in tracklets], np.int64),
-        camera_names=camera_names(tracklets, dataset),
-        person_names=person_names(tracklets, dataset),
-        **times_of(tracklets),
-        frames=tuple(map(shown_frames, tracklets)),
-        root=Path() if root is None else root.resolve(),
-        **more,
-    )
-    made.check()
-    return made
-
-
-def join(sets: Iterable[tuple[str, Embeddings]], rows: int | None = None) -> Embeddings:
-    """One set of several, rows in order. sets: (name of the file, embeddings).
-
-    rows: of all together, where sets are read one by one and should not be in memory at once.
-    Frames become absolute paths; `part` is the name where a set has none. Persons count as labelled only
-    where all are of one labelled data set. Raises KeyReIDError where they were made by different networks.
-    """
-    if rows is None:
-        sets = list(sets)
-        rows = sum(len(one) for _, one in sets)
-    columns: dict[str, list[np.ndarray]] = {name: [] for name in ("names", "visibility", *COLUMNS)}
-    abouts, frames, sources, at = [], [], {}, 0
-    for name, one in sets:
-        one = one if one.part is not None else _named(one, name)
-        if len(one) == rows:
-            return one
-        if not abouts:
-            first_name, first = name, one
-            features = np.empty((rows, one.features.shape[1]), np.float32)
-        if one.checkpoint != first.checkpoint:
-            raise KeyReIDError(
-                f"{name}: made by checkpoint {one.checkpoint[:12]} ({one.about['checkpoint']['path']}), "
-                f"{first_name} by {first.checkpoint[:12]} ({first.about['checkpoint']['path']}): distances "
-                "between them mean nothing; embed one of them again with the other's checkpoint"
-            )
-        features[at : at + len(one)] = one.features
-        at += len(one)
-        for column, values in columns.items():
-            value = getattr(one, column)
-            values.append(
-                np.full(len(one), COLUMNS[column]) if value is None and column in COLUMNS else value
-            )
-        frames += [tuple(str(one.root / f) for f in shown) for shown in one.frames]
-        abouts.append(one.about | {"root": str(one.root)})
-        sources |= one.sources
-    joined = {
-        name: None if any(v is None for v in values) else np.concatenate(values)
-        for name, values in columns.items()
-    }
-    # Persons and cameras of different data sets have nothing to do with each other.
-    places = {(about.get("dataset"), about["root"]) for about in abouts}
-    labelled = len(places) == 1 and all(about.get("labelled") for about in abouts)
-    if labelled and all(joined["person_names"]):
-        joined["persons"] = _agreed(joined["person_names"], joined["persons"])
-        joined["cameras"] = _agreed(joined["camera_names"], joined["cameras"])
-    modes = {about.get("camera") for about in abouts}
-    about = first.about | {"labelled": labelled, "camera": modes.pop() if len(modes) == 1 else "mixed"}
-    made = replace(
-        first, **joined, features=features, frames=tuple(frames), root=Path("/"), about=about, sources=sources
-    )
-    made.check(f"{first_name} and {name}")
-    return made
-
-
-def times_of(tracklets: Sequence[Tracklet]) -> dict[str, np.ndarray]:
-    """Columns start, end, zone, first and last of tracklets."""
-    count = len(tracklets)
-    columns = {name: np.full(count, COLUMNS[name]) for name in ("start", "end", "zone", "first", "last")}
-    for row, span in enumerate(t.span for t in tracklets):
-        if span is not None:
-            columns["start"][row], columns["end"][row] = moment(span.start)[1], moment(span.end)[1]
-            columns["zone"][row] = zone_of(span.start)
-            columns["first"][row], columns["last"][row] = span.first, span.last
-    return columns
-
-
-def _named(one: Embeddings, part: str) -> Embeddings:
-    """With the part that all rows are from."""
-    source = one.about | {"root": str(one.root)}
-    return replace(one, part=np.full(len(one), part), sources={part: source})
-
-
-def _agreed(names: np.ndarray, numbers: np.ndarray) -> np.ndarray:
-    """Numbers as they are where each name has one of its own, else new ones, from 1; junk and below stay.
-
-    A tree of persons that has grown may number them in another way.
-    """
-    known = numbers > 0
-    pairs = set(zip(names[known].tolist(), numbers[known].tolist(), strict=True))
-    if len(pairs) == len({name for name, _ in pairs}) == len({number for _, number in pairs}):
-        return numbers
-    return np.where(known, 1 + _numbered(names.tolist()), numbers)
-
-
-def camera_names(tracklets: Sequence[Tracklet], dataset: str) -> np.ndarray:
-    """What a user calls the camera of each tracklet: its folder in the `folder` layout, else its number."""
-    numbers = [UNKNOWN if t.camera is None else str(t.camera) for t in tracklets]
-    folders = [_folder(t, dataset, -3) if t.camera is not None else "" for t in tracklets]
-    return np.array([folder or number for folder, number in zip(folders, numbers, strict=True)])
-
-
-def person_names(tracklets: Sequence[Tracklet], dataset: str) -> np.ndarray:
-    """What a user calls the person of each tracklet: its folder in the `folder` layout, else its number."""
-    return np.array([_folder(t, dataset, -4) or str(t.person) for t in tracklets])
-
-
-def _folder(tracklet: Tracklet, dataset: str, place: int) -> str:
-    """A folder of a tracklet's first frame in person/camera/tracklet/; "" in other layouts."""
-    folders = tracklet.frames[0].split("/")
-    return folders[place] if dataset == "folder" and len(folders) >= 4 else ""
-
-
-def shown_frames(tracklet: Tracklet) -> tuple[str, ...]:
-    """Up to 8 frames, evenly spaced."""
-    count = len(tracklet.frames)
-    places = np.unique(np.linspace(0, count - 1, min(SHOWN_FRAMES, count)).round().astype(int))
-    return tuple(tracklet.frames[i] for i in places)
-
-
-def _numbered(texts: Iterable[str]) -> np.ndarray:
+def numbered(texts: Iterable[str]) -> np.ndarray:
     """Equal texts get equal numbers, from 0 in the order in which they first come."""
     numbers: dict[str, int] = {}
     return np.array([numbers.setdefault(text, len(numbers)) for text in texts], np.int64)

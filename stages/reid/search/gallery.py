@@ -11,8 +11,9 @@ import numpy as np
 
 from cache.border import reading
 from cache.errors import KeyReIDError
-from stages.reid.scoring.embeddings import Embeddings, join
+from stages.reid.scoring.embeddings import Embeddings
 from stages.reid.scoring.embeddings_file import count, read_about
+from stages.reid.scoring.joining import join
 from stages.reid.search.gallery_folder import INDEX, INDEXES, is_gallery, read_index
 
 NOTE_POSES = "parts of the gallery were made with different pose networks; distances suffer from it"

@@ -16,8 +16,8 @@ import numpy as np
 from cache.errors import KeyReIDError
 from stages.datasets.tracklet import Tracklet
 from stages.frame_file import FrameError, load
-from stages.reid.scoring.embeddings import camera_names
 from stages.reid.scoring.embeddings_file import read_columns
+from stages.reid.scoring.named_rows import camera_names
 from stages.reid.search.gallery_folder import Index
 
 WIDTH = 16  # bytes of a digest

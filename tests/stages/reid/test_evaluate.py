@@ -15,8 +15,9 @@ from stages.datasets.tracklet import Dataset, Tracklet
 from stages.reid.evaluate import EvalConfig, check_tests, score
 from stages.reid.scoring.distances import distance_rows, smallest
 from stages.reid.scoring.embed_set import embed_tracklets
-from stages.reid.scoring.embeddings import TestSet, of_tracklets
+from stages.reid.scoring.embeddings import TestSet
 from stages.reid.scoring.metrics import score_ranking
+from stages.reid.scoring.named_rows import of_tracklets
 from stages.reid.scoring.protocols import PROTOCOLS, protocols_for
 from stages.reid.scoring.ranking import rank_protocols
 from stages.reid.scoring.tables import over_splits, score_table

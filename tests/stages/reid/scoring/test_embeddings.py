@@ -9,7 +9,9 @@ import pytest
 
 from cache.errors import KeyReIDError
 from stages.datasets.tracklet import Tracklet
-from stages.reid.scoring.embeddings import Embeddings, camera_names, join, shown_frames
+from stages.reid.scoring.embeddings import Embeddings
+from stages.reid.scoring.joining import join
+from stages.reid.scoring.named_rows import camera_names, shown_frames
 from stages.reid.search.gallery import load_gallery
 from tests.stages.reid.own import made_gallery
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from cache.errors import KeyReIDError
 from stages.reid.scoring.config import RerankConfig
-from stages.reid.scoring.embeddings import join
+from stages.reid.scoring.joining import join
 from stages.reid.search import faiss_index, indexed
 from stages.reid.search.config import Selection
 from stages.reid.search.search import SearchConfig, find_query, search

@@ -1,22 +1,26 @@
-"""Where shard tasks run: here, in local processes, or on a Dask cluster. joblib does all three."""
+"""Where tasks run: here, in local processes, or on a Dask cluster. joblib does the latter two."""
 
 import contextlib
 import functools
 import os
 import threading
 import time
-from collections.abc import Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Iterable, Iterator
+from typing import TypeVar
 
 import joblib
 
 from cache.errors import KeyReIDError
+<<<<<<< HEAD:stages/pose/workers.py
 from cache.manifest import ShardEntry
 from stages.extras import extra
+=======
+>>>>>>> d689657 (Embeddings, tracklets as their rows, and joining are files of their own; tasks of any stage run on processes or Dask):stages/workers.py
 from stages.interrupts import workers_unaware
-from stages.pose.shard_task import ShardTask, make_poses, run_shard, write_poses
 
 FEW = 256
+Task = TypeVar("Task")
+Result = TypeVar("Result")
 
 
 def cores() -> int:
@@ -24,37 +28,26 @@ def cores() -> int:
 
 
 def run_tasks(
-    tasks: Iterable[ShardTask], workers: int, threads: int, scheduler: str | None
-) -> Iterator[tuple[int, ShardEntry]]:
-    """Run shard tasks; yields (number, entry) as each is done, in any order.
+    run: Callable[[Task], Result], tasks: Iterable[Task], workers: int, threads: int, scheduler: str | None
+) -> Iterator[Result]:
+    """run(task) of every task, as each is done, in any order.
 
-    workers: local processes; 1: this one. scheduler: tcp://host:port of a Dask scheduler instead.
+    run: a function of a module, for it travels with the task. workers: local processes; 1: this one, in
+    order. threads: of libraries, per process. scheduler: tcp://host:port of a Dask scheduler instead.
     Raises KeyReIDError where a task fails or its process dies.
     """
     if scheduler is not None:
-        yield from _on_dask(tasks, scheduler)
+        yield from _on_dask(run, tasks, scheduler)
     elif workers == 1:
-        yield from _here(tasks)
+        yield from map(run, tasks)
     else:
-        yield from _in_processes(tasks, workers, threads)
+        yield from _in_processes(run, tasks, workers, threads)
 
 
-def _here(tasks: Iterable[ShardTask]) -> Iterator[tuple[int, ShardEntry]]:
-    """In this process; a shard is packed to its end and written while the network is at the next one."""
-    with ThreadPoolExecutor(1) as writer:
-        writing: dict[int, Future] = {}  # none or one
-        for task in tasks:
-            batches = make_poses(task)
-            yield from ((number, entry.result()) for number, entry in writing.items())
-            writing = {task.number: writer.submit(write_poses, task, batches)}
-        yield from ((number, entry.result()) for number, entry in writing.items())
-
-
-def _numbered(task: ShardTask, parent: int | None = None) -> tuple[int, ShardEntry]:
-    """Run a task in a worker. parent: process id of the run, where it is on this machine."""
-    if parent is not None:
-        _end_with(parent)
-    return task.number, run_shard(task)
+def _followed(run: Callable[[Task], Result], task: Task, parent: int) -> Result:
+    """Run a task in a worker. parent: process id of the run."""
+    _end_with(parent)
+    return run(task)
 
 
 @functools.cache
@@ -69,7 +62,9 @@ def _end_with(parent: int) -> None:
     threading.Thread(target=watch, daemon=True).start()
 
 
-def _in_processes(tasks: Iterable[ShardTask], workers: int, threads: int) -> Iterator[tuple[int, ShardEntry]]:
+def _in_processes(
+    run: Callable[[Task], Result], tasks: Iterable[Task], workers: int, threads: int
+) -> Iterator[Result]:
     from joblib.externals.loky import get_reusable_executor
     from joblib.externals.loky.process_executor import TerminatedWorkerError
 
@@ -80,18 +75,23 @@ def _in_processes(tasks: Iterable[ShardTask], workers: int, threads: int) -> Ite
             pool = joblib.Parallel(
                 n_jobs=workers, return_as="generator_unordered", batch_size=1, pre_dispatch="2*n_jobs"
             )
-            yield from pool(joblib.delayed(_numbered)(task, os.getpid()) for task in tasks)
+            yield from pool(joblib.delayed(_followed)(run, task, os.getpid()) for task in tasks)
     except TerminatedWorkerError as error:
         raise KeyReIDError(
             "a worker process was killed, possibly out of memory; run the command again to continue, "
-            f"with fewer than --workers {workers} if it happens again"
+            f"with fewer processes than {workers} if it happens again"
         ) from error
     finally:
         get_reusable_executor().shutdown(wait=True, kill_workers=True)
 
 
+<<<<<<< HEAD:stages/pose/workers.py
 def _on_dask(tasks: Iterable[ShardTask], scheduler: str) -> Iterator[tuple[int, ShardEntry]]:
     with extra(f"--scheduler {scheduler}", "-r requirements/cluster.txt"):
+=======
+def _on_dask(run: Callable[[Task], Result], tasks: Iterable[Task], scheduler: str) -> Iterator[Result]:
+    try:
+>>>>>>> d689657 (Embeddings, tracklets as their rows, and joining are files of their own; tasks of any stage run on processes or Dask):stages/workers.py
         from distributed import Client, KilledWorker
 
         backend = _dask_backend()
@@ -102,10 +102,10 @@ def _on_dask(tasks: Iterable[ShardTask], scheduler: str) -> Iterator[tuple[int, 
     with contextlib.closing(client), joblib.parallel_config(backend=backend(client=client)):
         pool = joblib.Parallel(return_as="generator_unordered", batch_size=1)
         try:
-            yield from pool(joblib.delayed(_numbered)(task) for task in tasks)
+            yield from pool(joblib.delayed(run)(task) for task in tasks)
         except KilledWorker as error:
             raise KeyReIDError(
-                f"--scheduler {scheduler}: Dask workers died repeatedly at one shard, possibly out "
+                f"--scheduler {scheduler}: Dask workers died repeatedly at one task, possibly out "
                 "of memory; see their logs and run the command again to go on"
             ) from error
 

@@ -1,0 +1,55 @@
+"""Rows of features that lie in files, as one array that is read where it is asked for."""
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+
+BLOCK = 4096  # rows of a block
+
+
+class StoredRows:
+    """float32 [N, F], the rows of several arrays, such as files mapped into memory, one after the other.
+
+    Reading rows copies them: a slice, or int64 [M] in any order. Nothing is kept.
+    """
+
+    ndim = 2
+    dtype = np.dtype(np.float32)
+
+    def __init__(self, pieces: Sequence[np.ndarray]) -> None:
+        """pieces: float32 or float16 [n, F]."""
+        self.pieces = list(pieces)
+        self.starts = np.cumsum([0, *(len(piece) for piece in self.pieces)])
+        self.shape = (int(self.starts[-1]), self.pieces[0].shape[1])
+        self.size = self.shape[0] * self.shape[1]
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def __getitem__(self, rows: slice | np.ndarray) -> np.ndarray:
+        if isinstance(rows, slice):
+            return self._run(*rows.indices(len(self)))
+        made = np.empty((len(rows), self.shape[1]), np.float32)
+        owners = np.searchsorted(self.starts, rows, "right") - 1
+        for owner in np.unique(owners):
+            own = np.flatnonzero(owners == owner)
+            made[own] = self.pieces[owner][rows[own] - self.starts[owner]]
+        return made
+
+    def _run(self, start: int, stop: int, step: int) -> np.ndarray:
+        if step != 1:
+            return self[np.arange(start, stop, step)]
+        made = np.empty((max(0, stop - start), self.shape[1]), np.float32)
+        first = max(0, int(np.searchsorted(self.starts, start, "right")) - 1)
+        for piece, at in zip(self.pieces[first:], self.starts[first:-1].tolist(), strict=True):
+            low, high = max(start, at), min(stop, at + len(piece))
+            if at >= stop:
+                break
+            made[low - start : high - start] = piece[low - at : high - at]
+        return made
+
+
+def blocks(features: np.ndarray | StoredRows, rows: int = BLOCK) -> Iterator[tuple[int, np.ndarray]]:
+    """(first row, features float32 [b, F]) of at most `rows` at a time, in order."""
+    for first in range(0, len(features), rows):
+        yield first, features[first : first + rows]
