@@ -35,7 +35,7 @@ GROUPS = {
         "track": "Detect and track persons in videos, and cut tracklets.",
         "import-mot": "Cut tracklets from your own video with the tracks of any tracker.",
         "embed": "Embed tracklets into a gallery, stage one included.",
-        "gallery": "List, check and thin out a gallery that grows.",
+        "gallery": "List, check, put together and thin out galleries.",
         "search": "Rank a gallery by distance to a query; draw it.",
         "link": "Link tracklets over cameras and days to identities: who was where.",
         "browse": "Write a page of who was where, to be opened in a browser.",

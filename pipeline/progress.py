@@ -28,7 +28,7 @@ def progress_bar(what: str, unit: str) -> Iterator[Callable[[int, int], None]]:
     def report(done: int, total: int) -> None:
         bar.start()
         speed = bar.tasks[task].speed
-        bar.update(task, completed=done, total=total, speed=f"{speed:.0f}/s" if speed else "")
+        bar.update(task, completed=done, total=total, speed=f"{speed:.3g}/s" if speed else "")
 
     try:
         yield report

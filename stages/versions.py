@@ -14,3 +14,17 @@ def versions_of(packages: Iterable[str]) -> dict[str, str]:
         except importlib.metadata.PackageNotFoundError:
             versions[package] = "not installed"
     return versions
+
+
+def kind_of(device: str) -> dict[str, str]:
+    """What kind of device computes in this process: cpu, and for a GPU its name (gpu) and cuDNN's version.
+
+    The CPU is named by the instructions that torch uses here; ATEN_CPU_CAPABILITY limits them. No GPU is
+    named where a cluster is planned from a machine without one.
+    """
+    import torch
+
+    kind = {"cpu": torch.backends.cpu.get_cpu_capability()}
+    if device.startswith("cuda") and torch.cuda.is_available():
+        kind |= {"gpu": torch.cuda.get_device_name(), "cudnn": str(torch.backends.cudnn.version())}
+    return kind

@@ -11,11 +11,7 @@ from typing import TypeVar
 import joblib
 
 from cache.errors import KeyReIDError
-<<<<<<< HEAD:stages/pose/workers.py
-from cache.manifest import ShardEntry
 from stages.extras import extra
-=======
->>>>>>> d689657 (Embeddings, tracklets as their rows, and joining are files of their own; tasks of any stage run on processes or Dask):stages/workers.py
 from stages.interrupts import workers_unaware
 
 FEW = 256
@@ -32,14 +28,12 @@ def run_tasks(
 ) -> Iterator[Result]:
     """run(task) of every task, as each is done, in any order.
 
-    run: a function of a module, for it travels with the task. workers: local processes; 1: this one, in
-    order. threads: of libraries, per process. scheduler: tcp://host:port of a Dask scheduler instead.
+    run: a function of a module, for it travels with the task. workers: local processes. threads: of
+    libraries, per process. scheduler: tcp://host:port of a Dask scheduler instead of processes.
     Raises KeyReIDError where a task fails or its process dies.
     """
     if scheduler is not None:
         yield from _on_dask(run, tasks, scheduler)
-    elif workers == 1:
-        yield from map(run, tasks)
     else:
         yield from _in_processes(run, tasks, workers, threads)
 
@@ -85,13 +79,8 @@ def _in_processes(
         get_reusable_executor().shutdown(wait=True, kill_workers=True)
 
 
-<<<<<<< HEAD:stages/pose/workers.py
-def _on_dask(tasks: Iterable[ShardTask], scheduler: str) -> Iterator[tuple[int, ShardEntry]]:
-    with extra(f"--scheduler {scheduler}", "-r requirements/cluster.txt"):
-=======
 def _on_dask(run: Callable[[Task], Result], tasks: Iterable[Task], scheduler: str) -> Iterator[Result]:
-    try:
->>>>>>> d689657 (Embeddings, tracklets as their rows, and joining are files of their own; tasks of any stage run on processes or Dask):stages/workers.py
+    with extra(f"--scheduler {scheduler}", "-r requirements/cluster.txt"):
         from distributed import Client, KilledWorker
 
         backend = _dask_backend()

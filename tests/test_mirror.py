@@ -31,7 +31,7 @@ WHOLE = {
             "packages",
         ),
     },
-    "tests/stages/reid": {"evaluate_network", "full_disk", "train_bad_input"},
+    "tests/stages/reid": {"dask", "evaluate_network", "full_disk", "kill", "train_bad_input"},
     "tests/stages/reid/model": {"fused_attention", "guidance", "plain_equality", "quirks"},
     "tests/stages/reid/scoring": {"mars_golden"},
     "tests/stages/reid/search": {"link"},
@@ -43,17 +43,17 @@ WHOLE = {
 OWN = """
 cache: differences files folder lock reader verify
 pipeline: ablation cli config launch options settings
-stages: device figure_file frame_file parts splitmix terminal torchscript weights_file
+stages: device figure_file frame_file parts splitmix terminal torchscript weights_file workers
 stages/datasets: checkup files folder listed market1501 mars matlab times two_cameras
 stages/pose: estimator extract fit fit_photos frame_names geometry importing keypoint_files sources
 stages/tracks: cut decode motfile track
-stages/reid: answer embed embedder evaluate probe train
+stages/reid: answer append embed embed_parts embedder evaluate probe train
 stages/reid/data: augment clips loader part_maps sampler
 stages/reid/model: config global_branch keyed_random keyreid local_branch neck patch_grid patches published
 stages/reid/model: published_maps summary tcss vit_families vit_file vit_weights weights
 stages/reid/scoring: baselines compare embed_set embeddings evidence interventions metrics provenance
 stages/reid/scoring: rerank score statistics
-stages/reid/search: answers calibration gallery search
+stages/reid/search: answers blocks calibration gallery gallery_merge search
 stages/reid/training: checkpoint losses monitor processes resume trainer
 """
 

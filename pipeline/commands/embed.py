@@ -9,9 +9,10 @@ from cache.errors import KeyReIDError
 from pipeline.options import PATH, default_cache, output_option, renamed, run_option
 from pipeline.progress import progress_bars
 from pipeline.recipe_file import Override, changed
-from pipeline.settings import overrides_options, setting
+from pipeline.settings import config_options, overrides_options, setting
 from stages.pose.config import PoseConfig
 from stages.precision import Precision
+from stages.reid.embed_config import EmbedConfig
 from stages.terminal import say
 
 
@@ -33,21 +34,30 @@ from stages.terminal import say
 @click.option(
     "--cache", type=PATH, help="Pose cache. Default: poses/ and the path of TRACKLETS, or poses/DATASET."
 )
-@click.option(
+@config_options(EmbedConfig)
+@setting(
+    EmbedConfig,
+    "camera",
     "--camera-mode",
-    type=click.Choice(["auto", "given", "unknown"]),
-    default="auto",
-    show_default=True,
     help="Use the network's camera embeddings? auto: where it was trained on this data set.",
 )
-@click.option("--half", is_flag=True, help="Store features in half precision: half the size.")
+@setting(EmbedConfig, "half", help="Store features in half precision: half the size.")
+@setting(EmbedConfig, "part_size", help="Tracklets of a part, which a killed run loses at most.")
+@setting(EmbedConfig, "processes", help="Local processes, each at a part of its own.")
+@setting(
+    EmbedConfig, "threads", help="Threads of the network per process. Default: all cores; of several: 1."
+)
+@setting(EmbedConfig, "scheduler", metavar="tcp://HOST:PORT", help="Run the parts on this Dask cluster.")
+@click.option(
+    "--part",
+    metavar="I/N",
+    help="With --append: part I of N alone, in a gallery beside FOLDER; then: keyreid gallery merge.",
+)
 @overrides_options(PoseConfig)
 @setting(PoseConfig, "estimator", help="Pose network. Default: the one of the run.")
 @setting(PoseConfig, "weights", "--pose-weights", help="Its weights file.")
-@click.option(
-    "--redo-poses", is_flag=True, help="Replace a pose cache of other frames or of another network."
-)
-@click.option("--workers", type=click.IntRange(0), help="Reading processes. Default: as in the run.")
+@setting(EmbedConfig, "redo_poses", help="Replace a pose cache of other frames or of another network.")
+@setting(EmbedConfig, "workers", help="Reading processes. Default: as in the run.")
 @click.option("--device", default="auto", show_default=True, help="cpu, cuda, cuda:1, ...")
 @click.option(
     "--precision",
@@ -66,20 +76,20 @@ def command(
     split: int | None,
     subset: str | None,
     cache: Path | None,
-    camera_mode: str,
-    half: bool,
+    config: EmbedConfig,
+    part: str | None,
     overrides: tuple[Override, ...],
-    redo_poses: bool,
-    workers: int | None,
     device: str,
     precision: str | None,
 ) -> None:
     """Embed TRACKLETS (a folder person/camera/tracklet/*.jpg, or several such) into a gallery.
 
     Poses are extracted first where there are none yet. --append adds to a gallery folder those tracklets
-    that are not in it yet. Then: keyreid search --gallery FILE --query ...
+    that are not in it yet. Safe to interrupt: the same command makes what is missing, byte for byte.
+    Then: keyreid search --gallery FILE --query ...
     """
     from stages.datasets import load_dataset
+    from stages.pose.parts import Share
     from stages.reid.embedder import Embedder
 
     if (tracklets is None) == (dataset is None):
@@ -88,6 +98,9 @@ def command(
         raise KeyReIDError("--data-root goes with --dataset; leave it out beside TRACKLETS")
     if (output is None) == (append is None):
         raise KeyReIDError("give either -o FILE, or --append FOLDER")
+    if part is not None and append is None:
+        raise KeyReIDError("--part goes with --append FOLDER: jobs fill galleries, which are merged")
+    share = None if part is None else Share.parse(part)
     name = dataset or "folder"
     root = tracklets or data_root or Path("data") / name
     data = load_dataset(name, root, split=split)
@@ -95,23 +108,22 @@ def command(
     embedder = Embedder(run, pose_config(run, overrides), device, precision)
     subset = subset or ("all" if tracklets else "test")
     cache = cache or default_cache(name, root)
-    options = {"redo_poses": redo_poses, "camera": camera_mode, "half": half, "workers": workers}
-    with progress_bars("clips") as progress:
+    with progress_bars("tracklets") as progress:
         if append is not None:
             from stages.reid import append as appending
 
-            added = appending.run(embedder, data, subset, cache, append, progress=progress, **options)
+            added = appending.run(embedder, data, subset, cache, append, config, share, progress=progress)
         else:
             from stages.reid import embed
 
             own = tracklets is not None
-            embed.run(embedder, data, subset, cache, output, own=own, progress=progress, **options)
+            embed.run(embedder, data, subset, cache, output, config, own=own, progress=progress)
     if append is not None:
-        _say_added(append, added)
+        _say_added(append if share is None else share.path(append), added)
         return
     from stages.reid.scoring.embeddings import Embeddings
 
-    made = Embeddings.load(output)
+    made = Embeddings.load(output, stored=True)
     say(
         f"{output}: {len(made)} tracklets, {made.features.shape[1]} numbers each, "
         f"camera {made.about['camera']}, {made.about['precision']}, checkpoint {made.checkpoint[:12]}, "
@@ -120,9 +132,11 @@ def command(
 
 
 def _say_added(gallery: Path, added) -> None:
-    parts = ", ".join(part.name for part in added.parts)
+    parts = ", ".join(part.name for part in added.parts[:4]) + ", ..." * (len(added.parts) > 4)
     say(f"{gallery}: {added.tracklets} tracklets added{f' ({parts})' if parts else ''}, "
                f"{added.known} were there already")  # fmt: skip
+    for note in added.notes:
+        say(f"note: {note}", error=True)
     if added.retimed:
         say(
             f"note: {added.retimed} of them have other times in the gallery; to change those, remove their "
@@ -133,7 +147,7 @@ def _say_added(gallery: Path, added) -> None:
 
 def _run_of(gallery: Path | None) -> Path:
     """The checkpoint that made a gallery. Raises KeyReIDError where there is none."""
-    from stages.reid.search.gallery_folder import is_gallery, read_index
+    from stages.reid.search.gallery_index import is_gallery, read_index
 
     if gallery is None or not is_gallery(gallery):
         raise KeyReIDError(

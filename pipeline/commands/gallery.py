@@ -15,7 +15,7 @@ FOLDER = click.argument("folder", type=PATH)
 
 @click.group("gallery")
 def command() -> None:
-    """List, check and thin out a gallery folder, as keyreid embed --append makes it."""
+    """List, check, put together and thin out gallery folders, as keyreid embed --append makes them."""
 
 
 @command.command("list")
@@ -23,7 +23,7 @@ def command() -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
 def list_parts(folder: Path, as_json: bool) -> None:
     """Print the parts of the gallery in FOLDER; with --json also their data roots, pose caches and more."""
-    from stages.reid.search.gallery_folder import read_index
+    from stages.reid.search.gallery_index import read_index
 
     index = read_index(folder)
     if as_json:
@@ -53,15 +53,29 @@ def _filmed(times) -> str:
 @FOLDER
 def verify(folder: Path) -> None:
     """Check every byte of the gallery in FOLDER; exit code 2 where something is wrong."""
-    from stages.reid.search import gallery_folder
+    from stages.reid.search.gallery_folder import verify as find_wrong
+    from stages.reid.search.gallery_index import read_index
 
     with progress_bar("verify", "parts") as progress:
-        wrong = gallery_folder.verify(folder, progress)
+        wrong = find_wrong(folder, progress)
     for line in wrong:
         say(line)
     if wrong:
         raise KeyReIDError(f"{folder}: {len(wrong)} of its files are not as they should be")
-    say(f"{folder}: sound, {gallery_folder.read_index(folder).tracklets} tracklets")
+    say(f"{folder}: sound, {read_index(folder).tracklets} tracklets")
+
+
+@command.command("merge")
+@FOLDER
+def merge(folder: Path) -> None:
+    """Put the galleries of embed --append FOLDER --part I/N together into the gallery FOLDER.
+
+    Checks that all of them are there, whole, of one data set and made alike. They may be removed then.
+    """
+    from stages.reid.search.gallery_merge import merge as put_together
+
+    added, known = put_together(folder)
+    say(f"{folder}: {added} tracklets added, {known} were there already; {folder}.part-* can be removed now")
 
 
 @command.command("remove")

@@ -32,7 +32,7 @@ def run(
     folder = output or people / SITE
     check_site(folder)
     linked = read_people(people)
-    gallery = read_gallery([*galleries] or linked.galleries)
+    gallery = read_gallery([*galleries] or linked.galleries, stored=True)
     footage = Footage()
     tracklets = footage.shown(gallery, _places(linked, gallery))
     media_folder = open_site(folder)

@@ -46,9 +46,8 @@ class Share:
         return cls(int(match[1]), int(match[2]))
 
     def path(self, whole: Path) -> Path:
-        """Where this part of `whole` is: poses -> poses.part-3-of-8, all.h5 -> all.part-3-of-8.h5."""
-        suffix = whole.suffix if whole.suffix == ".h5" else ""
-        return whole.with_name(f"{whole.name.removesuffix(suffix)}.part-{self.number}-of-{self.of}{suffix}")
+        """Where this part of the folder `whole` is: poses -> poses.part-3-of-8."""
+        return whole.with_name(f"{whole.name}.part-{self.number}-of-{self.of}")
 
     def rows(self, count: int) -> range:
         """Which of `count` things are this part's: all parts together have each once."""
@@ -61,12 +60,10 @@ class Share:
 
 def parts_of(whole: Path) -> list[Path]:
     """The parts beside `whole`, in order. Raises KeyReIDError where there are none, or some are missing."""
-    suffix = whole.suffix if whole.suffix == ".h5" else ""
-    stem = whole.name.removesuffix(suffix)
     paths = {}
-    for path in whole.parent.glob(f"{glob.escape(stem)}.part-*-of-*{suffix}"):
-        match = _NAME.search(path.name.removesuffix(suffix))
-        if match and path.name.removesuffix(suffix)[: match.start()] == stem:
+    for path in whole.parent.glob(f"{glob.escape(whole.name)}.part-*-of-*"):
+        match = _NAME.search(path.name)
+        if match and path.name[: match.start()] == whole.name:
             paths[int(match[1]), int(match[2])] = path
     counts = sorted({of for _, of in paths})
     if not paths:

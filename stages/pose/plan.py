@@ -17,25 +17,15 @@ from cache.shard import SCHEMA, frames_digest, shard_name
 from stages.pose.config import EstimatorSpec, PoseConfig
 from stages.pose.sources import content_digest
 from stages.precision import choose
-from stages.versions import versions_of
+from stages.versions import kind_of, versions_of
 
 PACKAGES = ("torch", "mmpose", "mmengine", "mmcv-lite", "numpy", "opencv-python-headless", "h5py", "keyreid")
 
 
 def packages(device: str | None = None) -> dict[str, str]:
-    """What can change a cache's bytes in this process: versions, and for a network the kind of its device.
-
-    The CPU is named by the instructions that torch uses here; ATEN_CPU_CAPABILITY limits them. The GPU by its
-    name, with cuDNN's version, but not where a cluster is planned from a machine without one.
-    """
+    """What can change a cache's bytes in this process: versions, and for a network the kind of its device."""
     versions = versions_of(PACKAGES) | {"zlib": zlib.ZLIB_RUNTIME_VERSION}
-    if device is not None:
-        import torch
-
-        versions["cpu"] = torch.backends.cpu.get_cpu_capability()
-        if device.startswith("cuda") and torch.cuda.is_available():
-            versions |= {"gpu": torch.cuda.get_device_name(), "cudnn": str(torch.backends.cudnn.version())}
-    return versions
+    return versions if device is None else versions | kind_of(device)
 
 
 @dataclass(frozen=True)

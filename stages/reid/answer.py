@@ -19,8 +19,9 @@ from stages.reid.scoring.embeddings import Embeddings
 from stages.reid.search.answers import draw, records
 from stages.reid.search.calibration import Limit
 from stages.reid.search.config import SearchConfig
-from stages.reid.search.gallery import gallery_files, header, index_folder, pose_note, read_gallery
-from stages.reid.search.gallery_folder import drop_stale_indexes, is_gallery
+from stages.reid.search.gallery import gallery_files, header, index_folder, part_notes, read_gallery
+from stages.reid.search.gallery_folder import drop_stale_indexes
+from stages.reid.search.gallery_index import is_gallery
 from stages.reid.search.search import find_query, search
 from stages.reid.search.selection import selected
 
@@ -68,8 +69,8 @@ def run(
     limit = Limit.parse(threshold, config)
     config = config.model_copy(update={"index_folder": index_folder(galleries, config.index_folder)})
     asked = _asked(query, galleries, device, config.precision)
-    whole = read_gallery(galleries, [] if asked is None else [(query, asked)])
-    notes = pose_note(whole)
+    whole = read_gallery(galleries, [] if asked is None else [(query, asked)], stored=True)
+    notes = part_notes(whole)
     every = np.arange(len(whole) - (0 if asked is None else len(asked)))
     rows = selected(whole, every, config)
     if asked is not None:
@@ -96,7 +97,7 @@ def _asked(query: str, galleries: Sequence[Path], device: str, precision: str | 
     if is_file and path.suffix.lower() in PICTURES:
         pictures = [path]
     elif is_file or (is_folder and is_gallery(path)):
-        return read_gallery(path)
+        return read_gallery(path, stored=True)
     elif is_folder:
         pictures = [path / name for name in sorted(list_images(path), key=natural)]
     else:

@@ -3,33 +3,37 @@
 import hashlib
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from cache import PoseCache
+from cache.errors import KeyReIDError
 from cache.manifest import MANIFEST
 from stages.datasets.times import moment
 from stages.datasets.tracklet import Dataset, Tracklet
+from stages.pose.parts import Share
 from stages.pose.sources import changed_frames
-from stages.reid.embed import chosen_of, poses_of
+from stages.reid.embed_config import EmbedConfig
+from stages.reid.embed_inputs import chosen_of, no_poses
+from stages.reid.embed_parts import PartTask, Work, cut, embed_parts, sound_parts
 from stages.reid.embedder import Embedder
 from stages.reid.scoring.embed_set import Progress, silent
-from stages.reid.search.gallery_folder import Part, refuse_other, writing
+from stages.reid.search.gallery_folder import Writer, leftovers, refuse_other, writing
+from stages.reid.search.gallery_index import Part, ShareOf, device_note
 from stages.reid.search.identity import Known, Seen, columns, seen
-
-TRACKLETS, FRAMES = 1024, 2**15  # of a part: what a killed run loses, at most
 
 
 @dataclass
 class Added:
     """What came of it. parts: those written. known: tracklets that were there already.
 
-    retimed: those of them that were filmed at another time, as the gallery has it.
+    retimed: those of them that were filmed at another time, as the gallery has it. notes: for the user.
     """
 
     parts: list[Part] = field(default_factory=list)
     known: int = 0
     retimed: int = 0
+    notes: list[str] = field(default_factory=list)
 
     @property
     def tracklets(self) -> int:
@@ -43,48 +47,89 @@ def run(
     subset: str,
     cache: Path,
     gallery: Path,
+    config: EmbedConfig | None = None,
+    share: Share | None = None,
     *,
-    redo_poses: bool = False,
-    camera: str = "auto",
-    half: bool = False,
-    workers: int | None = None,
-    tracklets: int = TRACKLETS,
     progress: Progress = silent,
 ) -> Added:
     """Add the tracklets of a subset to a gallery folder, which is made where there is none.
 
-    A tracklet is known by its camera and the content of its frames, whatever its name. Parts have at most
-    `tracklets` tracklets and are written one by one: a run that is killed has lost the last; the same call
-    goes on.
+    A tracklet is known by its camera and the content of its frames, whatever its name. Parts are written one
+    by one, each whole: a run that is killed has lost those it was at; the same call goes on.
     cache: a pose cache of all of the data set is used where it is there; else each part gets one of its own,
-    `CACHE@...`. Other arguments as of `stages.reid.embed.run`.
+    `CACHE@...`. share: this part of the tracklets alone, into a gallery of its own beside `gallery`;
+    `stages.reid.search.gallery_merge` puts all together.
     Raises KeyReIDError, before any network runs where that is possible, for a gallery of another network or
     that another process writes to, for frames that cannot be read, and as `embed.run`.
     """
-    chosen, added = chosen_of(dataset, subset), Added()
-    with writing(gallery) as writer:
+    config = config or EmbedConfig()
+    chosen, added, mark = chosen_of(dataset, subset), Added(), None
+    if share is not None:
+        parts = list(cut(chosen, config.part_size))
+        own = share.rows(len(parts))
+        if not own:
+            raise KeyReIDError(f"--part {share.number}/{share.of}: nothing is left for it; use fewer parts")
+        mark = ShareOf(number=share.number, of=share.of, whole=_whole(chosen, config.part_size))
+        chosen, gallery = [t for number in own for t in parts[number]], share.path(gallery)
+    with writing(gallery, keep_parts=True) as writer:
         if writer.index is not None:
-            refuse_other(
-                gallery, writer.index, embedder.checkpoint.sha256, None if camera == "auto" else camera
-            )
+            camera = None if config.camera == "auto" else config.camera
+            refuse_other(gallery, writer.index, embedder.checkpoint.sha256, camera)
         known = Known.of(gallery, writer.index)
 
         def count(done: int, total: int) -> None:
             progress("compare", done, total)
 
-        tracklets_seen = seen(dataset.root, chosen, dataset.name, known.stamps, count)
-        fresh = list(_fresh(tracklets_seen, known, added))
-        ready = None if redo_poses else _ready(cache, embedder, dataset, [one.tracklet for one in fresh])
-        for some in _parts(fresh, tracklets):
-            few = replace(dataset, train=(), query=(), gallery=tuple(one.tracklet for one in some))
-            own = cache.with_name(f"{cache.name}@{_digest(some)}")
-            poses = ready or poses_of(embedder.pose, few, own, own=True, redo=redo_poses)
-            mode = embedder.camera_mode(camera, dataset, poses)
-            if writer.index is not None:
-                refuse_other(gallery, writer.index, embedder.checkpoint.sha256, mode)
-            made = embedder.gallery(few, few.gallery, poses, mode, workers, progress)
-            added.parts.append(writer.add(made, half, **columns(some)))
+        looked = seen(dataset.root, chosen, dataset.name, known.stamps, count)
+        fresh = {one.tracklet.name: one for one in _fresh(looked, known, added)}
+        if fresh:
+            tasks = _tasks(embedder, dataset, cache, writer, config, fresh)
+            added.parts += _taken(writer, tasks, embedder, config, progress)
+            added.notes += device_note(part.device for part in writer.index.parts)
+        if mark is not None:
+            writer.mark(mark)
     return added
+
+
+def _tasks(
+    embedder: Embedder,
+    dataset: Dataset,
+    cache: Path,
+    writer: Writer,
+    config: EmbedConfig,
+    fresh: dict[str, Seen],
+) -> list[PartTask]:
+    """The parts to make. fresh: tracklets by their names."""
+    tracklets = [one.tracklet for one in fresh.values()]
+    ready = None if config.redo_poses else _ready(cache, embedder, dataset, tracklets)
+    if ready is None and embedder.pose is None:
+        raise no_poses(cache)
+    work = Work.of(embedder, dataset, writer.folder, writer.token, config, ready)
+    if writer.index is not None:
+        refuse_other(writer.folder, writer.index, embedder.checkpoint.sha256, work.settings.camera)
+    tasks = []
+    for number, some in enumerate(cut(tracklets, config.part_size)):
+        few = [fresh[tracklet.name] for tracklet in some]
+        poses = cache.with_name(f"{cache.name}@{_digest(few)}")
+        tasks.append(work.task(number, some, poses, **columns(few)))
+    return tasks
+
+
+def _taken(
+    writer: Writer, tasks: Sequence[PartTask], embedder: Embedder, config: EmbedConfig, progress: Progress
+) -> Iterator[Part]:
+    """Make the parts that are not there, and name each in the index once all before it are."""
+    sound = sound_parts(leftovers(writer.folder, writer.index))
+    there = {task.number: sound[task.key] for task in tasks if task.key in sound}
+    todo = [task for task in tasks if task.number not in there]
+    made = embed_parts(todo, embedder, config, progress)
+    for following in range(len(tasks)):
+        while following not in there:
+            number, path = next(made)
+            there[number] = path
+        yield writer.take(there.pop(following))
+    for _ in made:  # its last words
+        pass
 
 
 def _fresh(tracklets_seen: Iterator[Seen], known: Known, added: Added) -> Iterator[Seen]:
@@ -101,17 +146,12 @@ def _fresh(tracklets_seen: Iterator[Seen], known: Known, added: Added) -> Iterat
         added.retimed += not (before == start or (math.isnan(before) and math.isnan(start)))
 
 
-def _parts(fresh: Sequence[Seen], tracklets: int) -> Iterator[list[Seen]]:
-    some: list[Seen] = []
-    frames = 0
-    for one in fresh:
-        frames += len(one.tracklet.frames)
-        if some and (len(some) == tracklets or frames > FRAMES):
-            yield some
-            some, frames = [], len(one.tracklet.frames)
-        some.append(one)
-    if some:
-        yield some
+def _whole(tracklets: Sequence[Tracklet], size: int) -> str:
+    """What all jobs over these tracklets have in common: who is in which part."""
+    digest = hashlib.sha256(b"%d" % size)
+    for tracklet in tracklets:
+        digest.update(repr((tracklet.name, tracklet.frames)).encode())
+    return digest.hexdigest()
 
 
 def _digest(some: Sequence[Seen]) -> str:

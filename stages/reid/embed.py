@@ -1,19 +1,23 @@
 """Embedding: tracklets in, a gallery file out, stage one included."""
 
-from collections.abc import Sequence
+import contextlib
+import hashlib
+import shutil
 from pathlib import Path
 
-from cache import PoseCache
 from cache.errors import KeyReIDError
-from cache.files import prepare_file
-from cache.manifest import MANIFEST
-from stages.datasets.tracklet import Dataset, Tracklet
-from stages.pose import extract
-from stages.pose.config import PoseConfig, load_spec
+from cache.files import TEMPORARY, make_folder, prepare_file
+from cache.lock import LOCK, lock_folder
+from stages.datasets.tracklet import Dataset
+from stages.reid.embed_config import EmbedConfig
+from stages.reid.embed_inputs import chosen_of, poses_of
+from stages.reid.embed_parts import Work, cut, embed_parts, sound_parts
 from stages.reid.embedder import Embedder
 from stages.reid.scoring.embed_set import Progress, silent
+from stages.reid.scoring.embeddings_file import read_about, write_joined
+from stages.reid.search.gallery_index import is_part_file
 
-SUBSETS = ("all", "train", "test", "query", "gallery")
+OWNER = "parts of a gallery file"
 
 
 def run(
@@ -22,69 +26,56 @@ def run(
     subset: str,
     cache: Path,
     output: Path,
+    config: EmbedConfig | None = None,
     *,
     own: bool = False,
-    redo_poses: bool = False,
-    camera: str = "auto",
-    half: bool = False,
-    workers: int | None = None,
     progress: Progress = silent,
 ) -> Path:
     """Embed the tracklets of a subset (of SUBSETS) into a gallery file; returns its path.
 
+    Tracklets are embedded in parts, each written whole into the folder OUTPUT.parts, and joined at the end: a
+    run that is killed has lost the parts it was at, and the same call goes on and makes the same file. A file
+    that holds all this already is left as it is.
     cache: folder of the poses, filled by stage one where it is empty. own: tracklets of your own, which a
-    new import may have changed: stage one then compares the cache with the frames. redo_poses: replace a
-    cache of other frames or of another network. camera, workers: as of `Embedder.gallery`. half: float16
-    features. Raises KeyReIDError, before any network runs, for what does not fit together.
+    new import may have changed: stage one then compares the cache with the frames.
+    Raises KeyReIDError, before any network runs, for what does not fit together.
     """
+    config = config or EmbedConfig()
     prepare_file(output)
     chosen = chosen_of(dataset, subset)
-    poses = poses_of(embedder.pose, dataset, cache, own, redo_poses)
-    return embedder.gallery(dataset, chosen, poses, camera, workers, progress).save(output, half)
-
-
-def chosen_of(dataset: Dataset, subset: str) -> Sequence[Tracklet]:
-    """The tracklets of a subset, of SUBSETS. Raises KeyReIDError where there is none."""
-    groups = {
-        "all": dataset.tracklets,
-        "test": dataset.test_tracklets,
-        "train": lambda: dataset.train,
-        "query": lambda: dataset.query,
-        "gallery": lambda: dataset.gallery,
-    }
-    chosen = groups[subset]()
-    if not chosen:
-        raise KeyReIDError(f"--subset {subset}: {dataset.root} has no such tracklet; choose another subset")
-    return chosen
-
-
-def poses_of(config: PoseConfig | None, dataset: Dataset, folder: Path, own: bool, redo: bool) -> PoseCache:
-    """Stage one's cache of a data set, made where it is not there; arguments as of `run`."""
-    wanted = None if config is None else load_spec(config.estimator).name
-    ready = (folder / MANIFEST).is_file() and not redo
-    if not ready and config is None:
+    pose = embedder.pose
+    if pose is not None and config.scheduler is not None:
+        pose = pose.model_copy(update={"scheduler": config.scheduler})
+    poses = poses_of(pose, dataset, cache, own, config.redo_poses)
+    folder = output.with_name(f"{output.name}.parts")
+    make_folder(folder)
+    strange = [
+        p.name for p in folder.iterdir() if not (is_part_file(p) or p.name == LOCK or p.suffix == TEMPORARY)
+    ]
+    if strange:
         raise KeyReIDError(
-            f"{folder}: no pose cache, and no config.yaml beside the checkpoint names a pose network; "
-            "give --cache, or --estimator"
+            f"{folder}: has {strange[0]}, and is needed for parts of {output.name}; move it away"
         )
-    if not ready:
-        extract.run(dataset, config.model_copy(update={"force": redo}), folder)
-    poses = PoseCache.open(folder)
-    missing = poses.missing(dataset.frames())
-    if missing:
-        raise KeyReIDError(
-            f"pose cache {folder}: {len(missing)} frames are missing, the first is {missing[0]}: it was made "
-            "for other tracklets; name another folder with --cache, or use --redo-poses"
-        )
-    if wanted is not None and poses.info.estimator != wanted:
-        raise KeyReIDError(
-            f"pose cache {folder}: made with {poses.info.estimator}, the run with {wanted}; name another "
-            f"folder with --cache, use --redo-poses, or say --estimator {poses.info.estimator}"
-        )
-    if ready and own and config is not None:
-        try:
-            extract.run(dataset, config, folder)
-        except KeyReIDError as error:
-            raise KeyReIDError(f"{error}; keyreid embed does that with --redo-poses") from error
-        poses = PoseCache.open(folder)
-    return poses
+    with lock_folder(folder, OWNER) as token:
+        work = Work.of(embedder, dataset, folder, token, config, poses)
+        tasks = [work.task(number, some) for number, some in enumerate(cut(chosen, config.part_size))]
+        wanted = {task.key: task.number for task in tasks}
+        whole = hashlib.sha256("".join(wanted).encode()).hexdigest()
+        if _key_of(output) == whole:
+            shutil.rmtree(folder)
+            return output
+        paths = {wanted[key]: path for key, path in sound_parts(folder.iterdir()).items() if key in wanted}
+        for path in set(folder.iterdir()) - {*paths.values(), folder / LOCK}:
+            path.unlink()
+        todo = [task for task in tasks if task.number not in paths]
+        paths |= dict(embed_parts(todo, embedder, config, progress))
+        write_joined([paths[task.number] for task in tasks], output, key=whole)
+    shutil.rmtree(folder)
+    return output
+
+
+def _key_of(path: Path) -> str | None:
+    """What the file that is there was made of; None where there is none, or another one."""
+    with contextlib.suppress(KeyReIDError):
+        return read_about(path).get("key")
+    return None

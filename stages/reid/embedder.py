@@ -104,11 +104,20 @@ class Embedder:
         about = {"labelled": dataset.labelled, "poses": pose_record(poses)}
         return self._embedded(dataset.root, tracklets, poses, camera, dataset.name, about, workers, progress)
 
-    def camera_mode(self, camera: str, dataset: Dataset, poses: PoseCache) -> str:
-        """given or unknown, of given, unknown or auto: given where the network was trained on this data."""
-        if camera != "auto":
-            return camera
-        return "given" if same_data(self.checkpoint.extra, dataset, poses) else "unknown"
+    def camera_mode(self, camera: str, dataset: Dataset | None, poses: PoseCache | None) -> str:
+        """given or unknown, of given, unknown or auto: given where the network was trained on this data.
+
+        poses: of all of the data set, None where there are none. Raises KeyReIDError for "given" where the
+        checkpoint names no cameras.
+        """
+        if camera == "auto":
+            known = poses is not None and same_data(self.checkpoint.extra, dataset, poses)
+            camera = "given" if known else "unknown"
+        if camera == "given" and not self.checkpoint.extra.get("cameras"):
+            raise KeyReIDError(
+                f"{self.checkpoint.path}: does not say which cameras it knows; use camera unknown"
+            )
+        return camera
 
     def _one(self, frames: Frames, camera: int | None) -> Embeddings:
         if not len(frames):
@@ -135,7 +144,7 @@ class Embedder:
         sha256 = find_weights(spec, self.pose.weights)[1]
         record = {"estimator": spec.name, "weights_sha256": sha256, "fingerprint": None}
         about = {"labelled": False, "poses": record}
-        mode = "unknown" if camera is None else "given"
+        mode = "unknown" if camera is None else self.camera_mode("given", None, None)
         return self._embedded(root, [tracklet], poses, mode, "query", about, 0)
 
     def _embedded(
@@ -150,10 +159,6 @@ class Embedder:
         progress: Progress = silent,
     ) -> Embeddings:
         cameras = self.checkpoint.extra.get("cameras") or ()
-        if camera == "given" and not cameras:
-            raise KeyReIDError(
-                f"{self.checkpoint.path}: does not say which cameras it knows; use camera unknown"
-            )
         changes = {"camera": camera} | ({} if workers is None else {"workers": workers})
         config = self.config.model_copy(update=changes)
         about = about | {"checkpoint": self.checkpoint.about()}

@@ -16,7 +16,7 @@ from stages.reid.search.agglomerate import agglomerate, joined_rows
 from stages.reid.search.agreement import agreement
 from stages.reid.search.config import LinkConfig
 from stages.reid.search.constraints import Apart, Travel
-from stages.reid.search.gallery import index_folder, pose_note, read_gallery
+from stages.reid.search.gallery import index_folder, part_notes, read_gallery
 from stages.reid.search.link_calibration import link_threshold
 from stages.reid.search.link_files import check_cameras, find_pairs, read_groups, read_travel
 from stages.reid.search.people import confidences, numbered, write_people
@@ -58,7 +58,7 @@ def run(
     travel = () if corrections.travel is None else read_travel(corrections.travel)
     lists = {path: read_groups(path) for path in (corrections.must, corrections.cannot) if path is not None}
     config = config.model_copy(update={"index_folder": index_folder(galleries, config.index_folder)})
-    gallery = read_gallery(galleries)
+    gallery = read_gallery(galleries, stored=True)
     if len(gallery) < 2:
         raise KeyReIDError("a gallery of one tracklet: nothing can be linked; embed more")
     if corrections.travel is not None:
@@ -70,7 +70,7 @@ def run(
     must += repeated(gallery)
     _check_lists(gallery, must, cannot, corrections)
     apart = Apart.of(gallery, travel)
-    notes = pose_note(gallery)
+    notes = part_notes(gallery)
     limit, source, more = link_threshold(gallery, config, bool(travel), threshold, calibration)
     make_folder(output)
     found = compare(gallery, config, apart, progress)

@@ -72,6 +72,19 @@ def test_days_of_several_cameras_are_added_searched_and_removed(work, keyreid):
     assert keyreid("gallery", "remove", "people", "--older-than", "x").code == 2
 
 
+def test_jobs_fill_galleries_of_their_own_which_are_merged(work, keyreid):
+    words = ("embed", "mon", "--run", "run", "--append", "jobs", "--part-size", 2)
+    assert "4 tracklets added" in good(keyreid(*words, "--part", "2/2"))
+    assert "part 1 of 2 is missing; run the job with --part 1/2" in keyreid("gallery", "merge", "jobs").err
+    good(keyreid(*words, "--part", "1/2"))
+    assert "jobs: 6 tracklets added, 0 were there already" in good(keyreid("gallery", "merge", "jobs"))
+    assert "sound, 6 tracklets" in good(keyreid("gallery", "verify", "jobs"))
+    assert (
+        "--part goes with --append"
+        in keyreid("embed", "mon", "--run", "run", "-o", "x.h5", "--part", "1/2").err
+    )
+
+
 def test_a_picture_is_a_query_and_damage_ends_with_an_error(work, keyreid):
     good(keyreid("embed", "mon/door", "--run", "run", "--append", "few"))
     picture = shutil.copy("mon/door/door-0002/door/000001-000002/000001.jpg", "a.jpg")

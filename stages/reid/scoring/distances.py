@@ -26,14 +26,13 @@ def distance_rows(embeddings: Embeddings, columns: np.ndarray, distance: Distanc
     if distance == "euclidean":
         return _euclidean(embeddings.features, columns)
     if distance == "cosine":
-        lengths = np.linalg.norm(embeddings.features, axis=1, keepdims=True)
-        unit = embeddings.features / np.maximum(lengths, np.finfo(np.float32).tiny)
+        unit = _unit(embeddings.features)
         gallery = unit[columns]
         ones = np.ones(len(columns), np.float32)
         return lambda rows: _products(-1, unit[rows], gallery, ones, 0)
     if distance == "visible":
         return _visible(embeddings, columns)
-    raise KeyReIDError(f"distance {distance!r} is not known; expected euclidean, cosine or visible")
+    raise _unknown(distance)
 
 
 def distance_blocks(rows: Rows, queries: np.ndarray, block: int) -> Iterator[tuple[int, np.ndarray]]:
@@ -86,6 +85,27 @@ def _products(
 
 
 def _visible(embeddings: Embeddings, columns: np.ndarray) -> Rows:
+    whole, left, right, seen = _visible_sides(embeddings)
+    right, common = right[columns], seen[columns].T
+    zeros = np.zeros(len(columns), np.float32)
+    global_rows = _euclidean(whole, columns) if embeddings.global_width else None
+
+    def rows(index: np.ndarray) -> np.ndarray:
+        local = _products(embeddings.parts, left[index], right, zeros, 0)
+        local /= seen[index] @ common
+        np.maximum(local, 0, out=local)
+        if global_rows is not None:
+            local += global_rows(index)
+        return local
+
+    return rows
+
+
+def _visible_sides(embeddings: Embeddings) -> tuple[np.ndarray, ...]:
+    """Of each row: global feature, factors of a product on its left and right, how visible its parts are.
+
+    sum_k v_q v_g (|q|^2 + |g|^2 - 2 q.g) is three products of matrices.
+    """
     if embeddings.visibility is None or not embeddings.parts:
         raise KeyReIDError(
             "distance visible needs part features with their visibility, which these embeddings lack; "
@@ -97,22 +117,39 @@ def _visible(embeddings: Embeddings, columns: np.ndarray) -> Rows:
     seen = embeddings.visibility.astype(np.float32) + 1e-6  # never 0 / 0
     squares = np.einsum("nkf,nkf->nk", blocks, blocks)
     weighed = (blocks * seen[:, :, None]).reshape(len(whole), -1)
-    # sum_k v_q v_g (|q|^2 + |g|^2 - 2 q.g) is three products of matrices.
     left = np.concatenate([seen * squares, seen, -2 * weighed], axis=1)
-    right = np.concatenate([seen, seen * squares, weighed], axis=1)[columns]
-    common = seen[columns].T
-    zeros = np.zeros(len(columns), np.float32)
-    global_rows = _euclidean(whole, columns) if split else None
+    return whole, left, np.concatenate([seen, seen * squares, weighed], axis=1), seen
 
-    def rows(index: np.ndarray) -> np.ndarray:
-        local = _products(parts, left[index], right, zeros, 0)
-        local /= seen[index] @ common
-        np.maximum(local, 0, out=local)
-        if global_rows is not None:
-            local += global_rows(index)
-        return local
 
-    return rows
+def distances_between(one: Embeddings, other: Embeddings, distance: Distance) -> np.ndarray:
+    """Distances float32 [Q, R] of each row of one set to each of another. Raises as `distance_rows`."""
+    if distance == "euclidean":
+        return _squares_between(one.features, other.features)
+    if distance == "cosine":
+        left, right = (_unit(each.features) for each in (one, other))
+        return _products(-1, left, right, np.ones(len(right), np.float32), 0)
+    if distance != "visible":
+        raise _unknown(distance)
+    (whole, left, _, seen), (others, _, right, theirs) = _visible_sides(one), _visible_sides(other)
+    local = _products(one.parts, left, right, np.zeros(len(right), np.float32), 0)
+    local /= seen @ theirs.T
+    np.maximum(local, 0, out=local)
+    return local + _squares_between(whole, others) if one.global_width else local
+
+
+def _squares_between(left: np.ndarray, right: np.ndarray) -> np.ndarray:
+    one, other = (np.einsum("nf,nf->n", side, side) for side in (left, right))
+    distances = _products(-2, left, right, other, one[:, None])
+    return np.maximum(distances, 0, out=distances)
+
+
+def _unit(features: np.ndarray) -> np.ndarray:
+    lengths = np.linalg.norm(features, axis=1, keepdims=True)
+    return features / np.maximum(lengths, np.finfo(np.float32).tiny)
+
+
+def _unknown(distance: str) -> KeyReIDError:
+    return KeyReIDError(f"distance {distance!r} is not known; expected euclidean, cosine or visible")
 
 
 def smallest(row: np.ndarray, k: int) -> np.ndarray:

@@ -14,6 +14,7 @@ import numpy as np
 from cache.errors import KeyReIDError
 from stages.datasets.times import span_text, time_text
 from stages.datasets.tracklet import Dataset
+from stages.reid.scoring.stored_rows import StoredRows
 
 UNKNOWN = "?"  # name of a camera
 # Of a row beside its features, name and frames; a row where a set has none gets what stands for unknown.
@@ -56,7 +57,7 @@ class Embeddings:
     sources:      of each part, its `about` and `root` (text).
     """
 
-    features: np.ndarray
+    features: np.ndarray | StoredRows
     names: np.ndarray
     persons: np.ndarray
     cameras: np.ndarray
@@ -168,7 +169,8 @@ class Embeddings:
                 f"{where}: {columns} columns; expected {self.global_width} and {self.parts} equal parts"
             )
         for name in ("features", "visibility"):
-            self._check_finite(name, where)
+            if not isinstance(getattr(self, name), StoredRows):
+                self._check_finite(name, where)
         for name in ("start", "end", "zone"):
             if getattr(self, name) is not None and np.isinf(getattr(self, name)).any():
                 raise KeyReIDError(f"{where}: {name} is infinite; make it again")
@@ -205,11 +207,14 @@ class Embeddings:
         return write(self, path, half)
 
     @classmethod
-    def load(cls, path: Path | str) -> Self:
-        """Read and check a file that `save` wrote. Raises KeyReIDError for anything else."""
+    def load(cls, path: Path | str, stored: bool = False) -> Self:
+        """Read and check a file that `save` wrote. Raises KeyReIDError for anything else.
+
+        stored: features stay in the file (`StoredRows`), and are checked when they are read.
+        """
         from stages.reid.scoring.embeddings_file import read
 
-        loaded = read(cls, Path(path))
+        loaded = read(cls, Path(path), stored)
         loaded.check(str(path))
         return loaded
 

@@ -16,6 +16,7 @@ and the library never comes back from some damaged heaps.
 import contextlib
 import io
 import json
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import fields
 from itertools import pairwise
@@ -27,8 +28,9 @@ import numpy as np
 
 from cache.border import reading
 from cache.errors import KeyReIDError
-from cache.files import make_folder, write_whole
+from cache.files import make_folder, write_whole, writing
 from stages.reid.scoring.embeddings import Embeddings
+from stages.reid.scoring.stored_rows import StoredRows
 
 SCHEMA = 3
 _NUMBERS = (
@@ -44,6 +46,8 @@ _NUMBERS = (
     "gallery",
 )
 _TEXTS = ("names", "camera_names", "person_names")
+_COLUMNS = ("features", *_NUMBERS, *_TEXTS)
+_LIBVER = ("v110", "v110")
 _HEADER = ("parts", "global_width", "normalised", "about")
 Kind = TypeVar("Kind", bound=Embeddings)
 
@@ -66,7 +70,7 @@ def packed(values: Embeddings, half: bool, **more: np.ndarray) -> memoryview:
             raise KeyReIDError("features are beyond half precision (65504); leave --half out")
     header = {"schema": SCHEMA, "root": str(values.root)} | {name: getattr(values, name) for name in _HEADER}
     made = io.BytesIO()  # HDF5 does not close a file whose disk is full
-    with h5py.File(made, "w", libver=("v110", "v110")) as file:
+    with h5py.File(made, "w", libver=_LIBVER) as file:
         file.attrs["header"] = np.bytes_(json.dumps(header))
         file["features"] = features
         for name in _NUMBERS:
@@ -82,8 +86,11 @@ def packed(values: Embeddings, half: bool, **more: np.ndarray) -> memoryview:
     return made.getbuffer()
 
 
-def read(kind: type[Kind], path: Path) -> Kind:
-    """Read a file; columns that the class does not have are left. Raises KeyReIDError for another file."""
+def read(kind: type[Kind], path: Path, stored: bool = False) -> Kind:
+    """Read a file; columns that the class does not have are left. stored: features stay in the file.
+
+    Raises KeyReIDError for another file.
+    """
     if not path.is_file():
         raise KeyReIDError(f"{path}: no such file of embeddings; keyreid embed and eval make them")
     wanted = {field.name for field in fields(kind)}
@@ -94,7 +101,8 @@ def read(kind: type[Kind], path: Path) -> Kind:
                 f"{path}: schema {header['schema']}, expected {SCHEMA}: made by another version of the "
                 "program; make it again with keyreid embed or eval"
             )
-        columns = {"features": _stored(file, "features").astype(np.float32)[...]}
+        features = _stored(file, "features")
+        columns = {"features": StoredRows([_mapped(features)]) if stored else _floats(features)}
         numbers = [name for name in _NUMBERS if name in file and name in wanted]
         columns |= {name: _stored(file, name)[...] for name in numbers}
         columns |= {name: _texts(_stored(file, name)) for name in _TEXTS if name in file}
@@ -135,6 +143,18 @@ def _stored(file: h5py.File, name: str) -> h5py.Dataset:
     return data
 
 
+def _floats(features: h5py.Dataset) -> np.ndarray:
+    return features.astype(np.float32)[...]
+
+
+def _mapped(features: h5py.Dataset) -> np.ndarray:
+    """Features as they are in the file, read from it where they are used; of other layouts, read now."""
+    offset = features.id.get_offset()
+    if offset is None or features.dtype not in (np.float16, np.float32):
+        return _floats(features)
+    return np.memmap(features.file.filename, features.dtype, "r", offset, features.shape)
+
+
 def count(path: Path) -> int:
     """Rows of a file, its features unread. Raises KeyReIDError for another file."""
     if not path.is_file():
@@ -159,6 +179,70 @@ def read_columns(path: Path, *names: str) -> tuple[np.ndarray, ...]:
     """Columns of numbers of a file, without the features. Raises KeyReIDError."""
     with _opened(path) as file:
         return tuple(_stored(file, name)[...] for name in names)
+
+
+class _PatientFile(io.FileIO):
+    """A file that says only when asked that it cannot be written: HDF5 does not close one that fails."""
+
+    error: OSError | None = None
+
+    def write(self, data: Any) -> int:
+        left = memoryview(data).cast("B")
+        try:
+            while left and self.error is None:
+                left = left[super().write(left) :]
+        except OSError as error:
+            self.error = error
+        return len(data)
+
+    def truncate(self, size: int | None = None) -> int:
+        try:
+            return super().truncate(size)
+        except OSError as error:
+            self.error = self.error or error
+            return size or 0
+
+    def check(self) -> None:
+        """Raise what has happened."""
+        if self.error is not None:
+            raise self.error
+
+
+def write_joined(files: Sequence[Path], path: Path, **about: Any) -> Path:
+    """Write the rows of several files of one data set and network to one, a file at a time; returns its path.
+
+    about: changes to the header's. Raises KeyReIDError for a file that cannot be read, and where the disk is
+    full.
+    """
+    make_folder(path.parent)
+    size, lengths = sum(file.stat().st_size for file in files), Counter()
+    for file in files:
+        with _opened(file) as one:
+            header = _header(one)
+            lengths.update({name: len(one[name]) for name in one})
+    header |= {"about": header["about"] | about}
+    with (
+        writing(path, size) as aside,
+        _PatientFile(aside, "w+") as file,
+        h5py.File(file, "w", libver=_LIBVER) as made,
+    ):
+        made.attrs["header"] = np.bytes_(json.dumps(header))
+        at: Counter[str] = Counter()
+        for source in files:
+            with _opened(source) as one:
+                for name in (n for n in (*_COLUMNS, "frames", "offsets") if n in one):
+                    values = one[name][...]
+                    if name not in made:
+                        rows = lengths[name] - (len(files) - 1 if name == "offsets" else 0)
+                        made.create_dataset(name, (rows, *values.shape[1:]), values.dtype)
+                    if name == "offsets" and at[name]:  # the first is where the file before it ended
+                        values = values[1:] + made[name][at[name] - 1]
+                    made[name][at[name] : at[name] + len(values)] = values
+                    at[name] += len(values)
+            file.check()
+        made.close()
+        file.check()
+    return path
 
 
 def _leaves(frame: str) -> bool:

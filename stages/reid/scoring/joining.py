@@ -8,12 +8,14 @@ import numpy as np
 
 from cache.errors import KeyReIDError
 from stages.reid.scoring.embeddings import COLUMNS, Embeddings, numbered
+from stages.reid.scoring.stored_rows import StoredRows
 
 
-def join(sets: Iterable[tuple[str, Embeddings]], rows: int | None = None) -> Embeddings:
+def join(sets: Iterable[tuple[str, Embeddings]], rows: int | None = None, stored: bool = False) -> Embeddings:
     """One set of several, rows in order. sets: (name of the file, embeddings).
 
-    rows: of all together, where sets are read one by one and should not be in memory at once.
+    rows: of all together, where sets are read one by one and should not be in memory at once. stored:
+    features stay where they are (`StoredRows`), and are not copied into one array.
     Frames become absolute paths; `part` is the name where a set has none. Persons count as labelled only
     where all are of one labelled data set. Raises KeyReIDError where they were made by different networks.
     """
@@ -21,21 +23,24 @@ def join(sets: Iterable[tuple[str, Embeddings]], rows: int | None = None) -> Emb
         sets = list(sets)
         rows = sum(len(one) for _, one in sets)
     columns: dict[str, list[np.ndarray]] = {name: [] for name in ("names", "visibility", *COLUMNS)}
-    abouts, frames, sources, at = [], [], {}, 0
+    abouts, frames, sources, at, pieces = [], [], {}, 0, []
     for name, one in sets:
         one = one if one.part is not None else _named(one, name)
         if len(one) == rows:
             return one
         if not abouts:
             first_name, first = name, one
-            features = np.empty((rows, one.features.shape[1]), np.float32)
+            features = np.empty((0 if stored else rows, one.features.shape[1]), np.float32)
         if one.checkpoint != first.checkpoint:
             raise KeyReIDError(
                 f"{name}: made by checkpoint {one.checkpoint[:12]} ({one.about['checkpoint']['path']}), "
                 f"{first_name} by {first.checkpoint[:12]} ({first.about['checkpoint']['path']}): distances "
                 "between them mean nothing; embed one of them again with the other's checkpoint"
             )
-        features[at : at + len(one)] = one.features
+        if stored:
+            pieces += one.features.pieces if isinstance(one.features, StoredRows) else [one.features]
+        else:
+            features[at : at + len(one)] = one.features[:]
         at += len(one)
         for column, values in columns.items():
             value = getattr(one, column)
@@ -58,7 +63,13 @@ def join(sets: Iterable[tuple[str, Embeddings]], rows: int | None = None) -> Emb
     modes = {about.get("camera") for about in abouts}
     about = first.about | {"labelled": labelled, "camera": modes.pop() if len(modes) == 1 else "mixed"}
     made = replace(
-        first, **joined, features=features, frames=tuple(frames), root=Path("/"), about=about, sources=sources
+        first,
+        **joined,
+        features=StoredRows(pieces) if stored else features,
+        frames=tuple(frames),
+        root=Path("/"),
+        about=about,
+        sources=sources,
     )
     made.check(f"{first_name} and {name}")
     return made

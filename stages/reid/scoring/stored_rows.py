@@ -4,13 +4,16 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-BLOCK = 4096  # rows of a block
+from cache.errors import KeyReIDError
+
+_LEAST, _MOST, _FLOATS = 256, 2**14, 2**24  # rows of a block, and numbers, 64 MB
 
 
 class StoredRows:
     """float32 [N, F], the rows of several arrays, such as files mapped into memory, one after the other.
 
-    Reading rows copies them: a slice, or int64 [M] in any order. Nothing is kept.
+    Reading rows copies them: a slice, or int64 [M] in any order. Nothing is kept. Raises KeyReIDError where
+    rows that are read are not finite.
     """
 
     ndim = 2
@@ -27,8 +30,12 @@ class StoredRows:
         return self.shape[0]
 
     def __getitem__(self, rows: slice | np.ndarray) -> np.ndarray:
-        if isinstance(rows, slice):
-            return self._run(*rows.indices(len(self)))
+        made = self._run(*rows.indices(len(self))) if isinstance(rows, slice) else self._some(rows)
+        if not np.isfinite(made).all():
+            raise KeyReIDError("features of the gallery are not finite: see keyreid gallery verify")
+        return made
+
+    def _some(self, rows: np.ndarray) -> np.ndarray:
         made = np.empty((len(rows), self.shape[1]), np.float32)
         owners = np.searchsorted(self.starts, rows, "right") - 1
         for owner in np.unique(owners):
@@ -38,7 +45,7 @@ class StoredRows:
 
     def _run(self, start: int, stop: int, step: int) -> np.ndarray:
         if step != 1:
-            return self[np.arange(start, stop, step)]
+            return self._some(np.arange(start, stop, step))
         made = np.empty((max(0, stop - start), self.shape[1]), np.float32)
         first = max(0, int(np.searchsorted(self.starts, start, "right")) - 1)
         for piece, at in zip(self.pieces[first:], self.starts[first:-1].tolist(), strict=True):
@@ -49,7 +56,13 @@ class StoredRows:
         return made
 
 
-def blocks(features: np.ndarray | StoredRows, rows: int = BLOCK) -> Iterator[tuple[int, np.ndarray]]:
-    """(first row, features float32 [b, F]) of at most `rows` at a time, in order."""
+def block_rows(width: int) -> int:
+    """Rows of a block of features of this width."""
+    return max(_LEAST, min(_MOST, _FLOATS // width))
+
+
+def blocks(features: np.ndarray | StoredRows) -> Iterator[tuple[int, np.ndarray]]:
+    """(first row, features float32 [b, F]) of a block after the other."""
+    rows = block_rows(features.shape[1])
     for first in range(0, len(features), rows):
         yield first, features[first : first + rows]

@@ -11,7 +11,7 @@ import json
 import math
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -19,6 +19,7 @@ from cache.errors import KeyReIDError
 from cache.files import make_folder, write_whole, writing
 from cache.text_files import load_record
 from stages.extras import extra
+from stages.reid.scoring.stored_rows import block_rows
 
 KINDS = ("flat", "ivf", "hnsw")
 _TRAINING = 64  # training vectors per centroid; FAISS asks for 39 or more
@@ -27,6 +28,16 @@ _BEAM = 128  # HNSW candidates kept while searching, and while building
 _ANSWERS = 2**22  # held at a time where answers have to be dropped
 _MOST = 2**26  # bytes of a note
 _PCA_ROWS = 2048  # and its cube is what a PCA of wider rows takes: some seconds
+
+
+class Rows(Protocol):
+    """float32 [N, F] that is read where it is asked for, by slice or int64 [M]."""
+
+    shape: tuple[int, int]
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, rows: slice | np.ndarray) -> np.ndarray: ...
 
 
 def import_faiss():
@@ -87,8 +98,8 @@ def accept_few_rows(index) -> None:
             settings.min_points_per_centroid = 1
 
 
-def build_index(features: np.ndarray, kind: str = "flat", seed: int = 0):
-    """A FAISS index (squared Euclidean distance) of features float32 [N, F].
+def build_index(features: np.ndarray | Rows, kind: str = "flat", seed: int = 0):
+    """A FAISS index (squared Euclidean distance) of features float32 [N, F], added block by block.
 
     Raises KeyReIDError for a kind that FAISS does not know or cannot train on so few rows.
     """
@@ -105,7 +116,7 @@ def build_index(features: np.ndarray, kind: str = "flat", seed: int = 0):
                     first.train(sample[: pca_rows(width)])
             accept_few_rows(index)
             index.train(sample)
-        index.add(features)
+        _add(index, features, 0)
     except RuntimeError as error:
         reason = str(error).splitlines()[0][-200:]
         raise KeyReIDError(
@@ -162,7 +173,7 @@ def _selecting(index, allowed: np.ndarray):
 
 
 def kept_index(
-    features: np.ndarray, kind: str, folder: Path, parts: Sequence[tuple[str, int]], distance: str
+    features: np.ndarray | Rows, kind: str, folder: Path, parts: Sequence[tuple[str, int]], distance: str
 ):
     """The index from `folder`, or built, and kept there for the next search.
 
@@ -185,14 +196,25 @@ def kept_index(
             continue
         if rows == count:
             return index
-        index.add(np.ascontiguousarray(features[rows:]))
-        _keep(index, folder, note | {"trained": before["trained"], "parts": names}, features.nbytes)
+        _add(index, features, rows)
+        _keep(index, folder, note | {"trained": before["trained"], "parts": names}, _bytes(features))
         for old in (path, path.with_suffix(".json")):
             old.unlink(missing_ok=True)
         return index
     index = build_index(features, kind)
-    _keep(index, folder, note | {"trained": count, "parts": names}, features.nbytes)
+    _keep(index, folder, note | {"trained": count, "parts": names}, _bytes(features))
     return index
+
+
+def _add(index, features: np.ndarray | Rows, first: int) -> None:
+    """Add the rows from `first` on, a block at a time."""
+    step = block_rows(features.shape[1])
+    for start in range(first, len(features), step):
+        index.add(np.ascontiguousarray(features[start : start + step]))
+
+
+def _bytes(features: np.ndarray | Rows) -> int:
+    return 4 * features.shape[0] * features.shape[1]
 
 
 def _kept(folder: Path, wanted: dict[str, Any]) -> list[tuple[Path, dict[str, Any]]]:

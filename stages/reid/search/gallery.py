@@ -14,24 +14,27 @@ from cache.errors import KeyReIDError
 from stages.reid.scoring.embeddings import Embeddings
 from stages.reid.scoring.embeddings_file import count, read_about
 from stages.reid.scoring.joining import join
-from stages.reid.search.gallery_folder import INDEX, INDEXES, is_gallery, read_index
+from stages.reid.search.gallery_folder import INDEXES
+from stages.reid.search.gallery_index import INDEX, device_note, device_of, is_gallery, read_index
 
 NOTE_POSES = "parts of the gallery were made with different pose networks; distances suffer from it"
 
 
 def read_gallery(
-    paths: Path | str | Sequence[Path | str], more: Sequence[tuple[str, Embeddings]] = ()
+    paths: Path | str | Sequence[Path | str],
+    more: Sequence[tuple[str, Embeddings]] = (),
+    stored: bool = False,
 ) -> Embeddings:
     """Every row of galleries as one set, in order; `part` says where a row is from.
 
     paths: files of embeddings, gallery folders, and patterns of either (`day*.h5`). A row's part is the name
     of the file as given, or that of the part of a folder (`part-3f2a91b0c4d5e6f7`). more: sets that
-    follow, by the name of their part, such as queries.
+    follow, by the name of their part, such as queries. stored: features stay in their files (`StoredRows`).
     Raises KeyReIDError for a path that names none, for other files, and where networks differ.
     """
     files = gallery_files(paths)
     rows = sum(count(path) for path, _ in files) + sum(len(one) for _, one in more)
-    return join(itertools.chain(_loaded(files), more), rows)
+    return join(itertools.chain(_loaded(files, stored), more), rows, stored)
 
 
 def gallery_files(paths: Path | str | Sequence[Path | str]) -> list[tuple[Path, str | None]]:
@@ -59,18 +62,21 @@ def gallery_files(paths: Path | str | Sequence[Path | str]) -> list[tuple[Path, 
     return list(files.items())
 
 
-def _loaded(files: Sequence[tuple[Path, str | None]]) -> Iterator[tuple[str, Embeddings]]:
+def _loaded(files: Sequence[tuple[Path, str | None]], stored: bool) -> Iterator[tuple[str, Embeddings]]:
     for path, part in files:
-        made = load_gallery(path)
+        made = load_gallery(path, stored)
         if part is not None:
             source = made.about | {"root": str(made.root), "content": part}
             made = replace(made, part=np.full(len(made), part), sources={part: source})
         yield str(path), made
 
 
-def load_gallery(path: Path | str) -> Embeddings:
-    """Read one file. Raises KeyReIDError for another file, and for a header without what a search needs."""
-    gallery = Embeddings.load(path)
+def load_gallery(path: Path | str, stored: bool = False) -> Embeddings:
+    """Read one file. Raises KeyReIDError for another file, and for a header without what a search needs.
+
+    stored: its features stay in the file.
+    """
+    gallery = Embeddings.load(path, stored)
     check_header(path, gallery.about)
     if gallery.camera_names is None or not gallery.frames:
         raise KeyReIDError(f"{path}: not a gallery: it has no frames or cameras; make it with keyreid embed")
@@ -94,10 +100,11 @@ def check_header(path: Path | str, about: Any) -> None:
             raise ValueError("values of another type")
 
 
-def pose_note(gallery: Embeddings) -> list[str]:
-    """A note for the user where parts were made with different pose networks."""
+def part_notes(gallery: Embeddings) -> list[str]:
+    """Notes for the user where parts were made with different pose networks, or on different devices."""
     weights = {source["poses"]["weights_sha256"] for source in gallery.sources.values()}
-    return [NOTE_POSES] if len(weights) > 1 else []
+    notes = [NOTE_POSES] if len(weights) > 1 else []
+    return notes + device_note(map(device_of, gallery.sources.values()))
 
 
 def index_folder(paths: Sequence[Path | str], given: Path | None) -> Path | None:

@@ -11,96 +11,32 @@ import contextlib
 import hashlib
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
-from pydantic import AwareDatetime, Field
 
-from cache.border import reading
 from cache.errors import KeyReIDError
-from cache.files import TEMPORARY, make_folder, read_regular, sha256_of, write_whole
+from cache.files import TEMPORARY, make_folder, sha256_of, write_whole
 from cache.lock import LOCK, lock_folder
 from cache.text_files import load_record
-from stages.config import StrictModel
 from stages.reid.scoring.embeddings import Embeddings
 from stages.reid.scoring.embeddings_file import packed
+from stages.reid.search.gallery_index import (
+    INDEX,
+    OWNER,
+    PART,
+    Index,
+    Part,
+    ShareOf,
+    described,
+    is_gallery,
+    read_index,
+)
 
-INDEX = "gallery.json"
 INDEXES = "indexes"
-SCHEMA = 1
-MOST = 2**26  # bytes of gallery.json
-OWNER = "gallery"
-_PART = re.compile(r"part-[0-9a-f]{16}\.h5")
-_ASIDE = re.compile(rf"({_PART.pattern}|{re.escape(INDEX)}|probe)\.[0-9a-f]+{re.escape(TEMPORARY)}")
-
-
-class Part(StrictModel):
-    """What the index says of a part. times: of tracklets with a clock time, [first start, last end]."""
-
-    sha256: str = Field(pattern="^[0-9a-f]{64}$")
-    bytes: int = Field(ge=0)
-    tracklets: int = Field(ge=1)
-    cameras: tuple[str, ...]
-    times: tuple[AwareDatetime, AwareDatetime] | None
-    untimed: int = Field(ge=0, description="tracklets without a clock time")
-    dataset: str
-    root: str
-    poses: str | None = Field(description="pose cache")
-    pose_network: str = Field(description="SHA-256 of its weights")
-    created: AwareDatetime = Field(description="when it was embedded")
-
-    @property
-    def name(self) -> str:
-        """What rows of this part say in `Embeddings.part`."""
-        return f"part-{self.sha256[:16]}"
-
-    @property
-    def file(self) -> str:
-        """Name of its file in the gallery folder."""
-        return f"{self.name}.h5"
-
-
-class Index(StrictModel):
-    """gallery.json: the network that made all parts, and the parts in the order in which they came."""
-
-    keyreid: Literal["gallery"] = OWNER
-    schema_version: Literal[1] = Field(SCHEMA, alias="schema")
-    checkpoint: str = Field(pattern="^[0-9a-f]{64}$")
-    checkpoint_path: str
-    width: int = Field(ge=1, description="numbers of an embedding")
-    distance: str
-    camera: str = Field(description="given, or unknown to the network")
-    parts: tuple[Part, ...] = ()
-
-    @property
-    def tracklets(self) -> int:
-        """How many all parts have."""
-        return sum(part.tracklets for part in self.parts)
-
-    def names(self) -> set[str]:
-        """Names of all parts."""
-        return {part.name for part in self.parts}
-
-
-def is_gallery(path: Path) -> bool:
-    """Whether a path is a gallery folder."""
-    return (path / INDEX).is_file()
-
-
-def read_index(folder: Path) -> Index:
-    """The index of a gallery folder, without its features. Raises KeyReIDError."""
-    path = folder / INDEX
-    remedy = "damaged, or of another version: embed into a new folder"
-    with reading(
-        path,
-        "the index of a gallery",
-        remedy,
-        missing="it is not a gallery; keyreid embed --append makes one",
-    ):
-        return Index.model_validate_json(read_regular(path, MOST))
+_ASIDE = re.compile(rf"({PART.pattern}|{re.escape(INDEX)}|probe)\.[0-9a-f]+{re.escape(TEMPORARY)}")
 
 
 @dataclass
@@ -109,11 +45,26 @@ class Writer:
 
     folder: Path
     index: Index | None
+    token: str
 
     def add(self, made: Embeddings, half: bool = False, **columns: np.ndarray) -> Part:
         """Write a part, then the index. columns: others to keep. Raises KeyReIDError for another network."""
         self.check(made)
-        part = self.write(made, half, columns, created=datetime.now(UTC))
+        return self._name(made, self.write(made, half, columns, created=datetime.now(UTC)))
+
+    def take(self, path: Path) -> Part:
+        """Name a part that is in the folder in the index. Raises KeyReIDError for one of another network."""
+        made = Embeddings.load(path, stored=True)
+        self.check(made)
+        sha256 = sha256_of(path)
+        return self._name(made, described(made, sha256, path.stat().st_size, datetime.now(UTC)))
+
+    def mark(self, share: ShareOf) -> None:
+        """Say that the parts of a job are all there."""
+        self.index = self.index.model_copy(update={"share": share})
+        self.save(self.index.parts)
+
+    def _name(self, made: Embeddings, part: Part) -> Part:
         if self.index is None:
             self.index = Index(
                 checkpoint=made.checkpoint,
@@ -146,34 +97,12 @@ class Writer:
     ) -> Part:
         """Write the file of a part; the index does not name it yet."""
         made.check(str(self.folder))
+        about = {name: value for name, value in made.about.items() if name != "key"}  # rows may have gone
+        made = replace(made, about=about)
         data = packed(made, half, **columns)
         part = described(made, hashlib.sha256(data).hexdigest(), len(data), created)
         write_whole(self.folder / part.file, data)
         return part
-
-
-def described(made: Embeddings, sha256: str, size: int, created: datetime) -> Part:
-    """What the index says of a part with these embeddings."""
-    clock = ~np.isnan(made.zone) if made.zone is not None else np.zeros(len(made), bool)
-    times = None
-    if clock.any():
-        rows = np.flatnonzero(clock)
-        first, last = rows[np.argmin(made.start[rows])], rows[np.argmax(made.end[rows])]
-        times = (made.when(first)[0], made.when(last)[1])
-    poses = made.about["poses"]
-    return Part(
-        sha256=sha256,
-        bytes=size,
-        tracklets=len(made),
-        cameras=tuple(sorted(set(made.camera_names.tolist()))),
-        times=times,
-        untimed=int((~clock).sum()),
-        dataset=made.about["dataset"],
-        root=str(made.root),
-        poses=poses.get("path"),
-        pose_network=poses["weights_sha256"],
-        created=created,
-    )
 
 
 def refuse_other(folder: Path, index: Index, checkpoint: str, camera: str | None) -> None:
@@ -192,27 +121,30 @@ def refuse_other(folder: Path, index: Index, checkpoint: str, camera: str | None
 
 
 @contextlib.contextmanager
-def writing(folder: Path) -> Iterator[Writer]:
+def writing(folder: Path, keep_parts: bool = False) -> Iterator[Writer]:
     """Hold a gallery folder, made where it is not there, for changes. What a dead writer left is removed.
 
+    keep_parts: its whole parts only at the end, so that they can be taken.
     Raises KeyReIDError where another process writes to it, or for a folder with other contents.
     """
     make_folder(folder)
     names = {path.name for path in folder.iterdir()} - {LOCK}
-    if INDEX not in names and not all(_ASIDE.fullmatch(n) or _PART.fullmatch(n) for n in names):
+    if INDEX not in names and not all(_ASIDE.fullmatch(n) or PART.fullmatch(n) for n in names):
         raise KeyReIDError(
             f"{folder} is not empty ({', '.join(sorted(names)[:3])}) and no gallery; choose a new folder"
         )
-    with lock_folder(folder, OWNER):
-        writer = Writer(folder, read_index(folder) if INDEX in names else None)
-        writer.remove_leftovers()
+    with lock_folder(folder, OWNER) as token:
+        writer = Writer(folder, read_index(folder) if INDEX in names else None, token)
+        if not keep_parts:
+            writer.remove_leftovers()
         yield writer
+        writer.remove_leftovers()
 
 
 def leftovers(folder: Path, index: Index | None) -> list[Path]:
     """Files that a dead writer left, or that hold features of parts which the index does not name."""
     parts = set() if index is None else {part.file for part in index.parts}
-    own = [p for p in folder.iterdir() if _ASIDE.fullmatch(p.name) or _PART.fullmatch(p.name)]
+    own = [p for p in folder.iterdir() if _ASIDE.fullmatch(p.name) or PART.fullmatch(p.name)]
     return [path for path in own if path.name not in parts] + _stale(folder, index)
 
 

@@ -18,7 +18,7 @@ from stages.datasets.tracklet import Tracklet
 from stages.frame_file import FrameError, load
 from stages.reid.scoring.embeddings_file import read_columns
 from stages.reid.scoring.named_rows import camera_names
-from stages.reid.search.gallery_folder import Index
+from stages.reid.search.gallery_index import Index
 
 WIDTH = 16  # bytes of a digest
 _STEP = 256  # tracklets looked at together

@@ -10,6 +10,7 @@ import numpy as np
 
 from stages.reid.scoring.distances import Distance
 from stages.reid.scoring.embeddings import Embeddings
+from stages.reid.scoring.stored_rows import block_rows
 from stages.reid.search.faiss_index import KINDS, build_index, drop, kept_index, search_index
 
 _ANSWERS = 2**22  # held at a time, 50 MB
@@ -43,8 +44,7 @@ class IndexedRows:
         kept = gallery.indexed.get(key)
         if kept is None or not np.array_equal(kept.rows, base):
             gallery.indexed.clear()  # one is as large as the features
-            whole = np.array_equal(base, np.arange(len(gallery)))
-            features = _features(gallery, slice(None) if whole else base, distance)
+            features = _Features(gallery, base, distance)
             repeats = np.bincount(gallery.places[base], minlength=gallery.places.max() + 1)
             if folder is None:
                 index = build_index(features, kind)
@@ -96,6 +96,20 @@ class IndexedRows:
         return matches[:, :width], distances[:, :width]
 
 
+class _Features:
+    """float32 [N, F] of some rows as an index takes them, read where they are asked for."""
+
+    def __init__(self, gallery: Embeddings, rows: np.ndarray, distance: Distance) -> None:
+        self._gallery, self._rows, self._distance = gallery, rows, distance
+        self.shape = (len(rows), gallery.features.shape[1])
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def __getitem__(self, places: slice | np.ndarray) -> np.ndarray:
+        return _features(self._gallery, self._rows[places], self._distance)
+
+
 def _base(gallery: Embeddings, rows: np.ndarray) -> np.ndarray:
     """All rows of the parts that `rows` are from, int64; `rows` where a gallery has no parts.
 
@@ -118,9 +132,12 @@ def _parts(gallery: Embeddings, rows: np.ndarray) -> list[tuple[str, int]]:
         source = gallery.source(int(rows[start]))
         content = source.get("content")  # of a gallery folder
         if content is None:
-            content = hashlib.sha256(
-                np.ascontiguousarray(gallery.features[rows[start:stop]]).data
-            ).hexdigest()
+            digest = hashlib.sha256()
+            step = block_rows(gallery.features.shape[1])
+            for first in range(start, stop, step):
+                some = gallery.features[rows[first : min(first + step, stop)]]
+                digest.update(np.ascontiguousarray(some).data)
+            content = digest.hexdigest()
         found.append((content, stop - start))
     return found
 
@@ -136,7 +153,7 @@ def _exact(gallery: Embeddings, query: np.ndarray, matches: np.ndarray, distance
     return result
 
 
-def _features(gallery: Embeddings, rows: np.ndarray | slice, distance: Distance) -> np.ndarray:
+def _features(gallery: Embeddings, rows: np.ndarray, distance: Distance) -> np.ndarray:
     """Features of some rows; of length 1 for cosine."""
     features = gallery.features[rows]
     if distance != "cosine":

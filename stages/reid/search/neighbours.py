@@ -5,13 +5,14 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from stages.reid.scoring.distances import Distance, distance_blocks, distance_rows, smallest
+from stages.reid.scoring.distances import Distance
 from stages.reid.scoring.embeddings import Embeddings
+from stages.reid.scoring.stored_rows import StoredRows, blocks
+from stages.reid.search.blocks import Nearest, distance_to_blocks, groups
 from stages.reid.search.config import LinkConfig
 from stages.reid.search.constraints import Apart
 from stages.reid.search.indexed import IndexedRows
 
-_FLOATS = 2**25  # distances held at a time, 128 MB
 _SPARE = 24  # more than asked for, as some are beside the tracklet at the same time
 _ASKED = 4096  # of an index, rows at a time
 _PRIOR = 10  # tracklets: a camera with fewer is moved by less than half
@@ -53,20 +54,51 @@ def nearest_others(
                 rows[row, : len(good)], distances[row, : len(good)] = found[i][good], far[i][good]
             progress(min(first + _ASKED, count), count)
         return Neighbours(rows, distances)
-    of_rows = distance_rows(gallery, every, distance)
-    block = max(1, min(256, _FLOATS // count))
-    for first, part in distance_blocks(of_rows, every, block):
-        for row, line in enumerate(part, start=first):
-            line[row] = np.inf
-            near = smallest(line, k + _SPARE)
-            near = near[~apart.pairs(row, near)][:k]
-            if len(near) < k:  # many at once
-                line[apart.pairs(row, every)] = np.inf
-                near = smallest(line, k)
-            rows[row], distances[row] = near, line[near]
-        progress(first + len(part), count)
-    rows[~np.isfinite(distances)] = -1
+    for at, asked in groups(every, gallery.features.shape[1]):
+        near = _nearest(gallery, asked, k + _SPARE, distance)
+        few = []
+        for i, row in enumerate(asked.tolist()):
+            good = near.rows[i] >= 0
+            good[good] = ~apart.pairs(row, near.rows[i][good])
+            if good.sum() < k:  # many at once
+                few.append(i)
+            own = slice(0, min(k, int(good.sum())))
+            rows[row, own], distances[row, own] = near.rows[i][good][:k], near.distances[i][good][:k]
+        if few and count - 1 > k + _SPARE:
+            near = _nearest(gallery, asked[few], k, distance, apart)
+            rows[asked[few]], distances[asked[few]] = near.rows, near.distances
+        progress(at + len(asked), count)
     return Neighbours(rows, distances)
+
+
+def _nearest(
+    gallery: Embeddings, asked: np.ndarray, k: int, distance: Distance, apart: Apart | None = None
+) -> Nearest:
+    """The k nearest others of some rows; apart: of those that could be the same person."""
+    near = Nearest(len(asked), k)
+    for first, part in distance_to_blocks(gallery, asked, distance):
+        block = np.arange(first, first + part.shape[1])
+        part[asked[:, None] == block] = np.inf
+        if apart is not None:
+            for line, row in zip(part, asked.tolist(), strict=True):
+                line[apart.pairs(row, block)] = np.inf
+        near.add(first, part)
+    return near
+
+
+class WithoutCamera:
+    """float32 [N, F] with a shift for each camera taken off, where rows are read."""
+
+    def __init__(self, features: np.ndarray | StoredRows, cameras: np.ndarray, shifts: np.ndarray) -> None:
+        """cameras: int64 [N], places in shifts float32 [C, F]."""
+        self._features, self._cameras, self._shifts = features, cameras, shifts
+        self.shape = features.shape
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def __getitem__(self, rows: slice | np.ndarray) -> np.ndarray:
+        return self._features[rows] - self._shifts[self._cameras[rows]]
 
 
 def without_camera(gallery: Embeddings) -> Embeddings:
@@ -75,9 +107,16 @@ def without_camera(gallery: Embeddings) -> Embeddings:
     From each camera's features, their mean is subtracted and that of all added; the less, the fewer tracklets
     the camera has. Unknown cameras stay.
     """
-    features, cameras = gallery.features.copy(), gallery.camera_numbers
-    whole = gallery.features.mean(0)
-    for camera in np.unique(cameras[cameras >= 0]):
-        own = np.flatnonzero(cameras == camera)
-        features[own] -= (gallery.features[own].mean(0) - whole) * np.float32(len(own) / (len(own) + _PRIOR))
-    return replace(gallery, features=features)
+    numbers = gallery.camera_numbers
+    known = np.unique(numbers[numbers >= 0])
+    places = np.where(numbers >= 0, 1 + np.searchsorted(known, numbers), 0)
+    counts = np.bincount(places, minlength=1 + len(known))
+    sums = np.zeros((len(counts), gallery.features.shape[1]))
+    for first, features in blocks(gallery.features):
+        here = places[first : first + len(features)]
+        for place in np.unique(here):
+            sums[place] += features[here == place].sum(0, dtype=np.float64)
+    means = sums[1:] / np.maximum(counts[1:, None], 1) - sums.sum(0) / len(gallery)
+    shifts = np.zeros(sums.shape, np.float32)  # none where the camera is not known
+    shifts[1:] = means * (counts[1:, None] / (counts[1:, None] + _PRIOR))
+    return replace(gallery, features=WithoutCamera(gallery.features, places, shifts))

@@ -11,7 +11,8 @@ import numpy as np
 from cache.errors import KeyReIDError
 from stages.reid.scoring.embeddings_file import is_half, read_columns
 from stages.reid.search.gallery import load_gallery
-from stages.reid.search.gallery_folder import Index, Part, Writer, writing
+from stages.reid.search.gallery_folder import Writer, writing
+from stages.reid.search.gallery_index import Index, Part
 
 _UNITS = {"h": 3600.0, "d": 86_400.0, "w": 604_800.0}
 _AGE = re.compile(r"([0-9]{1,6})([hdw])")

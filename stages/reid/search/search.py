@@ -1,15 +1,17 @@
 """Search a gallery: exact in blocks, re-ranked, or through FAISS."""
 
+from dataclasses import replace
+
 import numpy as np
 
 from cache.errors import KeyReIDError
-from stages.reid.scoring.distances import distance_blocks, distance_rows, smallest
+from stages.reid.scoring.distances import distance_blocks, smallest
 from stages.reid.scoring.embeddings import Embeddings
 from stages.reid.scoring.ranking import Ranking
+from stages.reid.search.blocks import Nearest, distance_to_blocks, groups
 from stages.reid.search.config import SearchConfig
 from stages.reid.search.indexed import IndexedRows
 
-_FLOATS = 2**26  # distances held at a time, 256 MB
 _FEW = 10  # an index of more than so many times the rows that may be found is not asked
 
 
@@ -34,26 +36,33 @@ def search(gallery: Embeddings, query: np.ndarray, rows: np.ndarray, config: Sea
         return answers
     if config.rerank.enabled:
         return _reranked(gallery, query, rows, config)
-    # All rows and a mask, as a selection of rows would be a copy of the features.
     closed = np.ones(len(gallery), bool)
     closed[rows] = False
-    distances = distance_rows(gallery, np.arange(len(gallery)), config.distance)
-    block = max(1, min(256, _FLOATS // len(gallery)))
-    answers = []
-    for first, part in distance_blocks(distances, query, block):
-        part[:, closed] = np.inf
-        for row, line in zip(query[first : first + block], part, strict=True):
-            line[excluded(gallery, int(row), config)] = np.inf
-            answers.append(_first(line, np.arange(len(line)), config.top))
-    return _collect(query, answers)
+    k = min(config.top, len(rows))
+    matches, values = np.empty((len(query), k), np.int64), np.empty((len(query), k), np.float32)
+    for at, asked in groups(query, gallery.features.shape[1]):
+        found = Nearest(len(asked), k)
+        for first, part in distance_to_blocks(gallery, asked, config.distance, closed):
+            own = slice(first, first + part.shape[1])
+            part[:, closed[own]] = np.inf
+            part[excluded(gallery, asked, own, config)] = np.inf
+            found.add(first, part)
+        matches[at : at + len(asked)], values[at : at + len(asked)] = found.rows, found.distances
+    width = max(1, int((matches >= 0).sum(1).max()))
+    return Ranking(query, matches[:, :width], values[:, :width])
 
 
-def excluded(gallery: Embeddings, row: int, config: SearchConfig) -> np.ndarray:
-    """Rows that may not answer the query `row`: the same tracklet, and its camera's if asked for. [N]"""
-    same = gallery.places == gallery.places[row]
-    cameras = gallery.camera_numbers
-    if config.other_cameras and cameras[row] >= 0:
-        same |= cameras == cameras[row]
+def excluded(
+    gallery: Embeddings, query: np.ndarray, rows: slice | np.ndarray, config: SearchConfig
+) -> np.ndarray:
+    """Rows that may not answer a query: the same tracklet, and its camera's if asked for. bool [Q, R]
+
+    query: int64 [Q]. rows: int64 [R], or a slice of the gallery.
+    """
+    same = gallery.places[query][:, None] == gallery.places[rows]
+    if config.other_cameras:
+        own = gallery.camera_numbers[query][:, None]
+        same |= (own >= 0) & (own == gallery.camera_numbers[rows])
     return same
 
 
@@ -78,14 +87,14 @@ def _reranked(gallery: Embeddings, query: np.ndarray, rows: np.ndarray, config: 
 
     others = np.setdiff1d(rows, query)
     settings = config.rerank
+    gallery = replace(gallery, features=gallery.features[:])  # each row is compared with each
     distances = reranked_rows(
         gallery, query, others, config.distance, settings.k1, settings.k2, settings.weight
     )
     answers = []
     for first, part in distance_blocks(distances, query, 256):
-        for row, line in zip(query[first : first + 256], part, strict=True):
-            line[excluded(gallery, int(row), config)[others]] = np.inf
-            answers.append(_first(line, others, config.top))
+        part[excluded(gallery, query[first : first + 256], others, config)] = np.inf
+        answers += [_first(line, others, config.top) for line in part]
     return _collect(query, answers)
 
 

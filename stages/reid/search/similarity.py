@@ -54,7 +54,7 @@ def compare(
     # Those who came the same way are one look at a person from several sides.
     mixed = (sparse.eye_array(len(gallery)) + _SHARED_LOOK * near).tocsr()
     mixed = sparse.diags_array(1 / np.asarray(mixed.sum(1)).ravel()) @ mixed
-    gallery = replace(gallery, features=(mixed.astype(np.float32) @ gallery.features))
+    gallery = replace(gallery, features=(mixed.astype(np.float32) @ gallery.features[:]))
     closer = nearest_others(gallery, config, apart, distance, progress)
     similarity = _reciprocal_similarity(gallery, closer, config, distance, apart)
     return Compared(found, similarity.maximum(near).tocsr())

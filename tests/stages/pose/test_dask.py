@@ -2,8 +2,6 @@
 
 import os
 import signal
-import subprocess
-import sys
 import threading
 import time
 
@@ -11,45 +9,18 @@ import pytest
 
 from stages.datasets.tracklet import Dataset, Tracklet
 from stages.pose.extract import run
+from tests.stages.cluster import two_workers
 from tests.stages.pose import tiny
 from tests.stages.pose.compare import assert_same_shards
 
 distributed = pytest.importorskip("distributed", reason="pip install -r requirements/cluster.txt")
 
-CLUSTER = """
-import sys, distributed
-if __name__ == "__main__":
-    with distributed.LocalCluster(
-        n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None, silence_logs=50
-    ) as cluster:
-        print(cluster.scheduler_address, *[w.pid for w in cluster.workers.values()], flush=True)
-        sys.stdin.read()
-"""
-
 
 @pytest.fixture
 def cluster(tmp_path, request):
     """Address of a scheduler and process ids of its two workers; parameters are Dask's own variables."""
-    script = tmp_path / "cluster.py"
-    script.write_text(CLUSTER)
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path), "OMP_NUM_THREADS": "1"}
-    environment |= getattr(request, "param", {})
-    process = subprocess.Popen(
-        [sys.executable, "-W", "ignore", str(script)],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        env=environment,
-        text=True,
-    )
-    try:
-        address, *pids = process.stdout.readline().split()
-        yield address, [int(pid) for pid in pids]
-        process.stdin.close()
-        process.wait(timeout=30)
-    finally:
-        process.kill()
-        process.wait()
+    with two_workers(tmp_path, getattr(request, "param", {})) as made:
+        yield made
 
 
 @pytest.mark.timeout(200)

@@ -7,7 +7,6 @@ import threading
 import time
 import zlib
 
-import joblib
 import numpy as np
 import pytest
 from PIL import Image
@@ -16,7 +15,7 @@ from cache import PoseCache
 from cache.errors import KeyReIDError
 from cache.verify import verify
 from stages.datasets.tracklet import Dataset, Tracklet
-from stages.pose import filling, shard_task, workers
+from stages.pose import filling, shard_task
 from stages.pose.estimator import HRNetEstimator
 from stages.pose.extract import run
 from stages.pose.filling import split_frames
@@ -70,19 +69,11 @@ def test_local_workers_make_the_same_bytes(count, finished, frames, estimator, t
     assert_same_shards(tmp_path, finished)
 
 
-def test_local_workers_are_not_those_of_an_earlier_stage(monkeypatch):
-    with joblib.parallel_config(backend="loky", inner_max_num_threads=1):
-        earlier = set(joblib.Parallel(n_jobs=2)(joblib.delayed(os.getpid)() for _ in range(8)))
-    monkeypatch.setattr(workers, "_numbered", lambda task, parent: os.getpid())
-    ours = set(workers.run_tasks(range(8), workers=2, threads=1, scheduler=None))
-    assert earlier and ours and not earlier & ours
-
-
 def test_a_shard_is_written_while_the_network_is_at_the_next(
     finished, frames, estimator, tmp_path, monkeypatch
 ):
     second = threading.Event()
-    begin, write = workers.make_poses, shard_task.write_shard
+    begin, write = shard_task.make_poses, shard_task.write_shard
 
     def note(task):
         if task.number == 1:
@@ -93,7 +84,7 @@ def test_a_shard_is_written_while_the_network_is_at_the_next(
         assert number or second.wait(60), "the second shard waits for the first"
         return write(folder, number, *others)
 
-    monkeypatch.setattr(workers, "make_poses", note)
+    monkeypatch.setattr(shard_task, "make_poses", note)
     monkeypatch.setattr(shard_task, "write_shard", wait)
     run(frames, config(estimator), tmp_path)
     assert_same_shards(tmp_path, finished)

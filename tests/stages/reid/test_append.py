@@ -11,11 +11,14 @@ import pytest
 from cache.errors import KeyReIDError
 from stages.datasets import load_dataset
 from stages.datasets.times import write_times
-from stages.reid import Embedder, append, embed
+from stages.pose.parts import Share
+from stages.reid import Embedder, append, embed, embed_parts
+from stages.reid.embed_config import EmbedConfig
 from stages.reid.search import identity
 from stages.reid.search.config import SearchConfig
-from stages.reid.search.gallery import read_gallery
-from stages.reid.search.gallery_folder import read_index, verify, writing
+from stages.reid.search.gallery import part_notes, read_gallery
+from stages.reid.search.gallery_folder import verify, writing
+from stages.reid.search.gallery_index import read_index
 from stages.reid.search.removal import remove
 from stages.reid.search.search import search
 from tests.stages.pose import tiny
@@ -48,12 +51,12 @@ def embedder(tmp_path_factory):
 
 @pytest.fixture
 def add(embedder, tmp_path):
-    """add(folder, **more): its tracklets into the gallery `people`."""
+    """add(folder, share, **config): its tracklets into the gallery `people`."""
 
-    def call(root: Path, **more):
+    def call(root: Path, share: Share | None = None, **config):
         data = load_dataset("folder", root)
         cache = tmp_path / "poses" / "+".join(root.relative_to(tmp_path).parts)
-        return append.run(embedder, data, "all", cache, tmp_path / "people", **more)
+        return append.run(embedder, data, "all", cache, tmp_path / "people", EmbedConfig(**config), share)
 
     return call
 
@@ -112,7 +115,7 @@ def test_only_new_frames_are_read_and_embedded(add, days, monkeypatch, tmp_path)
 
 
 def test_parts_are_small_and_written_one_by_one(add, days, tmp_path):
-    assert [part.tracklets for part in add(days[0], tracklets=2).parts] == [2, 1]
+    assert [part.tracklets for part in add(days[0], part_size=2).parts] == [2, 1]
     assert verify(tmp_path / "people") == []
 
 
@@ -124,6 +127,18 @@ def test_another_network_is_refused_before_it_runs(add, days, tmp_path):
             Embedder(other), load_dataset("folder", days[1]), "all", tmp_path / "p", tmp_path / "people"
         )
     assert not (tmp_path / "p").exists()
+
+
+def test_parts_of_several_kinds_of_devices_are_noticed(add, days, monkeypatch, tmp_path):
+    assert add(days[0]).notes == []
+    real = embed_parts.made_with
+    monkeypatch.setattr(
+        embed_parts, "made_with", lambda device: real(device) | {"gpu": "H100", "cudnn": "91002"}
+    )
+    (note,) = add(days[1]).notes
+    assert "2 kinds of devices: cpu" in note and "cudnn 91002 gpu H100" in note.replace("; ", " ")
+    assert part_notes(read_gallery(tmp_path / "people")) == [note]
+    assert [part.device.get("gpu") for part in read_index(tmp_path / "people").parts] == [None, "H100"]
 
 
 def test_a_writer_at_work_is_named(add, days, tmp_path):

@@ -6,8 +6,11 @@ import pytest
 from cache import PoseCache
 from cache.errors import KeyReIDError
 from stages.reid import Embedder
-from stages.reid.embed import chosen_of, poses_of, run
+from stages.reid.embed import run
+from stages.reid.embed_config import EmbedConfig
+from stages.reid.embed_inputs import chosen_of, poses_of
 from stages.reid.scoring.embeddings import Embeddings
+from stages.reid.scoring.embeddings_file import is_half
 
 
 def test_poses_are_made_where_there_are_none_and_used_again(setting, tmp_path):
@@ -22,6 +25,26 @@ def test_poses_are_made_where_there_are_none_and_used_again(setting, tmp_path):
     before = shard.stat().st_mtime_ns
     assert poses_of(embedder.pose, dataset, tmp_path / "poses", own=True, redo=False).frames()
     assert shard.stat().st_mtime_ns == before
+
+
+def test_a_file_of_several_parts_is_joined_in_order_and_left_alone_once_it_is_there(setting, tmp_path):
+    folder, dataset, poses = setting
+    embedder, output, config = Embedder(folder), tmp_path / "g.h5", EmbedConfig(part_size=1)
+    (tmp_path / "g.h5.parts").mkdir()
+    (tmp_path / "g.h5.parts" / "mine.txt").touch()
+    with pytest.raises(KeyReIDError, match=r"g\.h5\.parts: has mine\.txt"):
+        run(embedder, dataset, "all", poses.folder, output, config)
+    (tmp_path / "g.h5.parts" / "mine.txt").unlink()
+    made = Embeddings.load(run(embedder, dataset, "all", poses.folder, output, config))
+    expected = embedder.gallery(dataset, dataset.tracklets(), poses)
+    assert made.names.tolist() == expected.names.tolist() and made.frames == expected.frames
+    assert np.allclose(made.features, expected.features, atol=1e-4)
+    assert np.array_equal(made.visibility, expected.visibility) and made.root == expected.root
+    before = output.stat().st_ino
+    run(embedder, dataset, "all", poses.folder, output, config)
+    assert output.stat().st_ino == before and list(tmp_path.iterdir()) == [output]
+    run(embedder, dataset, "all", poses.folder, output, EmbedConfig(half=True))
+    assert output.stat().st_ino != before and is_half(output)
 
 
 def test_a_subset_without_tracklets_is_named(setting):

@@ -14,7 +14,8 @@ import pytest
 
 from cache.errors import KeyReIDError
 from stages.reid.search.gallery import read_gallery
-from stages.reid.search.gallery_folder import is_gallery, read_index, verify, writing
+from stages.reid.search.gallery_folder import verify, writing
+from stages.reid.search.gallery_index import is_gallery, read_index
 from stages.reid.search.identity import Known
 from stages.reid.search.removal import parse_age, remove
 from tests.stages.reid.own import made_gallery

@@ -1,0 +1,28 @@
+"""Config of embedding: how tracklets are cut into parts, and who computes them."""
+
+from typing import Literal
+
+from pydantic import Field
+
+from stages.config import StrictModel
+
+
+class EmbedConfig(StrictModel):
+    """How tracklets are embedded. Fields marked * can change bits of the features."""
+
+    part_size: int = Field(1024, ge=1, description="* tracklets of a part: what a killed run loses, at most")
+    processes: int = Field(1, ge=1, description="local processes, each at a part of its own")
+    threads: int | None = Field(
+        None,
+        ge=1,
+        description="* threads of the network per process; None: all cores, 1 with several processes",
+    )
+    scheduler: str | None = Field(None, description="tcp://host:port of a Dask scheduler to run the parts on")
+    workers: int | None = Field(
+        None, ge=0, description="reading processes, with a single process; None: as in the run"
+    )
+    camera: Literal["auto", "given", "unknown"] = Field(
+        "auto", description="* camera embeddings of the network; auto: where it was trained on this data set"
+    )
+    half: bool = Field(False, description="* store features in half precision: half the size")
+    redo_poses: bool = Field(False, description="replace a pose cache of other frames or of another network")
