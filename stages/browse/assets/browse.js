@@ -27,11 +27,13 @@
   const camera = (number) => (/^\d+$/.test(data.cameras[number]) ? `camera ${data.cameras[number]}` : data.cameras[number]);
   const colour = (item) => `k${item.c % 6}`;
 
+  const far = (distance) => `dist. ${distance.toPrecision(3)}`; // short, to stand in one line below a thumbnail
+
   // A thumbnail that plays its tracklet. texts: lines below the picture; entry: its place in a row.
   const button = (index, texts, entry = null) => {
     const item = items[index];
     const marks = entry && "match" in entry ? (entry.match ? "yes" : "no") : entry && "right" in entry ? (entry.right ? "yes" : "no") : "";
-    const said = [`Play ${item.n}`, camera(item.c), between(item), ...texts].filter(Boolean).join(", ");
+    const said = [`Play ${item.n}`, camera(item.c), between(item), ...texts].filter(Boolean).join(", ").replace("dist. ", "distance ");
     const made = make("button", { type: "button", class: `thumb ${marks}`, "aria-label": said, title: item.n, "data-item": index, on: { click: () => choose(index, made) } },
       item.t ? make("img", { src: item.t, alt: "", loading: "lazy", decoding: "async" }) : make("span", { class: "none" }, "no picture"),
       ...texts.map((text, k) => make("span", { class: k === 0 && marks ? "mark" : "" }, text)),
@@ -46,7 +48,7 @@
     if (entry.query) return ["query"];
     const said = "match" in entry ? (entry.match ? " ✓ yes" : " ✗ no") : "";
     const right = "right" in entry ? (entry.right ? " · right" : " · wrong") : "";
-    return [`${entry.rank}${said}${right}`, `distance ${entry.d.toPrecision(3)}`];
+    return [`${entry.rank}${said}${right}`, far(entry.d)];
   };
 
   class Row {
@@ -150,7 +152,7 @@
 
   const rows = data.rows.map((row, number) => new Row({ ...row, line0: row.line }, number));
   const panel = new Panel({
-    data, time, camera, button,
+    data, time, camera, button, far,
     owner: (index) => (owners[index] ? owners[index].name : items[index].n),
     step: (by) => step(by),
     closed: () => { const from = focusFrom(); mark(null); if (from) from.focus(); },
@@ -196,7 +198,10 @@
       return tick;
     });
     if (innerWidth < 700) ticks.splice(1, 3, ticks[2]);
-    for (const tick of ticks) tick.hidden = Boolean(now) && Math.abs(parseFloat(tick.style.left) - percent(now.s)) < (innerWidth < 700 ? 22 : 9);
+    // The first and the last stand beside their place, the others and that of now in the middle of it.
+    const half = innerWidth < 700 ? 10 : 3;
+    const middle = (tick) => Math.min(100 - half, Math.max(half, parseFloat(tick.style.left)));
+    for (const tick of ticks) tick.hidden = Boolean(now) && Math.abs(middle(tick) - percent(now.s)) < 2.2 * half;
     axis.firstElementChild.textContent = days.length === 1 ? days[0] : "";
     if (now) {
       ticks.splice(1, 0, make("span", { class: "now" }, time.short(now.s, now.z)));

@@ -1,5 +1,5 @@
 // The panel of one tracklet: player, what is known of it, part maps, its nearest tracklets.
-// page: {data, time, camera(number), button(index, texts), owner(index), closed(), step(by)}
+// page: {data, time, camera(number), button(index, texts), far(distance), owner(index), closed(), step(by)}
 class Panel {
   constructor(page) {
     this.page = page;
@@ -47,7 +47,7 @@ class Panel {
     this.partList = make("ul", { class: "parts" });
     if (item.h) this.more.append(make("h3", {}, "Part maps: heat on the middle frame"), item.m ? this.partList : make("p", { class: "quiet" }, "No pose cache with this tracklet was found."));
     if (item.near.length) {
-      const list = item.near.map(([other, distance]) => make("li", {}, this.page.button(other, [this.page.owner(other), `distance ${distance.toPrecision(3)}`])));
+      const list = item.near.map(([other, distance]) => make("li", {}, this.page.button(other, [this.page.owner(other), this.page.far(distance)])));
       this.more.append(make("h3", {}, "Nearest tracklets"), make("ul", { class: "strip" }, ...list));
     }
   }
