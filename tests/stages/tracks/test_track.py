@@ -16,8 +16,9 @@ from stages.datasets.times import read_times
 from stages.datasets.walkers.street import StreetConfig, make_videos
 from stages.tracks import install
 from stages.tracks.cameras import load_cameras, tags
-from stages.tracks.config import CameraConfig, TrackConfig
+from stages.tracks.config import CameraConfig, CutConfig, TrackConfig
 from stages.tracks.detect import Detections
+from stages.tracks.motfile import read_boxes
 from stages.tracks.track import records, run
 from stages.tracks.truth import score_tracks
 
@@ -74,6 +75,24 @@ def test_tracklets_are_a_data_set_with_the_pixels_of_their_frames(tmp_path):
     (span,) = {t.span for t in dataset.tracklets()}
     assert span == read_times(out)["door-0001/door/000002-000030"]
     assert (span.start, span.end) == ("2026-11-26T08:00:00.100+01:00", "2026-11-26T08:00:02.900+01:00")
+
+
+@pytest.mark.parametrize("tracker", ["bytetrack", "sort", "ocsort", "botsort"])
+def test_every_tracker_follows_two_squares_and_their_tracks_are_a_mot_file(tmp_path, tracker):
+    config = CONFIG.model_copy(update={"tracker": tracker})
+    out = go(tmp_path / "out", camera(film(tmp_path / "door.avi", squares=2)), config=config)
+    rows = [line.split(",") for line in (out / "door.txt").read_text().splitlines()]
+    assert {len(row) for row in rows} == {10} and {row[1] for row in rows} == {"1", "2"}
+    for frame, _, left, top, width, height, *_ in ([float(cell) for cell in row] for row in rows):
+        assert abs(left - 2 * frame) < 3 and min(abs(top - 10), abs(top - 60)) < 3
+        assert abs(width - 20) < 4 and abs(height - 40) < 4
+    assert len(read_boxes(out / "door.txt", CutConfig(camera="door")).frame) == len(rows) > 50
+
+
+def test_a_camera_whose_files_have_wrong_times_is_read_with_its_own_rate(tmp_path):
+    out = go(tmp_path / "out", camera(film(tmp_path / "door.avi"), fps=5, start=START))
+    (span,) = read_times(out).values()
+    assert (span.start, span.end) == ("2026-11-26T08:00:00.200+01:00", "2026-11-26T08:00:05.800+01:00")
 
 
 def test_a_gap_splits_a_tracklet_and_so_does_its_length(tmp_path):
