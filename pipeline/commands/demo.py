@@ -55,6 +55,8 @@ def _from_cameras(
     data_root: Path, cache: Path, runs: Path, on: list[str], sets: list[str]
 ) -> Iterator[list[str]]:
     """Steps from videos to the page. A finished run of the ordinary demo serves, while its data is there."""
+    from stages.datasets.walkers.timetable import TRAVEL
+
     street = FOLDER / "street"
     if not (street / "cameras.yaml").is_file():
         yield ["two cameras film the same people", "synthesize-videos", "-o", str(street), *STREET]
@@ -62,7 +64,7 @@ def _from_cameras(
     listed = str(street / "cameras.yaml")
     yield ["detect and track", "track", "--cameras", listed, "-o", str(tracked), "--tracker", "botsort"]
     found = sorted(runs.glob("walkers/*/model.safetensors"))
-    if not found or not data_root.is_dir():
+    if not found or not (data_root / TRAVEL).is_file():
         data_root, cache, runs = (FOLDER / name for name in ("walkers", "poses", "runs"))
         found = sorted(runs.glob("walkers/*/model.safetensors"))
     paths = ["--dataset", "walkers", "--data-root", str(data_root), "--cache", str(cache)]
@@ -75,10 +77,11 @@ def _from_cameras(
     labelled, gallery, people = (str(FOLDER / name) for name in ("labelled.h5", "gallery", "people"))
     unknown = ["--camera-mode", "unknown"]  # as the cameras of the videos are
     yield ["labelled tracklets", "embed", *paths, *run, *on, "--subset", "train", *unknown, "-o", labelled]
-    yield ["thresholds from them", "calibrate", labelled]
+    yield ["thresholds from them", "calibrate", labelled, "--travel", str(data_root / TRAVEL)]
     own = ["--cache", str(FOLDER / "street-poses")]
     yield ["embed the videos' tracklets", "embed", str(tracked), *run, *on, *own, "--append", gallery]
-    yield ["link them to people", "link", gallery, "-o", people]
+    ways = ["--travel", str(street / TRAVEL)]
+    yield ["link them to people", "link", gallery, *ways, "-o", people, "--no-page"]
     yield ["the page", "browse", people]
 
 

@@ -29,17 +29,18 @@ def command(root: Path, config: WalkersConfig, workers: int, force: bool) -> Non
 
     Animated pedestrians before several cameras, in MARS layout, with exact keypoints
     (keypoints.npz), what stood before them (occluders.csv), what every frame hides of each
-    part, the config and the pairs of persons dressed alike (walkers.json) and a contact
-    sheet (contact-sheet.png). With --look clean no one crosses and the boxes are right.
-    A second call with the same values does nothing.
+    part, the config and the pairs of persons dressed alike (walkers.json), when each was
+    filmed (times.tsv, travel.yaml) and a contact sheet (contact-sheet.png). With --look clean
+    no one crosses and the boxes are right. A second call with the same values does nothing.
     """
     from stages.datasets.walkers import make
 
-    if make.is_made(config, root):
-        say(f"{root}: already made with these values")
-        return
+    made = make.is_made(config, root)
     with progress_bar("synthesize", "frames") as report:
         make.run(config, root, workers, force, report)
+    if made:
+        say(f"{root}: already made with these values")
+        return
     counts = json.loads((root / make.RECORD).read_text())["counts"]
     say(
         f"{root}: {counts['train_persons']} persons, {counts['train_frames']} frames for training; "

@@ -14,7 +14,7 @@ from stages.terminal import say
 
 
 @click.command("synthesize-videos")
-@output_option("New folder for videos, true boxes and cameras.yaml.", required=True)
+@output_option("New folder for videos, true boxes, cameras.yaml and travel.yaml.", required=True)
 @click.option(
     "--start",
     default="2026-11-26T08:00:00+01:00",
@@ -27,7 +27,8 @@ from stages.terminal import say
 def command(output: Path, start: str, config: StreetConfig) -> None:
     """Make a short video per camera in which walkers cross, with the exact boxes of everybody.
 
-    Every camera films the same persons. Then: keyreid track --cameras OUTPUT/cameras.yaml -o tracked
+    Every camera films the same persons. Then: keyreid track --cameras OUTPUT/cameras.yaml -o tracked.
+    travel.yaml says how long the ways between the cameras take, for keyreid link --travel.
     """
     from stages.datasets.walkers.street import make_videos
 

@@ -2,7 +2,7 @@
 
 A comment `<!-- needs: WHAT -->` before a block says that it needs something that is not here: its
 commands are parsed, options and values included, and not run. A block tagged `text`, or not at all, is no
-command.
+command. A block that begins with `# NAME.yaml` or `# NAME.csv` is that file, for the commands after it.
 """
 
 import argparse
@@ -30,6 +30,7 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 KINDS = ("bash", "python", "yaml", "text", "")
 FENCE = re.compile(r"^( *)(`{3,}|~{3,})(.*)$")
 NEEDS = re.compile(r"<!-- needs: (.+?) -->")
+FILE = re.compile(r"# ([\w-]+\.(?:yaml|csv))\n")
 ASSIGNMENT = re.compile(r"[A-Z_]+=")
 SUBSTITUTION = re.compile(r"\$\([^()]*\)")
 TOOLS = ("keyreid", "make")
@@ -65,6 +66,7 @@ ABLATION = {
 }
 SMALL = {
     "train": [*TINY, "--epochs", "1"],
+    "extract-poses": ["--set", "pose.estimator=walkers"],  # the weights of others are not here
     "demo": TINY,
     "ablation": ["--config", "small-ablation.yaml", "--workers", "1"],
 }
@@ -210,6 +212,8 @@ class Runner:
         before = Path.cwd()
         os.chdir(self.folder)
         try:
+            if named := FILE.match(block.text):
+                (self.folder / named[1]).write_text(block.text + "\n")
             if block.kind == "python":
                 exec(compile(block.text, block.place, "exec"), self.names)
             elif block.kind == "yaml":

@@ -12,6 +12,7 @@ import numpy as np
 
 from cache.border import saving
 from cache.errors import KeyReIDError
+from cache.files import write_whole
 from cache.text_files import load_record
 from stages.datasets.times import TIMES, write_times
 from stages.datasets.tracklet import JUNK
@@ -21,7 +22,7 @@ from stages.datasets.walkers.layout import write_info, write_keypoints, write_oc
 from stages.datasets.walkers.plan import Plan, TrackletPlan, make_plan
 from stages.datasets.walkers.record import RECORD, FrameRecord, record_text
 from stages.datasets.walkers.sheet import draw_sheet
-from stages.datasets.walkers.timetable import timetable
+from stages.datasets.walkers.timetable import TRAVEL, timetable, travel_times
 from stages.datasets.walkers.wardrobe import changed_parts
 from stages.interrupts import workers_unaware
 
@@ -75,8 +76,9 @@ def run(
     """
     root = Path(root)
     if is_made(config, root):
-        if not (root / TIMES).is_file():  # made by an earlier version
-            write_times(root / TIMES, timetable(make_plan(config), config.seed))
+        if not (root / TRAVEL).is_file():  # made by an earlier version
+            with saving(root):
+                _write_times(config, make_plan(config), root)
         return root
     if root.exists() and (not root.is_dir() or any(root.iterdir())):
         if not (root / RECORD).is_file():
@@ -121,7 +123,7 @@ def _write(
     write_info(plan, root)
     write_keypoints(root, frames, np.concatenate(keypoints))
     write_occluders(root, covered)
-    write_times(root / TIMES, timetable(plan, config.seed))
+    _write_times(config, plan, root)
     draw_sheet(plan, root)
     record = {
         "maker": "walkers",
@@ -137,6 +139,11 @@ def _write(
         "occluded_tracklets": _occluded(tracklets, {path for path, _ in covered}),
     }
     (root / RECORD).write_text(record_text(record, frames, records))
+
+
+def _write_times(config: WalkersConfig, plan: Plan, root: Path) -> None:
+    write_times(root / TIMES, timetable(plan, config.seed))
+    write_whole(root / TRAVEL, travel_times(config.cameras, config.max_frames).encode())
 
 
 def _occluded(tracklets: tuple[TrackletPlan, ...], covered: set[str]) -> list[str]:

@@ -4,9 +4,11 @@ What the track stage is tried on: two cameras film the same persons one after th
 side and in its own colours. Deterministic by seed, up to the video encoder.
 """
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from itertools import combinations
 from pathlib import Path
 
 import av
@@ -19,6 +21,7 @@ from stages.datasets.walkers import backdrop
 from stages.datasets.walkers.actor import Actor, skeleton
 from stages.datasets.walkers.camera import Camera, Response, View, make_camera
 from stages.datasets.walkers.draw import Canvas
+from stages.datasets.walkers.timetable import TRAVEL
 from stages.datasets.walkers.wardrobe import Identity, draw_group
 
 NAMES = ("door", "yard", "hall", "gate", "stairs", "lane")
@@ -106,15 +109,16 @@ def _box(mask: np.ndarray) -> tuple[int, int, int, int]:
 
 
 def make_videos(config: StreetConfig, out: Path, start: datetime) -> Path:
-    """Write NAME.mp4 of each camera, NAME.truth.txt (MOTChallenge) and cameras.yaml; returns the last.
+    """Write NAME.mp4 and NAME.truth.txt (MOTChallenge) of each camera, travel.yaml, cameras.yaml (returned).
 
     start: clock time of the first camera's first frame, with its offset from UTC. A person has one
-    number in all truth files.
+    number in all truth files. travel.yaml, of two cameras or more: how long persons are on the way.
     """
     out.mkdir(parents=True, exist_ok=True)
     lines = ["cameras:"]
+    passed: list[dict[int, tuple[float, float]]] = []  # of each camera: person -> from when to when, seconds
     for camera, name in enumerate(NAMES[: config.cameras], start=1):
-        rows = []
+        rows, here = [], {}
         with av.open(str(out / f"{name}.mp4"), "w") as video:
             stream = video.add_stream(
                 "libx264", rate=config.rate, options={"crf": "20", "preset": "veryfast"}
@@ -124,12 +128,28 @@ def make_videos(config: StreetConfig, out: Path, start: datetime) -> Path:
             for number, frame in enumerate(film_street(config, camera), start=1):
                 video.mux(stream.encode(av.VideoFrame.from_ndarray(frame.image, format="bgr24")))
                 rows += [_row(number, one, config.size[0]) for one in frame.seen]
+                now = (camera - 1) * config.travel + (number - 1) / config.rate
+                here |= {one.person: (here.get(one.person, (now, now))[0], now) for one in frame.seen}
             video.mux(stream.encode())
+        passed.append(here)
         (out / f"{name}.truth.txt").write_text("".join(rows))
         moment = start + timedelta(seconds=(camera - 1) * config.travel)
         lines += [f"  - name: {name}", f"    files: [{name}.mp4]", f"    start: {moment.isoformat()}"]
+    if config.cameras > 1:
+        (out / TRAVEL).write_text(_travel_times(passed))
     (out / "cameras.yaml").write_text("\n".join(lines) + "\n")
     return out / "cameras.yaml"
+
+
+def _travel_times(passed: list[dict[int, tuple[float, float]]]) -> str:
+    """Text of travel.yaml: whole seconds, true for everybody in whatever pieces they are tracked."""
+    lines = ["travel:  # seconds from one camera to the other"]
+    for (name, one), (other_name, other) in combinations(zip(NAMES, passed, strict=False), 2):
+        both = sorted(one.keys() & other.keys())
+        least = math.floor(min(max(0, other[person][0] - one[person][1]) for person in both))
+        greatest = math.ceil(max(other[person][1] - one[person][0] for person in both))
+        lines.append(f"  - {{cameras: [{name}, {other_name}], least: {least}, greatest: {greatest}}}")
+    return "\n".join(lines) + "\n"
 
 
 def _walk(

@@ -6,14 +6,17 @@ on average; every third person walks beside the one before. Strangers pass one c
 persons come on the day before. Nothing in the pictures follows from it.
 """
 
+import math
 from collections.abc import Iterable
 from datetime import datetime, timedelta
+from itertools import combinations
 
 import numpy as np
 
 from stages.datasets.times import written
 from stages.datasets.walkers.plan import Plan, TrackletPlan
 
+TRAVEL = "travel.yaml"  # in the data root, beside the table of times
 START = datetime.fromisoformat("2026-11-26T08:00:00+01:00")
 RATE = 7.0  # frames/s: steps of 0.21 m are a walk
 _EVERY = 5.0  # seconds, mean time between two who come
@@ -34,6 +37,23 @@ def timetable(plan: Plan, seed: int) -> list[tuple]:
             moments = written(start, seconds), written(start, end)
             rows.append((name, str(tracklet.camera), 1, tracklet.frames, *moments))
     return rows
+
+
+def travel_times(cameras: int, longest: int) -> str:
+    """The timetable's file of travel times, for `keyreid link --travel`: ways between all pairs of cameras.
+
+    As somebody with a watch would write them: each leg with 5 s to spare and 2 s for every camera in between.
+    longest: frames of a tracklet; the clock runs from the last frame at one camera.
+    """
+    seconds = (longest - 1) / RATE
+    lines = ["travel:  # seconds from one camera to the other"]
+    for a, b in combinations(range(1, cameras + 1), 2):
+        legs = b - a
+        least = max(0, math.floor(_LEG[0] * legs - seconds))
+        greatest = (_LEG[1] + 5) * legs + 2 * (legs - 1)
+        lines.append(f"  - {{cameras: ['{a}', '{b}'], least: {least}, greatest: {greatest:.0f}}}")
+    lines.append(f"away: {_PAUSE - math.ceil(seconds):.0f}  # a visit is over")
+    return "\n".join(lines) + "\n"
 
 
 def _times(tracklets: tuple[TrackletPlan, ...], rng: np.random.Generator) -> np.ndarray:

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from stages.datasets.walkers.street import StreetConfig, film_street, make_videos
+from stages.reid.search.link_files import read_travel
 from stages.tracks.cameras import load_cameras
 from stages.tracks.stream import VideoStream
 
@@ -50,5 +51,7 @@ def test_videos_come_with_their_truth_and_cameras(tmp_path: Path):
     assert (tmp_path / "yard.truth.txt").is_file()
     stream = VideoStream(door.files[0].file)
     assert (stream.rate, sum(1 for _ in stream)) == (10, len(frames))
+    (way,) = read_travel(tmp_path / "travel.yaml")
+    assert way.cameras == ("door", "yard") and 30 < way.least <= 60 <= way.greatest < 90
     truth = [line.split(",") for line in (tmp_path / "door.truth.txt").read_text().splitlines()]
     assert len(truth) == sum(frames) and {row[1] for row in truth} == {"1", "2"}

@@ -1,13 +1,14 @@
 """The timetable of walkers: possible ways, the same every time, known to who loads the data set."""
 
-from itertools import pairwise
+from itertools import combinations, pairwise
 
 import pytest
 
 from stages.datasets.times import TIMES, moment, read_times, write_times
 from stages.datasets.walkers.config import WalkersConfig
 from stages.datasets.walkers.plan import make_plan
-from stages.datasets.walkers.timetable import RATE, timetable
+from stages.datasets.walkers.timetable import RATE, TRAVEL, timetable, travel_times
+from stages.reid.search.link_files import read_travel
 
 CONFIG = WalkersConfig(identities=24, distractors=3, junk=2)
 
@@ -57,3 +58,23 @@ def test_some_are_before_a_camera_at_once(plan):
         for a, s, e in test
         for b, t, f in test
     )
+
+
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_everybody_keeps_to_the_travel_times(plan, tmp_path, seed):
+    (tmp_path / TRAVEL).write_text(travel_times(CONFIG.cameras, CONFIG.max_frames))
+    ways = {way.cameras: way for way in read_travel(tmp_path / TRAVEL)}
+    assert len(ways) == 6 and ways["1", "4"].greatest > ways["1", "2"].greatest
+    visits: dict = {}
+    for one, row in zip(plan.tracklets(), timetable(plan, seed), strict=True):
+        if one.person > 0:
+            visits.setdefault(one.person, {}).setdefault(one.number, []).append(
+                (moment(row[4])[1], moment(row[5])[1], str(one.camera))
+            )
+    for person in visits.values():
+        for visit in person.values():
+            for (_, end, a), (start, _, b) in combinations(sorted(visit), 2):
+                way = ways[min(a, b), max(a, b)]
+                assert way.least <= start - end <= way.greatest
+        first, second = (sorted(visit) for _, visit in sorted(person.items()))
+        assert second[0][0] - first[-1][1] >= ways["1", "2"].away

@@ -1,0 +1,43 @@
+"""`keyreid demo --cameras`: from two videos to the page of who was where, and on from there."""
+
+import csv
+import json
+from pathlib import Path
+
+import pytest
+
+from pipeline.commands import demo
+from tests.pipeline.conftest import TINY_SET
+
+WHY = "needs pip install --no-deps -r requirements/track.txt"
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+def test_from_two_videos_to_who_was_where(keyreid, tmp_path, monkeypatch):
+    pytest.importorskip("trackers", reason=WHY)
+    pytest.importorskip("onnxruntime", reason=WHY)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(demo, "QUICK", ("--identities", "8", "--cameras", "2", "--tracklets", "2"))
+    monkeypatch.setattr(demo, "STREET", ("--persons", "4"))
+    words = ("demo", "--cameras", "--device", "cpu", *TINY_SET)
+    made = keyreid(*words)
+    assert made.code == 0, made.err
+    assert "WARNING: the threshold was measured on other footage" in made.err
+    people = Path("cameras-demo/people")
+    with (people / "identities.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert {row["camera"] for row in rows} == {"door", "yard"} and len(rows) >= 4
+    assert all(row["start"].startswith("2026-11-26T08:0") for row in rows)
+    record = json.loads((people / "link.json").read_text())
+    (way,) = record["constraints"]["travel"]
+    assert way["cameras"] == ["door", "yard"] and way["least"] <= 60 <= way["greatest"]
+    assert (people / "site/index.html").is_file()
+    again = keyreid(*words)
+    assert again.code == 0 and "a quick training" not in again.out
+    gallery = "cameras-demo/gallery"
+    for more in ((), ("--travel", "cameras-demo/street/travel.yaml")):  # as in the guide
+        linked = keyreid("link", gallery, *more, "-o", "mine", "--no-page")
+        assert linked.code == 0, linked.err
+    browsed = keyreid("browse", people, "--frames", 4)
+    assert browsed.code == 0, browsed.err
