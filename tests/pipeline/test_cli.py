@@ -83,6 +83,17 @@ def test_ctrl_c_with_workers_is_one_line_however_early_it_comes(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.slow
+def test_ctrl_c_while_an_ablation_trains_is_one_line(trained, tmp_path):
+    where = ["--data-root", trained.data, "--cache", trained.poses, "-o", tmp_path / "out"]
+
+    def training(_):
+        return len(list(tmp_path.glob("out/*/seed-*/metrics.jsonl"))) > 1
+
+    code, lines = interrupt(["ablation", *where, "--workers", "2"], training)
+    assert code == 130 and [line for line in lines if line] == ["keyreid: interrupted"]
+
+
 def test_ctrl_c_while_modules_load_is_one_line():
     loading = "numpy/_core/_multiarray_umath"
     code, lines = interrupt(["env"], lambda pid: loading in Path(f"/proc/{pid}/maps").read_text())

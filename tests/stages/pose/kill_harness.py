@@ -32,6 +32,7 @@ from tests.stages.pose.compare import assert_same_shards
 
 SERIES = 5  # kills before a cache is finished and compared
 ENVIRONMENT = os.environ | {"PYTHONPATH": str(Path(__file__).resolve().parents[3])}  # needs no installation
+PATIENCE = 600  # seconds for one command, on a machine that has much else to do
 EVENTS = ("open", "os.rename", "os.remove", "os.mkdir", "os.truncate")
 
 
@@ -118,7 +119,7 @@ class Harness:
         files = len(list(self.reference.iterdir()))
         wanted = self.random.randint(1 if workers == 1 else 5, files - 2)  # 4 are there before a shard
         delay = self.random.uniform(0, self.seconds / 10)
-        quiet, deadline = subprocess.DEVNULL, time.monotonic() + 100
+        quiet, deadline = subprocess.DEVNULL, time.monotonic() + PATIENCE
         process = subprocess.Popen(
             self._command(target, workers), cwd=self.empty, env=ENVIRONMENT, stdout=quiet, stderr=quiet
         )
@@ -133,7 +134,7 @@ class Harness:
     def finish_command(self, target: Path, workers: int) -> None:
         """The same command again, to its end."""
         subprocess.run(
-            self._command(target, workers), cwd=self.empty, env=ENVIRONMENT, check=True, timeout=100
+            self._command(target, workers), cwd=self.empty, env=ENVIRONMENT, check=True, timeout=PATIENCE
         )
         assert not list(self.empty.iterdir()), "a command wrote to its working directory"
         self._compare(target)
