@@ -31,6 +31,9 @@ class DatasetConfig(StrictModel):
     boxes: Literal["labeled", "detected"] | None = Field(
         None, description="cuhk03: boxes drawn by hand (labeled, the default) or by a detector"
     )
+    list: Path | None = Field(
+        None, description="folder: CSV list of frames in the data root; default frames.csv, or the only .csv"
+    )
 
 
 class Recipe(StrictModel):

@@ -11,7 +11,7 @@ import click
 from cache.errors import KeyReIDError
 from pipeline.config import Recipe, load_recipe
 from pipeline.recipe_file import Override, changed, parse_override, read_yaml
-from pipeline.settings import taken
+from pipeline.settings import setting, taken
 
 
 class NamedPath(click.Path):
@@ -86,7 +86,7 @@ def renamed(old: str, new: str) -> Callable:
 
 
 def recipe_options(function: Callable) -> Callable:
-    """Add --dataset, --data-root, --cache, --config and --set; the command receives them as `inputs`.
+    """Add --dataset, --data-root, --list, --cache, --config and --set; the command receives them as `inputs`.
 
     Its settings (`pipeline.settings.setting(Recipe, ...)`) are in them, too.
     """
@@ -98,6 +98,7 @@ def recipe_options(function: Callable) -> Callable:
         "ls-vid, mevid, ccvid, folder.",
     )
     @click.option("--data-root", type=PATH, help="Data root. Default: data/DATASET.")
+    @setting(Recipe, "dataset.list", "--list")
     @click.option(
         "--cache", type=PATH, help="Pose cache. Default: poses/DATASET; of folder: poses/ and the path."
     )
@@ -194,4 +195,5 @@ def load_inputs(inputs: Inputs, check_files: bool = True):
         check_files=check_files,
         tracklets=config.tracklets,
         boxes=config.boxes,
+        frame_list=config.list,
     )

@@ -28,7 +28,6 @@ _ONE: dict[str, Callable[[Path | str, bool], Dataset]] = {
     "mevid": load_mevid,
     "ls-vid": lambda root, _: load_ls_vid(root),
     "ccvid": lambda root, _: load_ccvid(root),
-    "folder": load_folder,
 }
 _SEVERAL: dict[str, Callable[[Path | str, int | None], Dataset]] = {
     "ilids-vid": load_ilids_vid,
@@ -38,6 +37,7 @@ _SEVERAL: dict[str, Callable[[Path | str, int | None], Dataset]] = {
 _CHOICES: dict[str, tuple[Callable[..., Dataset], tuple[str, ...]]] = {
     "market1501": (load_market1501, ("tracklets",)),
     "cuhk03": (load_cuhk03, ("tracklets", "boxes")),
+    "folder": (load_folder, ("frame_list",)),
 }
 DATASETS = (*_ONE, *_SEVERAL, *_CHOICES)
 
@@ -50,19 +50,20 @@ def load_dataset(
     *,
     tracklets: str | None = None,
     boxes: str | None = None,
+    frame_list: Path | None = None,
 ) -> Dataset:
     """Read the data set `name` (one of DATASETS) under the folder `root`.
 
     split: 0-based number of a split for a data set that has several (None: the first); `Dataset.splits` of
     them. check_files: also check that every listed frame exists. Where frames are found by listing folders
     (iLIDS-VID, PRID2011, Market-1501, LS-VID, CCVID, trees) they exist anyway. tracklets (market1501,
-    cuhk03): image or sequence. boxes (cuhk03): labeled or detected.
+    cuhk03): image or sequence. boxes (cuhk03): labeled or detected. frame_list (folder): a CSV file.
     Raises KeyReIDError naming file and row of the first thing that is wrong.
     """
     if name not in DATASETS:
         raise KeyReIDError(f"dataset {name!r} is not known; expected one of {', '.join(DATASETS)}")
     load, choices = _CHOICES.get(name, (None, ()))
-    given = {"tracklets": tracklets, "boxes": boxes}
+    given = {"tracklets": tracklets, "boxes": boxes, "frame_list": frame_list}
     for choice, value in given.items():
         if value is not None and choice not in choices:
             raise KeyReIDError(f"dataset {name} has one kind of {choice}; leave it out (it is {value})")
@@ -71,5 +72,6 @@ def load_dataset(
     if split is not None:
         raise KeyReIDError(f"dataset {name} has one split; leave split out (it is {split})")
     if load is not None:
-        return load(root, **{choice: given[choice] for choice in choices})
+        more = {"check_files": check_files} if name == "folder" else {}
+        return load(root, **more, **{choice: given[choice] for choice in choices})
     return _ONE[name](root, check_files)

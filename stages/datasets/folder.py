@@ -13,7 +13,7 @@ or several of these in one folder, at any depth, such as a tree for each camera 
 
     <data root>/<...>/<person>/<camera>/<tracklet>/*.jpg
 
-List: <data root>/frames.csv (or the only .csv there), see frame_list.py.
+List: <data root>/frames.csv, the only .csv there, or the file that is named; see frame_list.py.
 
 Persons and cameras: where all are whole numbers these are kept (person 0 is a distractor, -1 or 00-1 junk),
 else they are numbered 1, 2, ... in sorted order, `distractor` and `junk` apart. A camera folder named
@@ -36,6 +36,7 @@ from stages.datasets.files import (
     list_folders,
     list_images,
     natural,
+    require,
 )
 from stages.datasets.frame_list import SUBSETS, Draft, read_table
 from stages.datasets.times import read_times
@@ -46,10 +47,13 @@ _WHOLE = re.compile(r"-?[0-9]{1,9}")
 _SPECIAL = {"distractor": DISTRACTOR, "junk": JUNK, "00-1": JUNK}
 
 
-def load_folder(root: Path | str, check_files: bool = True) -> Dataset:
-    """Read a tree or a list. Raises KeyReIDError naming file and row, or the folder, that is wrong."""
+def load_folder(root: Path | str, check_files: bool = True, frame_list: Path | None = None) -> Dataset:
+    """Read a tree or a list. frame_list: relative to the root or absolute.
+
+    Raises KeyReIDError naming file and row, or the folder, that is wrong.
+    """
     root = check_root(root, "folder")
-    table = _table(root)
+    table = _table(root) if frame_list is None else require(root / frame_list, "a list of frames")
     notes: dict[str, str] = {}
     trees = [""] if table is not None else _trees(root)
     tracked = {base for base in trees if _is_tracked(root / base)}
@@ -111,7 +115,7 @@ def _table(root: Path) -> Path | None:
         return root / "frames.csv"
     tables = sorted(p for p in root.iterdir() if p.suffix.lower() == ".csv" and p.is_file())
     if len(tables) > 1:
-        raise KeyReIDError(f"{root}: has {len(tables)} CSV files; name the list of frames frames.csv")
+        raise KeyReIDError(f"{root}: has {len(tables)} CSV files; name the list of frames with --list")
     return tables[0] if tables else None
 
 

@@ -67,6 +67,23 @@ def test_doctor_accepts_what_can_be_scored_and_nothing_else(tmp_path, pictures):
     assert code == 1 and "train and test both" in said and "train on others" in said
 
 
+def test_a_list_of_frames_may_have_any_name(pictures):
+    rows = ["frame,person,camera,tracklet,subset"]
+    for person in (1, 2, 3, 4):
+        subsets = ("train", "train") if person < 3 else ("query", "gallery")
+        rows += [
+            f"{person}/{c}/t/1.jpg,{person},{c},{person}{c},{s}" for c, s in zip((1, 2), subsets, strict=True)
+        ]
+    (pictures / "frames of spring.csv").write_text("\n".join(rows))
+    (pictures / "other.csv").touch()
+    with pytest.raises(KeyReIDError, match="2 CSV files; name the list of frames with --list"):
+        CliRunner().invoke(
+            doctor, ["--dataset", "folder", "--data-root", str(pictures)], catch_exceptions=False
+        )
+    code, said = examine(pictures, "--list", "frames of spring.csv")
+    assert code == 0 and "0 of 8" in said
+
+
 def test_doctor_reports_what_the_decoder_warns_of(pictures):
     frame = pictures / "1/1/t/1.jpg"
     data = frame.read_bytes()
