@@ -5,7 +5,7 @@
 Made tracklets of plain frames, filmed on one day by 6 cameras, are written as a page. It is opened several
 times in a browser of its own; the time from the start of the navigation until the first rows are drawn is
 measured in the page (performance.measure). Then the time that a filter takes, and a click until the first
-frame of the tracklet is drawn.
+frame of the tracklet is drawn. The floor of writing is copying the frames' files in memory.
 """
 
 import argparse
@@ -19,6 +19,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from benchmarks import floors
 from benchmarks.made.people import link_made, made_gallery, timed
 from stages.browse import build
 from stages.browse.config import BrowseConfig
@@ -91,6 +92,10 @@ def main(arguments: list[str] | None = None) -> None:
             seconds = time.perf_counter() - before
             print(f"{what}: {seconds:.1f} s, {options.tracklets / seconds:.0f} tracklets/s")
         print(f"index.html: {path.stat().st_size / 1e6:.2f} MB")
+        frames = sum(file.stat().st_size for file in (folder / "data").rglob("*.png"))
+        floor = 2 * frames / floors.copy_rate()
+        print(f"written again: {floors.against(seconds, floor, f'copying {frames / 1e6:.1f} MB of frames')}")
+        print(f"{floors.peak_memory()}, {floors.busy()}")
         if binary is None:
             print("skipped: no Chromium here, so opening is not measured")
             return

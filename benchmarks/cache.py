@@ -8,6 +8,7 @@ hdf5plugin's codecs are measured where that package is installed (it is not a de
 h5py reads without its chunk cache, which random clips of a large set never hit.
 The released format is one .npy file a frame, float64 [6, 256, 128].
 Sides take turns; medians are printed. Warm: files in the page cache. Cold: dropped from it before each read.
+The floor of reading is copying the heat, unpacked.
 """
 
 import argparse
@@ -25,6 +26,7 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks import floors
 from benchmarks.extract import walkers_data, weights_of
 from cache import PoseCache
 from cache.chunks import CHUNK_BYTES, CHUNK_SHAPE, FLOOR, encode, quantise, unpack
@@ -223,6 +225,9 @@ def clip_table(heat: np.ndarray, rounds: int, folder: Path, console: Console) ->
         ratio = statistics.median(t / o for o, t in zip(seen[ours], seen[theirs], strict=True))
         table.add_row(state, f"{mine * 1e6:.0f} us", f"{other * 1e6:.0f} us", f"{ratio:.1f}x")
         figures[state] = ratio
+        if state == "warm":
+            floor = 2 * CLIP * CHUNK_BYTES / floors.copy_rate()
+            console.print(f"warm clip: {floors.against(mine, floor, 'copying its heat')}")
     console.print(table)
     figures["bytes"] = cache.info.bytes / count
     return figures
@@ -262,6 +267,7 @@ def main(arguments: list[str] | None = None) -> None:
                 f"warm clips {figures['warm']:.1f}x (at least {TARGET_RATIO:.0f}x); "
                 f"MARS, {MARS:,} frames: {figures['bytes'] * MARS / 1e9:.1f} GB"
             )
+        console.print(f"{floors.peak_memory()}, {floors.busy()}")
 
 
 if __name__ == "__main__":

@@ -7,7 +7,9 @@
 Every side runs on the same frames and the same cores: one worker, pinned to as many cores as it has
 threads, which is its share of a machine whose cores are all busy. Sides take turns; medians are printed.
 The CPU clock counts what this process was given, which a busy machine disturbs less than the wall clock.
-Missing weights are replaced by random ones, which take the same time.
+Missing weights are replaced by random ones, which take the same time. The floor is the operations of the
+network's convolutions at the rate of a large product. Where the CPU has AMX, extraction is also timed in bf16
+beside float32.
 """
 
 import argparse
@@ -17,6 +19,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -24,7 +27,9 @@ import torch
 from rich.console import Console
 from rich.table import Table
 from safetensors.torch import save_file
+from torch.utils.flop_counter import FlopCounterMode
 
+from benchmarks import floors
 from cache.errors import KeyReIDError
 from cache.files import sha256_of
 from cache.lock import lock_folder
@@ -37,9 +42,11 @@ from stages.pose.plan import packages
 from stages.pose.shard_task import ShardTask, load_estimator, run_shard
 from stages.pose.sources import check_frames
 from stages.pose.weights import find_weights, load_into
-from stages.precision import choose
+from stages.precision import choose, has_amx
 
 MARS = 1_191_003
+SHARE = 0.85  # of the bare forward that extraction has at least
+HALF = 3.5  # times as fast in bf16 as in float32, with AMX
 
 
 def weights_of(spec: EstimatorSpec, folder: Path) -> tuple[Path, str]:
@@ -134,6 +141,9 @@ def rates(data: Dataset, name: str, given: argparse.Namespace, folder: Path) -> 
         loop(paths)
         return len(paths)
 
+    with FlopCounterMode(display=False) as counter:
+        estimator.forward(ready)
+    work = counter.get_total_flops() / len(ready)
     sides = {"bare": bare, "extraction": extraction, "mmpose": mmpose, "flip": lambda: bare(flipping)}
     estimator.forward(ready)
     loop(paths[:2])
@@ -151,8 +161,32 @@ def rates(data: Dataset, name: str, given: argparse.Namespace, folder: Path) -> 
     done = sum(extraction(padded) for _ in range(given.rounds))
     for clock, read in clocks.items():
         seen[clock]["padding"] = [done / (read() - began[clock])]
-    note = f"batch {settings['batch_size']}, {note}"
-    return {clock: summary(rounds) | {"note": note} for clock, rounds in seen.items()}
+    floor = floors.product_rate(given.device, precision) / work
+    measured = {clock: summary(rounds) | {"floor": floor} for clock, rounds in seen.items()}
+    if not gpu and has_amx():
+        measured["CPU"]["half"] = half_rate(task, settings, extraction)
+    return {
+        clock: row | {"note": f"batch {settings['batch_size']}, {note}"} for clock, row in measured.items()
+    }
+
+
+def half_rate(task: ShardTask, settings: dict, extraction: Callable[[ShardTask], int]) -> float:
+    """How many times as fast extraction is in bf16 as in float32 by the CPU clock, the best of three."""
+    rates = {}
+    for precision in ("fp32", "bf16"):
+        chosen = settings | {"precision": precision}
+        plan = Manifest(
+            task.plan.estimator, task.plan.weights_sha256, {"settings": chosen}, (), task.plan.packages
+        )
+        one = ShardTask(**{**task.__dict__, "settings": chosen, "plan": plan})
+        extraction(one)
+        times = []
+        for _ in range(3):
+            began = time.process_time()
+            extraction(one)
+            times.append(time.process_time() - began)
+        rates[precision] = min(times)
+    return rates["fp32"] / rates["bf16"]
 
 
 def summary(rounds: dict[str, list[float]]) -> dict[str, float]:
@@ -295,7 +329,17 @@ def main(arguments: list[str] | None = None) -> None:
         all_cores = os.sched_getaffinity(0)
         if given.device == "cpu":
             os.sched_setaffinity(0, sorted(all_cores)[: given.threads])
-        columns = ("estimator", "clock", "bare", "extraction", "share", "mmpose", "times", "bare, flip")
+        columns = (
+            "estimator",
+            "clock",
+            "floor",
+            "bare",
+            "extraction",
+            "share",
+            "mmpose",
+            "times",
+            "bare, flip",
+        )
         title = f"frames/s, {given.device}, {given.threads} thread(s) on as many cores"
         table = Table(*columns, "+0.25 padding", "note", title=title)
         for name in given.estimators:
@@ -303,6 +347,7 @@ def main(arguments: list[str] | None = None) -> None:
                 table.add_row(
                     name,
                     clock,
+                    f"{measured['floor']:.1f}",
                     f"{measured['bare']:.1f}",
                     f"{measured['extraction']:.1f}",
                     f"{100 * measured['share']:.0f} %",
@@ -314,7 +359,12 @@ def main(arguments: list[str] | None = None) -> None:
                 )
             hours = MARS / measured["extraction"] / 3600
             console.print(f"{name}: MARS ({MARS:,} frames) takes {hours:.1f} hours of one such worker")
+            half = measured.get("half")
+            text = f"{half:.2f} times as fast (at least {HALF})" if half else "skipped: no AMX"
+            console.print(f"{name} in bf16: {text}")
         console.print(table)
+        console.print(f"share: of the bare forward, at least {SHARE:.0%} for walkers")
+        console.print(f"{floors.peak_memory(given.device)}, {floors.busy()}")
         os.sched_setaffinity(0, all_cores)
         if given.layouts:
             for name in given.estimators:

@@ -3,7 +3,8 @@
 With --train and --test, labelled gallery files of two sets of persons: thresholds from the first, scores on
 the second, for plain average linkage over all distances (scipy), for ours without times, with times, and with
 --travel, a file of travel times.
---size makes embeddings of this many tracklets, four of a person, with times and cameras, and links them.
+--size makes embeddings of this many tracklets, four of a person, with times and cameras, and links them. The
+floor is the products of all tracklets with all, each pair once.
 
     python -m benchmarks.link --size 100000
     python -m benchmarks.link --train train.h5 --test test.h5 --travel travel.yaml
@@ -12,7 +13,6 @@ the second, for plain average linkage over all distances (scipy), for ours witho
 import argparse
 import os
 import platform
-import resource
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -21,6 +21,7 @@ import numpy as np
 from scipy.cluster.hierarchy import linkage
 from scipy.spatial.distance import squareform
 
+from benchmarks import floors
 from benchmarks.made.gallery import TOGETHER, Made
 from stages.reid.scoring.distances import distance_rows
 from stages.reid.scoring.embeddings import Embeddings
@@ -125,7 +126,7 @@ def _scale(size: int, width: int, index: str) -> None:
         start=start, end=start + _SEEN, zone=np.zeros(size), frames=tuple((name,) for name in names),
         about=about | {"root": "/"},
     )  # fmt: skip
-    made = _peak()
+    made = floors.peak_memory()
     rules, config = Apart.of(gallery), LinkConfig(index=index)
     begin = time.process_time()
     compared = compare(gallery, config, rules)
@@ -136,14 +137,13 @@ def _scale(size: int, width: int, index: str) -> None:
     print(
         f"{size} tracklets, {width} numbers each, neighbours {index}: compared in {middle - begin:.0f} s of "
         "processor time "
-        f"({compared.similarity.nnz // 2} alike pairs), merged in {end - middle:.0f} s, peak memory "
-        f"{_peak():.1f} GB (of these {made:.1f} before linking); {scores['identities']} identities of "
-        f"{scores['persons']} persons, pairwise F1 {scores['pairwise_f1']:.1%}"
+        f"({compared.similarity.nnz // 2} alike pairs), merged in {end - middle:.0f} s; "
+        f"{scores['identities']} identities of {scores['persons']} persons, pairwise F1 "
+        f"{scores['pairwise_f1']:.1%}"
     )
-
-
-def _peak() -> float:
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
+    floor = size**2 * width / floors.product_rate()
+    print(f"comparing: {floors.against(middle - begin, floor, 'products of all pairs')}")
+    print(f"{floors.peak_memory()} (before linking: {made}), {floors.busy()}")
 
 
 if __name__ == "__main__":

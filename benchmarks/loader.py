@@ -6,7 +6,8 @@
 Ours decodes JPEG frames with OpenCV, reads uint8 joint heatmaps from the pose cache and augments whole
 batches. The plain reader opens frames with Pillow, loads a float64 map [6, 256, 128] per frame from a
 .npy file, and makes the same changes (the same draws) frame by frame. Both run in one process on
-one thread, by turns, on the same clips; files are in the page cache, which favours the larger ones.
+one thread, by turns, on the same clips; files are in the page cache, which favours the larger ones. The floor
+is decoding the same JPEGs, in memory, and nothing else, with OpenCV's decoder and with ours.
 Then the training loader is run as training runs it, with one and with two worker processes, and its rate
 is compared with that of the network's training steps, measured before on its own.
 
@@ -26,6 +27,7 @@ import numpy as np
 import torch
 from PIL import Image
 
+from benchmarks import floors
 from cache import PoseCache
 from cache.writer import write_cache
 from stages.reid.data import augment
@@ -39,6 +41,7 @@ from stages.reid.data.reader import FrameIndex
 from stages.reid.data.sampler import BatchStream, IdentitySampler
 from stages.reid.model import ModelConfig
 
+AT_MOST = 1.5  # times decoding alone
 HALF = (0.5, 0.5, 0.5)
 FRAMES, TRACKLETS = 8, 32  # 256 frames: 400 MB of float64 maps
 
@@ -115,11 +118,11 @@ def shares(clips: TrainingClips, samples: list[tuple[int, int]]) -> dict[str, fl
     rows = clips.starts[tracklets, None] + training_clips(
         clips.lengths[tracklets], uniform(keys, 0, clips.frames)
     )
-    times, start = {}, time.perf_counter()
+    times, start = {}, floors.now()
 
     def lap(name: str) -> None:
         nonlocal start
-        times[name], start = time.perf_counter() - start, time.perf_counter()
+        times[name], start = floors.now() - start, floors.now()
 
     frames = clips.reader.read_frames(rows.ravel())
     lap("decoding")
@@ -131,6 +134,14 @@ def shares(clips: TrainingClips, samples: list[tuple[int, int]]) -> dict[str, fl
     augment.normalise(pixels, draws.erased, clips.mean, clips.std, clips.fill)
     lap("augmentation")
     return times
+
+
+def decoding_alone(clips: TrainingClips, samples: list[tuple[int, int]]) -> dict[str, float]:
+    """Seconds of decoding the frames of one batch from memory, by decoder."""
+    tracklets, keys = np.array(samples, dtype=np.int64).T
+    picked = training_clips(clips.lengths[tracklets], uniform(keys, 0, clips.frames))
+    names = clips.reader.index.names((clips.starts[tracklets, None] + picked).ravel())
+    return floors.decoding_seconds([(clips.reader.root / name).read_bytes() for name in names], clips.size)
 
 
 def training_set(root: Path, tracklets: list[list[str]], size: tuple[int, int]) -> TrainingClips:
@@ -153,19 +164,20 @@ def drawn(clips: TrainingClips, batch: int, count: int) -> list[list[tuple[int, 
 
 def measure(clips: TrainingClips, root: Path, batch: int, rounds: int) -> float:
     """Print one table; returns our clips/s in this process."""
-    ours, plain, parts = [], [], []
+    ours, plain, parts, alone = [], [], [], []
     for round_, samples in enumerate(drawn(clips, batch, rounds + 1)):
-        start = time.perf_counter()
+        start = floors.now()
         one = clips.finish(clips.__getitems__(samples))
-        middle = time.perf_counter()
+        middle = floors.now()
         two = plain_batch(clips, root, samples)
-        end = time.perf_counter()
+        end = floors.now()
         difference = (one["images"] - two["images"]).abs().mean().item()
         assert difference < 0.1, f"the two readers must show the same pixels, not {difference} apart"
         if round_:  # the first warms the page cache
             ours.append(middle - start)
             plain.append(end - middle)
             parts.append(shares(clips, samples))
+            alone.append(decoding_alone(clips, samples))
     fast, slow = np.median(ours), np.median(plain)
     ratio = np.median(np.array(plain) / np.array(ours))
     total = sum(np.median([p[name] for p in parts]) for name in parts[0])
@@ -176,6 +188,9 @@ def measure(clips: TrainingClips, root: Path, batch: int, rounds: int) -> float:
         print(f"    {name:12}{np.median([p[name] for p in parts]) / total:7.0%} of its time")
     print(f"  plain reader  {batch / slow:7.1f} clips/s in one process")
     print(f"  ratio         {ratio:7.2f}")
+    for decoder in alone[0]:
+        times = np.median([took / one[decoder] for took, one in zip(ours, alone, strict=True)])
+        print(f"  floor: {times:.2f} times decoding alone by {decoder} (at most {AT_MOST})")
     return batch / fast
 
 
@@ -278,7 +293,7 @@ def main(arguments: list[str] | None = None) -> None:
             memory(root, tracklets, given.workers, given.start)
             return
         speed, size = network_speed(given.network, given.clips)
-        torch.set_num_threads(1)
+        torch.set_num_threads(1)  # and the clock is the processor's
         for wanted in dict.fromkeys([(256, 128), size]):
             clips = training_set(root, tracklets, wanted)
             measure(clips, root, given.clips, given.rounds)
@@ -292,6 +307,7 @@ def main(arguments: list[str] | None = None) -> None:
         f"network {speed:.1f} clips/s, 1 worker {rates[1] / speed:.2f} times as fast, 2 workers "
         f"{rates[2] / speed:.2f} times: {where} reading is never slower than the network"
     )
+    print(f"{floors.peak_memory()}, {floors.busy()}")
 
 
 if __name__ == "__main__":

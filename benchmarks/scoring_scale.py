@@ -3,14 +3,14 @@
     python -m benchmarks.scoring_scale --queries 20000 --gallery 200000 --width 768
 
 The whole matrix would be 16 GB; blocks of 256 queries are held. Some queries are scored again by sorting.
+The floor is the product of queries and gallery alone.
 """
 
 import argparse
-import resource
-import time
 
 import numpy as np
 
+from benchmarks import floors
 from stages.reid.scoring.config import EvalConfig
 from stages.reid.scoring.embeddings import TestSet
 from stages.reid.scoring.protocols import STANDARD
@@ -63,10 +63,9 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
 def main(arguments: list[str] | None = None) -> None:
     options = parse(arguments)
     data = make(options.queries, options.gallery, options.width)
-    start = time.perf_counter()
+    start = floors.now()
     [(scores, ranking, _)] = rank_protocols(data, [STANDARD], EvalConfig(block=options.block))
-    seconds = time.perf_counter() - start
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+    seconds = floors.now() - start
     average_precision = dict(zip(scores.valid.tolist(), scores.average_precision.tolist(), strict=True))
     check = min(options.check, options.queries)
     picked = np.random.default_rng(1).choice(options.queries, check, replace=False)
@@ -76,7 +75,9 @@ def main(arguments: list[str] | None = None) -> None:
     print(f"mAP {scores.mean_ap:.4f}, {scores.num_valid} valid queries, {kept} answers kept")
     print(f"AP of {len(picked)} queries against a sort: largest difference {worst:.1e}")
     matrix = options.queries * options.gallery * 4 / 2**30
-    print(f"{seconds:.1f} s, peak memory {peak:.2f} GB; the matrix alone: {matrix:.1f} GB")
+    products = 2 * options.queries * options.gallery * options.width / floors.product_rate()
+    print(f"{seconds:.1f} s, {floors.against(seconds, products, 'its products')}")
+    print(f"{floors.peak_memory()}; the matrix alone: {matrix:.1f} GB; {floors.busy()}")
 
 
 if __name__ == "__main__":

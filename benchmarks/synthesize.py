@@ -3,7 +3,8 @@
     python -m benchmarks.synthesize --rounds 5 --tracklets 20
 
 Every round films the same tracklets of the default data set; CPU time and wall time are printed, and the
-best and the median of the rounds. On a machine busy with other work only the CPU time means something.
+best and the median of the rounds. On a machine busy with other work only the CPU time means something. The
+floor is encoding the finished frames as JPEG, and nothing else.
 """
 
 import argparse
@@ -16,6 +17,7 @@ from pathlib import Path
 
 import cv2
 
+from benchmarks import floors
 from stages.datasets.walkers.config import WalkersConfig
 from stages.datasets.walkers.make import film_to_disk
 from stages.datasets.walkers.plan import make_plan
@@ -49,6 +51,12 @@ def main(arguments: list[str] | None = None) -> None:
                 film_to_disk(plan, config, root)
             wall.append(time.perf_counter() - before[0])
             cpu.append(time.process_time() - before[1])
+        pictures = [cv2.imread(str(root / path)) for plan in picked for path in plan.frame_paths()]
+        quality = [cv2.IMWRITE_JPEG_QUALITY, config.jpeg_quality]
+        before = time.process_time()
+        for picture in pictures:
+            cv2.imencode(".jpg", picture, quality)
+        encoding = time.process_time() - before
     wall, cpu = wall[1:], cpu[1:]  # the first round also draws the backdrops
     print(f"{platform.machine()}, {os.cpu_count()} CPUs, {frames} frames of 128x256, one process, one thread")
     for name, times in (("wall", wall), ("CPU", cpu)):
@@ -56,6 +64,8 @@ def main(arguments: list[str] | None = None) -> None:
             f"{name} time: {frames / statistics.median(times):.0f} frames/s median of {len(times)} rounds, "
             f"{frames / min(times):.0f} best"
         )
+    print(floors.against(min(cpu), encoding, "encoding alone"))
+    print(f"{floors.peak_memory()}, {floors.busy()}")
 
 
 if __name__ == "__main__":

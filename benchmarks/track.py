@@ -7,7 +7,7 @@ Detection alone decodes every frame and looks for persons; `keyreid track` also 
 and tables. Both use the same threads. The CPU clock counts what this process was given, which a busy machine
 disturbs less than the wall clock. Recall is that of the detector at IoU 0.5, before tracking. Boxes: a
 MOTChallenge file, or a CSV file with the columns video_frame (from 0), pid, x, y, w, h; `--sparse` judges
-only frames that it names.
+only frames that it names. Detection alone is the floor of tracking.
 """
 
 import argparse
@@ -25,6 +25,7 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks import floors
 from stages.datasets.walkers.street import StreetConfig, make_videos
 from stages.tracks.cameras import load_cameras
 from stages.tracks.config import CameraConfig, TrackConfig
@@ -76,6 +77,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         for camera, truth in _videos(options, Path(folder)):
             table.add_row(*_row(config, camera, truth, detector, options.sparse, Path(folder)))
     Console().print(table)
+    print(f"{floors.peak_memory()}, {floors.busy()}")
 
 
 def _videos(options, folder: Path) -> list[tuple[CameraConfig, Path]]:

@@ -78,8 +78,11 @@ def read_regular(path: Path | str, limit: int) -> bytes:
         if status.st_size > limit:
             size = f"{status.st_size / 1e6:,.0f} MB, more than {limit / 1e6:,.0f}"
             raise OSError(errno.EFBIG, size)
-        with os.fdopen(handle, "rb", closefd=False) as file:
-            return file.read(limit + 1)
+        data = os.read(handle, status.st_size + 1)
+        if len(data) == status.st_size > 0:
+            return data
+        with os.fdopen(handle, "rb", closefd=False) as file:  # it changes, or does not know its size
+            return data + file.read(limit + 1 - len(data))
     finally:
         os.close(handle)
 

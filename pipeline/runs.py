@@ -34,6 +34,7 @@ PACKAGES = (
     "scipy",
     "h5py",
     "opencv-python-headless",
+    "simplejpeg",
     "av",
     "accelerate",
     "joblib",

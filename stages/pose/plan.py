@@ -19,7 +19,10 @@ from stages.pose.sources import content_digest
 from stages.precision import choose
 from stages.versions import kind_of, versions_of
 
-PACKAGES = ("torch", "mmpose", "mmengine", "mmcv-lite", "numpy", "opencv-python-headless", "h5py", "keyreid")
+PACKAGES = (
+    "torch", "mmpose", "mmengine", "mmcv-lite", "numpy", "opencv-python-headless", "simplejpeg", "h5py",
+    "keyreid",
+)  # fmt: skip
 
 
 def packages(device: str | None = None) -> dict[str, str]:

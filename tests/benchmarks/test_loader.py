@@ -26,7 +26,10 @@ def test_both_readers_the_workers_and_the_network_are_measured(threads, capsys):
         for line in (r"ours", r"plain reader", r"1 worker", r"2 workers"):
             assert float(re.search(rf"^ +{line} +([\d.]+) clips/s", table, re.MULTILINE)[1]) > 0
         assert float(re.search(r"^ +ratio +([\d.]+)$", table, re.MULTILINE)[1]) > 0
-    last = text.splitlines()[-1]
+        for decoder in ("OpenCV", "ours"):
+            assert float(re.search(rf"floor: ([\d.]+) times decoding alone by {decoder}", table)[1]) > 1
+    assert "peak memory" in text.splitlines()[-1]
+    last = text.splitlines()[-2]
     network, one, two = map(float, re.findall(r"([\d.]+) (?:clips/s|times)", last))
     enough = int(re.search(r"with (\d+) ", last)[1])
     assert network > 0 and last.endswith("reading is never slower than the network")

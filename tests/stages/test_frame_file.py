@@ -85,6 +85,30 @@ def test_a_jpeg_that_decodes_with_a_warning_is_told_from_a_sound_one(picture):
     assert decode(cmyk.getvalue()).shape == picture.shape and decoder_warning(cmyk.getvalue()) == ""
 
 
+@pytest.mark.parametrize("subsampling", [0, 1, 2])
+@pytest.mark.parametrize("progressive", [False, True])
+def test_every_jpeg_decodes_to_the_bits_of_opencv_damaged_or_not(picture, subsampling, progressive):
+    rng = np.random.default_rng(0)
+    sizes = ((64, 48, "RGB"), (61, 47, "RGB"), (33, 17, "L"), (16, 16, "CMYK"), (1, 1, "RGB"))
+    for height, width, mode in sizes:
+        small = Image.fromarray(picture[:height, :width]).convert(mode)
+        buffer = io.BytesIO()
+        small.save(buffer, "JPEG", quality=80, subsampling=subsampling, progressive=progressive)
+        damaged = bytearray(buffer.getvalue())
+        for at in rng.integers(len(damaged) // 2, len(damaged) - 2, 3):
+            damaged[at] = rng.integers(255)
+        for data in (buffer.getvalue(), bytes(damaged)):
+            opencv = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
+            if opencv is None:
+                with pytest.raises(ValueError, match="cannot decode"):
+                    decode(data)
+            else:
+                assert np.array_equal(decode(data), opencv)
+        if (height, width) == (64, 48):
+            half = cv2.imdecode(np.frombuffer(buffer.getvalue(), np.uint8), cv2.IMREAD_REDUCED_COLOR_2)
+            assert np.array_equal(decode(buffer.getvalue(), (32, 24)), half)
+
+
 def encoded(picture, kind, **options) -> bytes:
     buffer = io.BytesIO()
     Image.fromarray(picture).save(buffer, kind, **options)
