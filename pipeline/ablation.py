@@ -205,21 +205,16 @@ def against_first(results: Sequence[Mapping]) -> dict[str, dict[str, Mixed]]:
             (by_job[first, s], q) for (v, s), q in by_job.items() if v == variant and (first, s) in by_job
         ]
         if pairs:
-            table[variant] = _differences(pairs)
-    return table
-
-
-def _differences(pairs: Sequence[tuple[Mapping, Mapping]]) -> dict[str, Mixed]:
-    """pairs: per seed, the queries of the first variant and of another."""
-    queries = pairs[0][0]
-    persons, occluded = np.array(queries["person"]), np.array(queries["occluded"], bool)
-    halves = {"all": np.ones_like(occluded), "clean": ~occluded, "occluded": occluded}
-    table = {}
-    for score in SCORES:
-        values = 100 * np.array([np.subtract(other[score], base[score]) for base, other in pairs])
-        for half, rows in halves.items():
-            if rows.any():
-                table[f"{half} {score}"] = difference_over_seeds(values[:, rows], persons[rows])
+            queries = pairs[0][0]
+            persons, occluded = np.array(queries["person"]), np.array(queries["occluded"], bool)
+            halves = {"all": np.ones_like(occluded), "clean": ~occluded, "occluded": occluded}
+            table[variant] = {}
+            for score in SCORES:
+                values = 100 * np.array([np.subtract(other[score], base[score]) for base, other in pairs])
+                for half, rows in halves.items():
+                    if rows.any():
+                        difference = difference_over_seeds(values[:, rows], persons[rows])
+                        table[variant][f"{half} {score}"] = difference
     return table
 
 

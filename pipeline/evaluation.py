@@ -109,7 +109,19 @@ def show_reports(reports: list[dict[str, Any]], out: Path | None = None) -> None
         show(score_table(report["protocols"], title="All protocols" if len(rows) > 1 else None))
         say(report["line"])
     if len(reports) > 1:
-        _show_mean(reports, out)
+        mean = over_splits(reports)
+        if out is not None:
+            make_folder(out)
+            write_whole(out / "splits.json", json.dumps(mean, indent=1).encode())
+        show(score_table(mean["protocols"], title=f"Mean of {len(reports)}"))
+        common = [
+            name for name in stage.BESIDE if all(name in report.get("beside", {}) for report in reports)
+        ]
+        if common:
+            others = {name: over_splits([report["beside"][name] for report in reports]) for name in common}
+            title = f"Mean of {len(reports)}, protocol {mean['headline']}"
+            show(score_table(_rows(mean, others), first="", title=title))
+        say(mean["line"])
     pictures = [picture for report in reports for picture in report.get("pictures", ())]
     if pictures:
         say("Pictures to look at:")
@@ -118,20 +130,6 @@ def show_reports(reports: list[dict[str, Any]], out: Path | None = None) -> None
     for report in reports:
         if report.get("report"):
             say(f"Report: {report['report']}")
-
-
-def _show_mean(reports: list[dict[str, Any]], out: Path | None) -> None:
-    mean = over_splits(reports)
-    if out is not None:
-        make_folder(out)
-        write_whole(out / "splits.json", json.dumps(mean, indent=1).encode())
-    show(score_table(mean["protocols"], title=f"Mean of {len(reports)}"))
-    common = [name for name in stage.BESIDE if all(name in report.get("beside", {}) for report in reports)]
-    if common:
-        others = {name: over_splits([report["beside"][name] for report in reports]) for name in common}
-        title = f"Mean of {len(reports)}, protocol {mean['headline']}"
-        show(score_table(_rows(mean, others), first="", title=title))
-    say(mean["line"])
 
 
 def _rows(report: dict[str, Any], beside: Mapping[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:

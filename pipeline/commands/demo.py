@@ -2,7 +2,7 @@
 
 import shlex
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import click
@@ -32,23 +32,27 @@ def command(
     still valid (data set, poses, tracks) is reused.
     """
     sets = [word for override in overrides for word in ("--set", override)]
+    from pipeline.cli import keyreid
+
+    on = ["--device", device]
     if cameras:
-        steps = _from_cameras(data_root, cache, runs, ["--device", device], sets)
+        steps = _from_cameras(data_root, cache, runs, on, sets)
     else:
-        steps = _from_walkers(data_root, cache, runs, ["--device", device], sets)
-    _run(steps)
-
-
-def _from_walkers(
-    data_root: Path, cache: Path, runs: Path, on: list[str], sets: list[str]
-) -> list[list[str]]:
-    paths = ["--dataset", "walkers", "--data-root", str(data_root), "--cache", str(cache)]
-    return [
-        ["make the data set", "synthesize", str(data_root)],
-        ["stage one, poses", "extract-poses", *paths, *on, *sets],
-        ["stage two, training", "train", *paths, "--runs", str(runs), *on, *sets],
-        ["stage two, evaluation", "eval", *paths, "--runs", str(runs), *on, "--baselines"],
-    ]
+        paths = ["--dataset", "walkers", "--data-root", str(data_root), "--cache", str(cache)]
+        steps = [
+            ["make the data set", "synthesize", str(data_root)],
+            ["stage one, poses", "extract-poses", *paths, *on, *sets],
+            ["stage two, training", "train", *paths, "--runs", str(runs), *on, *sets],
+            ["stage two, evaluation", "eval", *paths, "--runs", str(runs), *on, "--baselines"],
+        ]
+    start = time.monotonic()
+    for number, (title, *words) in enumerate(steps, start=1):
+        mark = time.monotonic()
+        say(f"\n{number}. {title}", style="bold")
+        say(f"$ keyreid {shlex.join(words)}")
+        keyreid.main(words, prog_name="keyreid", standalone_mode=False)
+        say(f"({time.monotonic() - mark:.0f} s)")
+    say(f"\nThe whole demo took {(time.monotonic() - start) / 60:.1f} minutes.")
 
 
 def _from_cameras(
@@ -83,17 +87,3 @@ def _from_cameras(
     ways = ["--travel", str(street / TRAVEL)]
     yield ["link them to people", "link", gallery, *ways, "-o", people, "--no-page"]
     yield ["the page", "browse", people]
-
-
-def _run(steps: Iterable[list[str]]) -> None:
-    """Each step a title and the words of a command."""
-    from pipeline.cli import keyreid
-
-    start = time.monotonic()
-    for number, (title, *words) in enumerate(steps, start=1):
-        mark = time.monotonic()
-        say(f"\n{number}. {title}", style="bold")
-        say(f"$ keyreid {shlex.join(words)}")
-        keyreid.main(words, prog_name="keyreid", standalone_mode=False)
-        say(f"({time.monotonic() - mark:.0f} s)")
-    say(f"\nThe whole demo took {(time.monotonic() - start) / 60:.1f} minutes.")

@@ -63,12 +63,6 @@ def command(
     with progress_bar("cutting", "crops") as progress:
         folder = run(config, tracks, video or frames, output, force, progress)
     about = json.loads((folder / ABOUT).read_text())
-    _summary(folder, about)
-    if about["damaged_frames"]:
-        say(f"keyreid: warning: {_damage(about)}", error=True)
-
-
-def _summary(folder: Path, about: dict) -> None:
     table = text_table("what", "number", title=f"import-mot: {folder}")
     named = {
         "boxes": "boxes in TRACKS",
@@ -81,6 +75,8 @@ def _summary(folder: Path, about: dict) -> None:
     for reason, count in about["left_out"].items():
         table.add_row(f"left out: {reason}", f"{count:,}")
     show(table)
+    if about["damaged_frames"]:
+        say(f"keyreid: warning: {_damage(about)}", error=True)
 
 
 def _damage(about: dict) -> str:

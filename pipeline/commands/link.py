@@ -65,16 +65,13 @@ def command(
     )
     if not no_page:
         say(f"page: {folder / SITE / INDEX}")
-    if record["scores"]:
-        _print(record["scores"])
-
-
-def _print(scores: dict) -> None:
-    table = text_table("", "precision", "recall", "F1", title="Against the labels, in percent")
-    for name, title in (("pairwise", "pairs of tracklets"), ("bcubed", "B-cubed")):
-        table.add_row(
-            title, *(f"{100 * scores[f'{name}_{what}']:.1f}" for what in ("precision", "recall", "f1"))
-        )
-    table.add_row("IDF1 over cameras", "", "", f"{100 * scores['idf1']:.1f}")
-    show(table)
-    say(f"{scores['identities']} identities found, {scores['persons']} persons in truth")
+    if scores := record["scores"]:
+        table = text_table("", "precision", "recall", "F1", title="Against the labels, in percent")
+        for name, title in (("pairwise", "pairs of tracklets"), ("bcubed", "B-cubed")):
+            table.add_row(
+                title,
+                *(f"{100 * scores[f'{name}_{what}']:.1f}" for what in ("precision", "recall", "f1")),
+            )
+        table.add_row("IDF1 over cameras", "", "", f"{100 * scores['idf1']:.1f}")
+        show(table)
+        say(f"{scores['identities']} identities found, {scores['persons']} persons in truth")

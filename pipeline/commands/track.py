@@ -72,7 +72,11 @@ def command(
     with progress_bar("tracking", "frames") as progress:
         run(config, chosen, output, device=device, force=force, progress=progress)
     done = records(output)
-    _summary(output, done)
+    table = text_table("video", "camera", "frames", "tracks", "tracklets", "crops", title=f"track: {output}")
+    for record in done:
+        counts = (record["frames"], record["tracks"], len(record["tracklets"]), record["crops"])
+        table.add_row(record["tag"], record["camera"], *(f"{count:,}" for count in counts))
+    show(table)
     for record in done:
         if record["damaged_frames"]:
             say(
@@ -82,7 +86,14 @@ def command(
                 error=True,
             )
     if truth is not None:
-        _scores(output, chosen[0], truth, truth_sparse)
+        from stages.tracks.cameras import tags
+        from stages.tracks.truth import score_tracks
+
+        scores = score_tracks(truth, output / f"{tags(chosen[0])[0]}.txt", truth_sparse)
+        table = text_table(*scores, title=f"against {truth}")
+        switches = scores.pop("switches")
+        table.add_row(*(f"{value:.3f}" for value in scores.values()), str(switches))
+        show(table)
 
 
 def _camera(name: str | None, videos: tuple[Path, ...], start: str | None, fps: float | None) -> CameraConfig:
@@ -96,22 +107,3 @@ def _camera(name: str | None, videos: tuple[Path, ...], start: str | None, fps: 
         first = error.errors()[0]
         key = "camera" if first["loc"][0] == "name" else first["loc"][0]
         raise KeyReIDError(f"--{key} {first['input']!r}: {first['msg']}") from None
-
-
-def _summary(folder: Path, records: list[dict]) -> None:
-    table = text_table("video", "camera", "frames", "tracks", "tracklets", "crops", title=f"track: {folder}")
-    for record in records:
-        counts = (record["frames"], record["tracks"], len(record["tracklets"]), record["crops"])
-        table.add_row(record["tag"], record["camera"], *(f"{count:,}" for count in counts))
-    show(table)
-
-
-def _scores(folder: Path, camera: CameraConfig, truth: Path, sparse: bool) -> None:
-    from stages.tracks.cameras import tags
-    from stages.tracks.truth import score_tracks
-
-    scores = score_tracks(truth, folder / f"{tags(camera)[0]}.txt", sparse)
-    table = text_table(*scores, title=f"against {truth}")
-    switches = scores.pop("switches")
-    table.add_row(*(f"{value:.3f}" for value in scores.values()), str(switches))
-    show(table)

@@ -39,6 +39,9 @@ def run(
     media = write_media(media_folder, tracklets, config, progress)
     sizes = Counter(row.identity for row in linked.rows)
     alone = sum(size == 1 for size in sizes.values())
+    entries: dict[int, list[dict]] = {}
+    for number, row in enumerate(linked.rows):
+        entries.setdefault(row.identity, []).append({"i": number})
     page = Page(
         kind="people",
         title="Who was where",
@@ -47,20 +50,13 @@ def run(
         table=IDENTITIES,
         tracklets=tracklets,
         media=media,
-        rows=_people(linked),
+        rows=[Row(f"Person {identity}", entry) for identity, entry in entries.items()],
         parts=part_names(config),
         confidence={number: row.confidence for number, row in enumerate(linked.rows)},
         nearest=dict(enumerate(linked.nearest)),
         notes=[*linked.notes, *footage.notes, *missing_note(media)],
     )
     return close_site(folder, page.html(), used(media))
-
-
-def _people(linked: People) -> list[Row]:
-    entries: dict[int, list[dict]] = {}
-    for number, row in enumerate(linked.rows):
-        entries.setdefault(row.identity, []).append({"i": number})
-    return [Row(f"Person {identity}", entry) for identity, entry in entries.items()]
 
 
 def _places(linked: People, gallery: Embeddings) -> list[int]:

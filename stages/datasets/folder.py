@@ -56,7 +56,9 @@ def load_folder(root: Path | str, check_files: bool = True, frame_list: Path | N
     table = _table(root) if frame_list is None else require(root / frame_list, "a list of frames")
     notes: dict[str, str] = {}
     trees = [""] if table is not None else _trees(root)
-    tracked = {base for base in trees if _is_tracked(root / base)}
+    tracked = {
+        base for base in trees if any(path.match(one) for path in (root / base).iterdir() for one in TRACKED)
+    }
     if table is not None:
         drafts = read_table(table)
     else:
@@ -64,7 +66,16 @@ def load_folder(root: Path | str, check_files: bool = True, frame_list: Path | N
         if len(trees) > 1:  # two trackers use the same numbers
             for draft in drafts:
                 draft.person = next((t for t in tracked if draft.name.startswith(t)), "") + draft.person
-        _divide(drafts, notes)
+        # of trees without subsets, the first half of the persons train
+        unnamed = [draft for draft in drafts if not draft.subset]
+        persons = sorted({d.person for d in unnamed if not _is_special(d.person)}, key=natural)
+        half = set(persons[: len(persons) // 2])
+        for draft in unnamed:
+            draft.subset = "train" if draft.person in half else "test"
+        if unnamed:
+            notes["split"] = (
+                f"no subsets named: the first {len(half)} persons train, {len(persons) - len(half)} test"
+            )
     persons = _numbers((d.person, d.where) for d in drafts)
     cameras = _numbers((d.camera, d.where) for d in drafts if d.camera)
     for kind, numbers in (("persons", persons), ("cameras", cameras)):
@@ -90,10 +101,6 @@ def load_folder(root: Path | str, check_files: bool = True, frame_list: Path | N
     if check_files and table is not None:
         check_frames(root, (f for d in drafts for f in d.frames), "folder")
     return Dataset("folder", root, tuple(subsets["train"]), query, gallery, notes=notes, labelled=not tracked)
-
-
-def _is_tracked(tree: Path) -> bool:
-    return any(path.match(pattern) for path in tree.iterdir() for pattern in TRACKED)
 
 
 def _trees(root: Path, base: str = "") -> list[str]:
@@ -143,19 +150,6 @@ def _sorted(folder: Path) -> list[str]:
 
 def _is_special(person: str) -> bool:
     return person in _SPECIAL or bool(_WHOLE.fullmatch(person) and int(person) <= DISTRACTOR)
-
-
-def _divide(drafts: list[Draft], notes: dict[str, str]) -> None:
-    """Make the first half of the persons of trees without subsets train, the others test."""
-    unnamed = [draft for draft in drafts if not draft.subset]
-    persons = sorted({d.person for d in unnamed if not _is_special(d.person)}, key=natural)
-    half = set(persons[: len(persons) // 2])
-    for draft in unnamed:
-        draft.subset = "train" if draft.person in half else "test"
-    if unnamed:
-        notes["split"] = (
-            f"no subsets named: the first {len(half)} persons train, {len(persons) - len(half)} test"
-        )
 
 
 def _read_persons(

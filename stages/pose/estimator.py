@@ -68,7 +68,13 @@ def build_network(spec: EstimatorSpec, initialise: bool = True) -> torch.nn.Modu
         with DefaultScope.overwrite_default_scope("mmpose"):
             network = MODELS.build(model_config(spec))
             if initialise:
-                _initialise_quietly(network)
+                # mmengine logs four lines per parameter otherwise
+                before = logging.root.manager.disable
+                logging.disable(logging.INFO)
+                try:
+                    network.init_weights()
+                finally:
+                    logging.disable(before)
     except (KeyError, TypeError, ValueError, AttributeError, AssertionError) as error:
         reason = " ".join(str(error).split())
         raise KeyReIDError(f"estimator {spec.name}: mmpose cannot build its model: {reason}") from error
@@ -78,16 +84,6 @@ def build_network(spec: EstimatorSpec, initialise: bool = True) -> torch.nn.Modu
     if getattr(network.head, "out_channels", None) != JOINTS:
         raise KeyReIDError(f"estimator {spec.name}: {network.head.out_channels} joints, expected {JOINTS}")
     return network
-
-
-def _initialise_quietly(network: torch.nn.Module) -> None:
-    """mmengine logs four lines per parameter otherwise."""
-    before = logging.root.manager.disable
-    logging.disable(logging.INFO)
-    try:
-        network.init_weights()
-    finally:
-        logging.disable(before)
 
 
 class HRNetEstimator:

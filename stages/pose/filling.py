@@ -135,7 +135,12 @@ def settle_work(
             _refuse_unknown_shards(opened, fingerprint(parts), recipe)
         plan = _start(opened, runs, parts, sources, recipe)
     else:
-        _refuse_other_settings(opened, parts)
+        if fingerprint(parts) != opened.before.fingerprint:
+            differ = "; ".join(differences(opened.before.parts, parts))
+            raise KeyReIDError(
+                f"pose cache {opened.folder} was made with different settings ({differ}); "
+                "choose another --cache folder, or --force to throw it away and redo it"
+            )
         plan = opened.before
         sources.save(folder / SOURCES)  # files may have been touched without being changed
         planning.keep_plan(folder, plan.plan())
@@ -223,15 +228,6 @@ def _check_sources(opened: OpenFolder, root: Path, frames: list[str]) -> Sources
             len(sources.warned), len(rows), root / frames[first], sources.warned[first],
         )  # fmt: skip
     return sources
-
-
-def _refuse_other_settings(opened: OpenFolder, parts: dict) -> None:
-    if fingerprint(parts) != opened.before.fingerprint:
-        differ = "; ".join(differences(opened.before.parts, parts))
-        raise KeyReIDError(
-            f"pose cache {opened.folder} was made with different settings ({differ}); "
-            "choose another --cache folder, or --force to throw it away and redo it"
-        )
 
 
 def _start(opened: OpenFolder, runs, parts: dict, sources: Sources, recipe: Recipe) -> Manifest:

@@ -179,11 +179,6 @@ def fit(
             check(step)
 
 
-def _half(value: torch.Tensor) -> torch.Tensor:
-    """Weights are saved in half precision: half the size, the same score."""
-    return (value.half() if value.is_floating_point() else value).cpu()
-
-
 def _record_of(weights: Path | None) -> dict | None:
     """What is known of the weights that a run started from: command, seed, score, SHA-256."""
     if weights is None:
@@ -229,7 +224,10 @@ def run(
             lambda n: say(f"step {n}: PCK {score(network, held_out).share:.4f}"),
         )
         seconds = time.perf_counter() - started
-        state = {name: _half(value) for name, value in network.state_dict().items()}
+        state = {
+            name: (value.half() if value.is_floating_point() else value).cpu()
+            for name, value in network.state_dict().items()
+        }
         network.load_state_dict(state)
         fine, coarse = (score(network, held_out, at) for at in (THRESHOLD, 0.1))  # of the weights as saved
     finally:

@@ -8,7 +8,7 @@ import numpy as np
 
 from cache.errors import KeyReIDError
 from stages.datasets import load_dataset
-from stages.datasets.tracklet import DISTRACTOR, Tracklet
+from stages.datasets.tracklet import DISTRACTOR
 from stages.frame_file import read_picture
 from stages.pose.fit_data import HIDDEN, SEEN, UNKNOWN, Pool
 from stages.pose.keypoint_files import Poses, read_poses
@@ -35,7 +35,9 @@ def photo_pools(
     tests = [t for t in dataset.test_tracklets() if t.person > DISTRACTOR]
     pools = []
     for number, (what, tracklets) in enumerate((("training", dataset.train), ("test", tests))):
-        frames = _draw(tracklets, poses, counts[number], np.random.default_rng([seed, 47, number]))
+        frames = list(dict.fromkeys(f for t in tracklets for f in t.frames if f in poses))
+        rows = np.sort(np.random.default_rng([seed, 47, number]).permutation(len(frames))[: counts[number]])
+        frames = [frames[row] for row in rows]
         if len(frames) < FEWEST:
             raise KeyReIDError(
                 f"{keypoints}: has keypoints for {len(frames)} {what} frames of {name}; "
@@ -43,13 +45,6 @@ def photo_pools(
             )
         pools.append(photo_pool(dataset.root, frames, poses, size, scores))
     return pools[0], pools[1]
-
-
-def _draw(tracklets: Sequence[Tracklet], poses: Poses, count: int, rng: np.random.Generator) -> list[str]:
-    """Up to `count` frames that have a pose, in data set order."""
-    frames = list(dict.fromkeys(f for t in tracklets for f in t.frames if f in poses))
-    rows = np.sort(rng.permutation(len(frames))[:count])
-    return [frames[row] for row in rows]
 
 
 def photo_pool(

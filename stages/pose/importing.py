@@ -47,18 +47,13 @@ def run(dataset: Dataset, config: ImportConfig, folder: Path) -> Path:
         "without_pose": len(lost),
         "shard_frames": None,
     }
-    recipe = planning.Recipe(IMPORTED, _digest(poses, frames), "keypoints", settings)
+    digest = hashlib.sha256()  # over the keypoints of all frames; it stands where a network's weights stand
+    for frame in frames:
+        digest.update(poses[frame].tobytes() if frame in poses else b"none")
+    recipe = planning.Recipe(IMPORTED, digest.hexdigest(), "keypoints", settings)
     with open_folder(Path(folder), config.force) as opened:
         work = verify(opened, dataset, recipe, config.on_bad_frame == "zero", split_frames(dataset, None))
         return finish(work, ((number, _write(work, number, poses, config)) for number in work.todo))
-
-
-def _digest(poses: Poses, frames: list[str]) -> str:
-    """SHA-256 over the keypoints of all frames; it stands where a network's weights stand."""
-    digest = hashlib.sha256()
-    for frame in frames:
-        digest.update(poses[frame].tobytes() if frame in poses else b"none")
-    return digest.hexdigest()
 
 
 def _write(work: Work, number: int, poses: Poses, config: ImportConfig) -> ShardEntry:

@@ -93,7 +93,8 @@ def merge(folder: Path, force: bool = False) -> Path:
     for path, plan in zip(paths[1:], plans[1:], strict=True):
         _check_alike(paths[0], first, path, plan)
     shards = [(path, entry) for path, plan in zip(paths, plans, strict=True) for entry in plan.shards]
-    runs = [_frames(path / entry.file) for path, entry in shards]
+    rows = (read_rows(path / entry.file) for path, entry in shards)
+    runs = [tuple(name.decode() for name in row.frames.tolist()) for row in rows]
     names = [name for run in runs for name in run]
     if frames_digest(names) != first.parts["part"]["whole"]:
         raise KeyReIDError(f"{folder}: its parts do not hold the frames of the data set; make them again")
@@ -134,10 +135,6 @@ def _check_alike(one: Path, first: Manifest, other: Path, plan: Manifest) -> Non
             f"{other}: not a part of the same cache as {one} ({'; '.join(differ)}); make it again with "
             "the same data set, settings and packages"
         )
-
-
-def _frames(path: Path) -> tuple[str, ...]:
-    return tuple(name.decode() for name in read_rows(path).frames.tolist())
 
 
 def _sources(paths: Sequence[Path], plans: Sequence[Manifest]) -> Sources:

@@ -2,8 +2,6 @@
 
 from pathlib import Path
 
-import numpy as np
-
 from cache import PoseCache
 from cache.files import prepare_file
 
@@ -36,7 +34,13 @@ def draw(cache: PoseCache, root: Path, frame: str, parts: int, output: Path) -> 
         axis.imshow(image, extent=(-0.5, width - 0.5, height - 0.5, -0.5))
         axis.set_title(name, fontsize=6)
         axis.set_axis_off()
-    _skeleton(axes[0], poses.keypoints[0])
+    keypoints = poses.keypoints[0]
+    seen = keypoints[:, 2] > SHOWN
+    for one, two in BONES:
+        if seen[one] and seen[two]:
+            axes[0].plot(*keypoints[[one, two], :2].T, color="lime", linewidth=1)
+    for group, fill in ((seen, "red"), (~seen, "none")):
+        axes[0].scatter(*keypoints[group, :2].T, s=6, facecolors=fill, edgecolors="red", linewidths=0.5)
     for axis, part in zip(axes[1:], heat, strict=True):
         # The grid covers the whole frame, so its picture does too.
         shown = axis.imshow(
@@ -45,12 +49,3 @@ def draw(cache: PoseCache, root: Path, frame: str, parts: int, output: Path) -> 
     figure.colorbar(shown, ax=list(axes), label="heat", fraction=0.03, pad=0.01)
     save_figure(figure, output, dpi=150)
     return output
-
-
-def _skeleton(axis, keypoints: np.ndarray) -> None:
-    seen = keypoints[:, 2] > SHOWN
-    for one, two in BONES:
-        if seen[one] and seen[two]:
-            axis.plot(*keypoints[[one, two], :2].T, color="lime", linewidth=1)
-    for group, fill in ((seen, "red"), (~seen, "none")):
-        axis.scatter(*keypoints[group, :2].T, s=6, facecolors=fill, edgecolors="red", linewidths=0.5)

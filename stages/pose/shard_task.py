@@ -79,7 +79,37 @@ def make_poses(task: ShardTask) -> list[Future]:
     torch.set_num_threads(task.settings["threads"])
     cv2.setNumThreads(1)
     try:
-        return _poses(task)
+        estimator = load_estimator(
+            task.spec.model_dump_json(),
+            task.weights,
+            task.plan.weights_sha256,
+            tuple(sorted(task.settings.items())),
+            task.device,
+        )
+        size = task.settings["batch_size"]
+        batches = [
+            range(start, min(start + size, len(task.frames))) for start in range(0, len(task.frames), size)
+        ]
+        parts: list[Future] = []  # reading, network and packing run side by side, some batches apart
+        helpers = 2 if task.device == "cpu" else 8
+        ahead = max(AHEAD, helpers + 1)  # every reader holds a batch, and one is ready
+        packers = ThreadPoolExecutor(helpers)
+        with contextlib.ExitStack() as on_error, ThreadPoolExecutor(helpers) as readers:
+            on_error.callback(packers.shutdown, cancel_futures=True)
+            for batch in _ahead(readers, batches, lambda rows: _read(task, estimator, rows), ahead):
+                images, affines, sizes = batch
+                maps = estimator.forward(estimator.prepare(images))[: len(sizes)]
+                heat = estimator.heat(maps, affines, sizes)
+                if len(parts) >= ahead:
+                    parts[-ahead].result()
+                    note_progress(task.folder, task.number, (len(parts) - ahead + 1) * size)
+                rows = range(len(parts) * size, len(parts) * size + len(sizes))
+                parts.append(
+                    packers.submit(_pack, task, rows, estimator, heat, maps.cpu().numpy(), affines, sizes)
+                )
+            on_error.pop_all()
+        packers.shutdown(wait=False)  # it still processes what it was given
+        return parts
     finally:
         torch.set_num_threads(before[0])
         cv2.setNumThreads(before[1])
@@ -87,7 +117,11 @@ def make_poses(task: ShardTask) -> list[Future]:
 
 def write_poses(task: ShardTask, batches: list[Future]) -> ShardEntry:
     """Write the shard that `make_poses` made, in any thread."""
-    chunks, keypoints, sizes = _joined(task, [batch.result() for batch in batches])
+    parts = [batch.result() for batch in batches]
+    chunks = [chunk for part in parts for chunk in part[0]]
+    keypoints, sizes = (np.concatenate([part[i] for part in parts]) for i in (1, 2))
+    for row in task.bad:  # bad frames are zero
+        chunks[row], keypoints[row], sizes[row] = encode(np.zeros(CHUNK_SHAPE, np.uint8)), 0, 0
     check = functools.partial(check_token, task.folder, task.token)
     return write_shard(task.folder, task.number, task.frames, chunks, keypoints, sizes, task.plan, check)
 
@@ -103,70 +137,18 @@ def refuse_other_packages(plan: Manifest) -> None:
         )
 
 
-def _poses(task: ShardTask) -> list[Future]:
-    """What `_pack` makes of each batch; reading, network and packing run side by side, some batches apart."""
-    estimator = load_estimator(
-        task.spec.model_dump_json(),
-        task.weights,
-        task.plan.weights_sha256,
-        _frozen(task.settings),
-        task.device,
-    )
-    size = task.settings["batch_size"]
-    batches = [
-        range(start, min(start + size, len(task.frames))) for start in range(0, len(task.frames), size)
-    ]
-    parts: list[Future] = []
-    helpers = 2 if task.device == "cpu" else 8
-    ahead = max(AHEAD, helpers + 1)  # every reader holds a batch, and one is ready
-    packers = ThreadPoolExecutor(helpers)
-    with contextlib.ExitStack() as on_error, ThreadPoolExecutor(helpers) as readers:
-        on_error.callback(packers.shutdown, cancel_futures=True)
-        for batch in _ahead(readers, batches, lambda rows: _read(task, estimator, rows), ahead):
-            images, affines, sizes = batch
-            maps = estimator.forward(estimator.prepare(images))[: len(sizes)]
-            heat = estimator.heat(maps, affines, sizes)
-            if len(parts) >= ahead:
-                parts[-ahead].result()
-                note_progress(task.folder, task.number, (len(parts) - ahead + 1) * size)
-            rows = range(len(parts) * size, len(parts) * size + len(sizes))
-            parts.append(
-                packers.submit(_pack, task, rows, estimator, heat, maps.cpu().numpy(), affines, sizes)
-            )
-        on_error.pop_all()
-    packers.shutdown(wait=False)  # it still processes what it was given
-    return parts
-
-
-def _refuse_not_finite(task: ShardTask, maps: np.ndarray, rows: range) -> None:
-    """Raise KeyReIDError where the network's heat, of frames at `rows`, is not finite."""
-    wrong = np.flatnonzero(~np.isfinite(maps).all((1, 2, 3)))
-    if len(wrong):
-        raise KeyReIDError(
-            f"{task.frames[rows[wrong[0]]]}: the heat of {task.plan.estimator} is not finite "
-            f"(weights {task.weights}); give other weights, or --set pose.precision=fp32"
-        )
-
-
-def _joined(task: ShardTask, parts: list) -> tuple[list[bytes], np.ndarray, np.ndarray]:
-    """Chunks, keypoints and frame sizes of a shard from those of its batches; bad frames are zero."""
-    chunks = [chunk for part in parts for chunk in part[0]]
-    keypoints = np.concatenate([part[1] for part in parts])
-    sizes = np.concatenate([part[2] for part in parts])
-    for row in task.bad:
-        chunks[row], keypoints[row], sizes[row] = encode(np.zeros(CHUNK_SHAPE, np.uint8)), 0, 0
-    return chunks, keypoints, sizes
-
-
 def _read(task: ShardTask, estimator, rows: range) -> tuple[np.ndarray, list[np.ndarray], list]:
     """Frames drawn into the network's input: uint8 [N,h,w,3], frame -> input affines, (width, height).
 
     Blank images follow, up to a multiple of STEP.
     """
+    import torch
+
     from stages.pose import geometry
 
     width, height = estimator.input_size
-    images = _blank(-(-len(rows) // STEP) * STEP, (height, width), estimator.device)
+    shape, pinned = (-(-len(rows) // STEP) * STEP, height, width, 3), estimator.device.type == "cuda"
+    images = torch.zeros(shape, dtype=torch.uint8, pin_memory=pinned).numpy()
     affines, sizes = [], []
     for i, row in enumerate(rows):
         if row in task.bad:
@@ -181,17 +163,14 @@ def _read(task: ShardTask, estimator, rows: range) -> tuple[np.ndarray, list[np.
     return images, affines, sizes
 
 
-def _blank(count: int, size: tuple[int, int], device) -> np.ndarray:
-    """Black images uint8 [N,h,w,3], in memory that a GPU can fetch by itself."""
-    import torch
-
-    shape = (count, *size, 3)
-    return torch.zeros(shape, dtype=torch.uint8, pin_memory=device.type == "cuda").numpy()
-
-
 def _pack(task, rows, estimator, heat, maps, affines, sizes) -> tuple[list[bytes], np.ndarray, np.ndarray]:
     """Chunks, keypoints [N,17,3] and frame sizes [N,2] (height, width) of the frames at `rows`."""
-    _refuse_not_finite(task, maps, rows)
+    wrong = np.flatnonzero(~np.isfinite(maps).all((1, 2, 3)))
+    if len(wrong):
+        raise KeyReIDError(
+            f"{task.frames[rows[wrong[0]]]}: the heat of {task.plan.estimator} is not finite "
+            f"(weights {task.weights}); give other weights, or --set pose.precision=fp32"
+        )
     chunks = [encode(frame) for frame in heat]
     return chunks, estimator.keypoints(maps, affines), np.array(sizes, np.int32)[:, ::-1]
 
@@ -209,10 +188,6 @@ def _ahead(pool: ThreadPoolExecutor, items: list, work, ahead: int) -> Iterator:
     finally:
         for future in waiting:
             future.cancel()
-
-
-def _frozen(settings: dict[str, Any]) -> tuple:
-    return tuple(sorted(settings.items()))
 
 
 @functools.lru_cache(maxsize=1)

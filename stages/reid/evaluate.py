@@ -62,7 +62,11 @@ def run(
     check_test(tested.extra, dataset, cache, other_poses)
     cameras = known_cameras(tested.extra, dataset, tested.model.num_cameras, cache)
     folder = folder() if callable(folder) else folder
-    _clear(folder)
+    # nothing of an earlier evaluation stays beside this one
+    make_folder(folder)
+    for place in (folder, *(folder / name for name in BESIDE)):
+        for name in (METRICS, EMBEDDINGS, BASELINES, *FILES, *PICTURES):
+            (place / name).unlink(missing_ok=True)
 
     embeddings = embed_dataset(tested, config, dataset, cache, cameras, progress, "embed")
     embeddings.save(folder / EMBEDDINGS)
@@ -149,14 +153,6 @@ def page_of(checkpoint: Path, folder: Path) -> Path:
 
 def _run_of(checkpoint: Path, folder: Path) -> Path:
     return checkpoint.parent if (checkpoint.parent / "config.yaml").is_file() else folder
-
-
-def _clear(folder: Path) -> None:
-    """Make the folder; nothing of an earlier evaluation stays beside this one."""
-    make_folder(folder)
-    for place in (folder, *(folder / name for name in BESIDE)):
-        for name in (METRICS, EMBEDDINGS, BASELINES, *FILES, *PICTURES):
-            (place / name).unlink(missing_ok=True)
 
 
 def _histograms(dataset: Dataset) -> TestSet:

@@ -68,7 +68,13 @@ def run(
         for path in (corrections.must, corrections.cannot)
     )
     must += repeated(gallery)
-    _check_lists(gallery, must, cannot, corrections)
+    groups = joined_rows(len(gallery), must)
+    for a, b in cannot:
+        if groups[a] == groups[b]:
+            raise KeyReIDError(
+                f"{corrections.cannot}: {gallery.names[a]} and {gallery.names[b]} are one person by "
+                f"{corrections.must or 'their frames'}; leave one of the two lines out"
+            )
     apart = Apart.of(gallery, travel)
     notes = part_notes(gallery)
     limit, source, more = link_threshold(gallery, config, bool(travel), threshold, calibration)
@@ -76,6 +82,11 @@ def run(
     found = compare(gallery, config, apart, progress)
     merges = agglomerate(found.similarity, apart, 1 - limit, must, cannot)
     identities = numbered(merges.labels(1 - limit), apart)
+    if missing := len(apart.start) - apart.timed:
+        more.append(
+            f"{missing} of {len(apart.start)} tracklets have no time or no camera: they may be linked with "
+            "whom they were filmed beside"
+        )
     record = {
         "galleries": [str(path) for path in galleries],
         "model": gallery.about["checkpoint"],
@@ -89,7 +100,7 @@ def run(
             "cameras": len(set(gallery.camera_names.tolist())),
         },
         "scores": agreement(identities, gallery.persons) if gallery.about.get("labelled") else None,
-        "notes": [*notes, *more, *_about_times(apart)],
+        "notes": [*notes, *more],
     }
     confidence = confidences(found.similarity, identities, 1 - limit)
     folder = write_people(output, gallery, identities, confidence, found.neighbours, config.shown, record)
@@ -103,16 +114,6 @@ def repeated(gallery: Embeddings) -> list[tuple[int, int]]:
     first: dict[int, int] = {}
     pairs = [(first.setdefault(place, row), row) for row, place in enumerate(gallery.places.tolist())]
     return [(a, b) for a, b in pairs if a != b]
-
-
-def _check_lists(gallery: Embeddings, must: list, cannot: list, corrections: Corrections) -> None:
-    groups = joined_rows(len(gallery), must)
-    for a, b in cannot:
-        if groups[a] == groups[b]:
-            raise KeyReIDError(
-                f"{corrections.cannot}: {gallery.names[a]} and {gallery.names[b]} are one person by "
-                f"{corrections.must or 'their frames'}; leave one of the two lines out"
-            )
 
 
 def _constraints(apart: Apart, travel: tuple[Travel, ...], must: list, cannot: list) -> dict:
@@ -131,13 +132,3 @@ def _constraints(apart: Apart, travel: tuple[Travel, ...], must: list, cannot: l
         "must_link": len(must),
         "cannot_link": len(cannot),
     }
-
-
-def _about_times(apart: Apart) -> list[str]:
-    missing = len(apart.start) - apart.timed
-    if not missing:
-        return []
-    return [
-        f"{missing} of {len(apart.start)} tracklets have no time or no camera: they may be linked with "
-        "whom they were filmed beside"
-    ]

@@ -94,7 +94,10 @@ def look(
         heat = joints_to_parts(cache.read_heatmaps([tracklet.frames[middle]]), groups.joints[: groups.count])
         seen = kept[at][middle // length][middle % length] if kept[at] else None
         parts = np.stack(attention[at]) if placed else None  # [C, K, T, n]
-        rows = None if parts is None else parts[middle // length, :, middle % length]
+        rows = shares = None
+        if parts is not None:
+            rows = parts[middle // length, :, middle % length]
+            shares = np.stack([_of_frames(part.sum(axis=-1), number) for part in parts.swapaxes(0, 1)])
         looks.append(
             Look(
                 tracklet.frames,
@@ -103,16 +106,11 @@ def look(
                 middle,
                 heat[0] / np.float32(255),
                 None if rows is None else rows.reshape(len(rows), *model.grid),
-                None if parts is None else _shares(parts, number),
+                shares,
                 None if seen is None else np.isin(np.arange(np.prod(model.grid)), seen).reshape(model.grid),
             )
         )
     return looks
-
-
-def _shares(attention: np.ndarray, number: int) -> np.ndarray:
-    """Attention of parts over clips [C, K, T, n] as that over frames [K, number]."""
-    return np.stack([_of_frames(part.sum(axis=-1), number) for part in attention.swapaxes(0, 1)])
 
 
 def _of_frames(weights: np.ndarray, number: int) -> np.ndarray:

@@ -74,7 +74,8 @@ def query_cards(
         if match["name"] not in rows:
             raise KeyReIDError(f"{contents.run}: {match['name']} has no embedding; run keyreid eval again")
         row = rows[match["name"]]
-        frame = _middle(_known(tracklets, match["name"], contents)) if source else None
+        frames = _known(tracklets, match["name"], contents).frames if source else ()
+        frame = frames[len(frames) // 2] if frames else None
         return {
             "place": place,
             "name": match["name"],
@@ -122,10 +123,6 @@ def _known(tracklets: Mapping[str, Tracklet], name: str, contents: Contents) -> 
             "--data-root, or leave out pictures with --no-pictures"
         )
     return tracklets[name]
-
-
-def _middle(tracklet: Tracklet) -> str:
-    return tracklet.frames[len(tracklet.frames) // 2]
 
 
 def _looks(

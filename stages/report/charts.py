@@ -10,7 +10,6 @@ from xml.etree import ElementTree
 import numpy as np
 from markupsafe import Markup, escape
 from matplotlib import rc_context
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, MaxNLocator, NullLocator
 
@@ -56,7 +55,14 @@ def line_chart(
     figure = Figure(figsize=(WIDTH / 72, HEIGHT / 72), layout="constrained")
     axes = figure.subplots()
     for number, one in enumerate(series):
-        _draw(axes, one, number)
+        x, y = np.asarray(one.x, float), np.asarray(one.y, float)
+        if one.step:
+            y = np.append(y, y[-1:])
+        single = np.isfinite(y).sum() == 1
+        if single:
+            x, y = (np.repeat(values[np.isfinite(y)], 2) for values in (x, y))
+        name = f"line {'dot ' if single else ''}s{number % STYLES}"
+        axes.plot(x, y, drawstyle="steps-post" if one.step else None, gid=name, clip_on=False)
     axes.set_xlabel(x_label)
     axes.set_title(y_label, loc="left", fontsize=FONT)
     ys = np.concatenate([np.asarray(s.y, float) for s in series])
@@ -73,7 +79,12 @@ def line_chart(
     axes.xaxis.set_major_locator(FixedLocator([*places]) if len(places) == 1 else MaxNLocator(5))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: _number(value)))
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: show(value)))
-    _bare(axes)
+    for part in (axes.patch, axes.figure.patch, *axes.spines.values()):
+        part.set_visible(False)
+    axes.tick_params(left=False, bottom=False, labelsize=FONT)
+    axes.xaxis.label.set_size(FONT)
+    axes.margins(x=0)
+    axes.grid(axis="y", gid="grid")
     summary = "; ".join(f"{s.name} {_span(s, show)}" for s in series)
     label = f"{title}. {x_label} across, {y_label} up. {summary}."
     legend = [(f"s{i % STYLES}", s.name) for i, s in enumerate(series)]
@@ -98,45 +109,18 @@ def inline_svg(figure: Figure, label: str) -> Markup:
             if child.tag == f"{SVG}path" and name.startswith(("grid", "line")) and child.get("d"):
                 parts.append(f'<path class="{escape(name)}" d="{_short(child.get("d"))}"/>')
             elif child.tag == f"{SVG}text":
-                parts.append(_text(child))
+                style = dict(d.strip().split(": ", 1) for d in child.get("style", "").split(";") if ": " in d)
+                anchor = style.get("text-anchor", "start")
+                place = f'x="{_short(child.get("x"))}" y="{_short(child.get("y"))}" text-anchor="{anchor}"'
+                parts.append(f"<text {place}>{escape(child.text or '')}</text>")
     body = "".join(parts)
     view = f"0 0 {WIDTH} {HEIGHT}"
     return Markup(f'<svg viewBox="{view}" role="img" aria-label="{escape(label)}">{body}</svg>')
 
 
-def _text(element: ElementTree.Element) -> str:
-    """A text of matplotlib, with its place and its alignment alone."""
-    style = dict(d.strip().split(": ", 1) for d in element.get("style", "").split(";") if ": " in d)
-    anchor = style.get("text-anchor", "start")
-    place = f'x="{_short(element.get("x"))}" y="{_short(element.get("y"))}" text-anchor="{anchor}"'
-    return f"<text {place}>{escape(element.text or '')}</text>"
-
-
 def _short(numbers: str) -> str:
     """Coordinates with one decimal, one space between them."""
     return " ".join(re.sub(r"\d+\.\d+", lambda number: f"{float(number[0]):.1f}", numbers).split())
-
-
-def _draw(axes: Axes, series: Series, number: int) -> None:
-    """One line; a single value is drawn as a dot."""
-    x, y = np.asarray(series.x, float), np.asarray(series.y, float)
-    if series.step:
-        y = np.append(y, y[-1:])
-    single = np.isfinite(y).sum() == 1
-    if single:
-        x, y = (np.repeat(values[np.isfinite(y)], 2) for values in (x, y))
-    name = f"line {'dot ' if single else ''}s{number % STYLES}"
-    axes.plot(x, y, drawstyle="steps-post" if series.step else None, gid=name, clip_on=False)
-
-
-def _bare(axes: Axes) -> None:
-    """Horizontal grid lines and numbers; no frame, no tick marks, no background."""
-    for part in (axes.patch, axes.figure.patch, *axes.spines.values()):
-        part.set_visible(False)
-    axes.tick_params(left=False, bottom=False, labelsize=FONT)
-    axes.xaxis.label.set_size(FONT)
-    axes.margins(x=0)
-    axes.grid(axis="y", gid="grid")
 
 
 def thinned(x: Sequence[float], y: Sequence[float], most: int = 400) -> tuple[list[float], list[float]]:

@@ -3,13 +3,24 @@
 import re
 from datetime import datetime
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import Field, field_validator
+from pydantic import AfterValidator, Field, field_validator
 
 from stages.config import StrictModel
 
 CAMERA_NAME = r"\w[\w-]*(?:\.[\w-]+)*"  # a folder name on any system: no separator, no leading dot, no ".."
+
+
+def _with_offset(value: datetime) -> datetime:
+    if value.tzinfo is None:
+        raise ValueError(
+            "a clock time without its offset from UTC; expected one like 2026-11-26T08:00:00+01:00"
+        )
+    return value
+
+
+ClockTime = Annotated[datetime, AfterValidator(_with_offset)]
 
 
 class CropConfig(StrictModel):
@@ -52,18 +63,13 @@ class CutConfig(CropConfig):
     count_frames: bool = Field(
         False, description="number a video's frames as they come, though its time stamps disagree"
     )
-    start: datetime | None = Field(
+    start: ClockTime | None = Field(
         None, description="clock time of the first frame, with its offset from UTC"
     )
     strict: bool = Field(
         False,
         description="stop at an invalid box (not finite, empty, far outside) instead of leaving it out",
     )
-
-    @field_validator("start")
-    @classmethod
-    def _offset(cls, value: datetime | None) -> datetime | None:
-        return _with_offset(value)
 
 
 class TrackConfig(CropConfig):
@@ -85,15 +91,10 @@ class VideoFile(StrictModel):
     """A file of a camera."""
 
     file: Path = Field(description="video")
-    start: datetime | None = Field(
+    start: ClockTime | None = Field(
         None,
         description="clock time of its first frame, with offset from UTC; default: where the one before ends",
     )
-
-    @field_validator("start")
-    @classmethod
-    def _offset(cls, value: datetime | None) -> datetime | None:
-        return _with_offset(value)
 
 
 class CameraConfig(StrictModel):
@@ -101,7 +102,7 @@ class CameraConfig(StrictModel):
 
     name: str = Field(pattern=rf"^{CAMERA_NAME}$", max_length=64, description="a folder's name")
     files: tuple[VideoFile, ...] = Field(min_length=1, description="videos: paths, or file: with start:")
-    start: datetime | None = Field(
+    start: ClockTime | None = Field(
         None, description="clock time of the first frame, with its offset from UTC; default: seconds from 0"
     )
     fps: float | None = Field(None, gt=0, le=1000, description="frames/s where a file's own times are wrong")
@@ -118,22 +119,9 @@ class CameraConfig(StrictModel):
         given = value if isinstance(value, list | tuple) else [value]
         return tuple({"file": item} if isinstance(item, str | Path) else item for item in given)
 
-    @field_validator("start")
-    @classmethod
-    def _offset(cls, value: datetime | None) -> datetime | None:
-        return _with_offset(value)
-
     @field_validator("region")
     @classmethod
     def _polygon(cls, value):
         if 0 < len(value) < 3:
             raise ValueError(f"{len(value)} corners; expected at least 3")
         return value
-
-
-def _with_offset(value: datetime | None) -> datetime | None:
-    if value is not None and value.tzinfo is None:
-        raise ValueError(
-            "a clock time without its offset from UTC; expected one like 2026-11-26T08:00:00+01:00"
-        )
-    return value

@@ -80,7 +80,17 @@ def read_boxes(path: Path, config: CutConfig) -> Boxes:
         np.frombuffer(lines, np.int64),
         left_out,
     )
-    _check_unique(path, boxes)
+    # a track has one box in a frame
+    order = np.lexsort((boxes.frame, boxes.track))
+    frame, track = boxes.frame[order], boxes.track[order]
+    same = (frame[1:] == frame[:-1]) & (track[1:] == track[:-1])
+    if same.any():
+        at = int(np.argmax(same))
+        first, second = sorted(boxes.line[order[[at, at + 1]]].tolist())
+        raise KeyReIDError(
+            f"{path}, line {second}: track {track[at]} has a second box in frame {frame[at]}, the first is "
+            f"in line {first}; expected one"
+        )
     return boxes
 
 
@@ -144,20 +154,6 @@ def _unused(path: Path, number: int, values: list[float], config: CutConfig) -> 
     elif len(values) == _GROUND_TRUTH and values[6] == 0:
         return "flagged 0 (ignore) in the ground truth"
     return None
-
-
-def _check_unique(path: Path, boxes: Boxes) -> None:
-    """A track has one box in a frame."""
-    order = np.lexsort((boxes.frame, boxes.track))
-    frame, track = boxes.frame[order], boxes.track[order]
-    same = (frame[1:] == frame[:-1]) & (track[1:] == track[:-1])
-    if same.any():
-        at = int(np.argmax(same))
-        first, second = sorted(boxes.line[order[[at, at + 1]]].tolist())
-        raise KeyReIDError(
-            f"{path}, line {second}: track {track[at]} has a second box in frame {frame[at]}, the first is "
-            f"in line {first}; expected one"
-        )
 
 
 def _shown(text: bytes) -> str:

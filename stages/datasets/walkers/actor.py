@@ -50,16 +50,12 @@ class Actor:
 
     def draw(self, canvas: Canvas, frame: int, owner: int | None = None) -> list[figure.Limb]:
         """Draw shadow and figure; returns the limbs. owner: of all pixels, None: by limb."""
-        _shadow(canvas, self.points, frame)
+        feet = np.stack([self.points[f"{s}_{p}"][frame] for s in ("left", "right") for p in ("heel", "toe")])
+        x, y, reach = feet[:, 0].mean(), feet[:, 1].max(), max(np.ptp(feet[:, 0]) * 0.62, 16.0)
+        top = max(0, int(y - 14))
+        rows, columns = canvas.ys[top:], canvas.xs
+        distance = ((columns - x) / reach) ** 2 + ((rows - y + 2) / 9) ** 2
+        canvas.picture[:, top:] *= 1 - 0.5 * np.maximum(0, 1 - distance)
         yaw, gaze = float(self.yaw[frame]), float(self.yaw[frame] + self.gaze[frame])
         spread = float(self.spread[frame])
         return figure.draw(canvas, self.identity, self.at(frame), yaw, gaze, spread, owner)
-
-
-def _shadow(canvas: Canvas, points: dict[str, np.ndarray], frame: int) -> None:
-    feet = np.stack([points[f"{s}_{p}"][frame] for s in ("left", "right") for p in ("heel", "toe")])
-    x, y, reach = feet[:, 0].mean(), feet[:, 1].max(), max(np.ptp(feet[:, 0]) * 0.62, 16.0)
-    top = max(0, int(y - 14))
-    rows, columns = canvas.ys[top:], canvas.xs
-    distance = ((columns - x) / reach) ** 2 + ((rows - y + 2) / 9) ** 2
-    canvas.picture[:, top:] *= 1 - 0.5 * np.maximum(0, 1 - distance)

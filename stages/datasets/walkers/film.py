@@ -58,13 +58,6 @@ def _fit(rng: np.random.Generator, tracks: np.ndarray, middle: np.ndarray) -> tu
     return scale, np.stack([x, np.full(frames, y)], 1) + shake - shake.mean(0), width
 
 
-def _window(strip: np.ndarray, left: float, top: int, width: int) -> np.ndarray:
-    """A copy of the strip from `left` on; it turns back at its ends."""
-    room = strip.shape[2] - width
-    at = int(abs((left + room) % (2 * room) - room))
-    return strip[:, top : top + HEIGHT, at : at + width].copy()
-
-
 def film(plan: TrackletPlan, camera: Camera, effect: float) -> Film:
     """Film one tracklet. effect: how strongly the camera changes colours, 0 to 4."""
     rng = np.random.default_rng(plan.seed)
@@ -130,7 +123,10 @@ class Place:
     def canvas(self, frame: int, shift: np.ndarray) -> Canvas:
         """An empty canvas; shift: by how much a wrong box moves the scene, in frame sizes."""
         top = int(np.clip(round(self.top - shift[1] * HEIGHT), 0, self.strip.shape[1] - HEIGHT))
-        window = _window(self.strip, self.pan[frame] - shift[0] * self.width, top, self.width)
+        room = self.strip.shape[2] - self.width
+        left = self.pan[frame] - shift[0] * self.width
+        at = int(abs((left + room) % (2 * room) - room))  # the strip turns back at its ends
+        window = self.strip[:, top : top + HEIGHT, at : at + self.width].copy()
         return Canvas(window, self.camera.light, self.camera.ambient)
 
 

@@ -125,6 +125,8 @@ def _write(
     write_occluders(root, covered)
     _write_times(config, plan, root)
     draw_sheet(plan, root)
+    hidden = {path for path, _ in covered}  # frames with something or somebody before the walker
+    clothes = {t.person: t.identity.clothes for t in plan.tracklets() if t.person > 0}
     record = {
         "maker": "walkers",
         "look": LOOK,
@@ -134,9 +136,12 @@ def _write(
         "frame_bytes": sum((root / p).stat().st_size for p in frames),
         "frames_sha256": digest.hexdigest(),
         "info": sorted(p.name for p in (root / "info").iterdir()),
-        "counts": _counts(plan, {path for path, _ in covered}, dict(zip(frames, records, strict=True))),
-        "lookalikes": _describe_pairs(plan),
-        "occluded_tracklets": _occluded(tracklets, {path for path, _ in covered}),
+        "counts": _counts(plan, hidden, dict(zip(frames, records, strict=True))),
+        "lookalikes": [
+            {"persons": [a, b], "unlike": changed_parts(clothes[a], clothes[b])}
+            for a, b, _ in sorted(plan.pairs)
+        ],
+        "occluded_tracklets": [t.name for t in tracklets if not hidden.isdisjoint(t.frame_paths())],
     }
     (root / RECORD).write_text(record_text(record, frames, records))
 
@@ -144,11 +149,6 @@ def _write(
 def _write_times(config: WalkersConfig, plan: Plan, root: Path) -> None:
     write_times(root / TIMES, timetable(plan, config.seed))
     write_whole(root / TRAVEL, travel_times(config.cameras, config.max_frames).encode())
-
-
-def _occluded(tracklets: tuple[TrackletPlan, ...], covered: set[str]) -> list[str]:
-    """Names of the tracklets in which something or somebody is before the walker in any frame."""
-    return [t.name for t in tracklets if not covered.isdisjoint(t.frame_paths())]
 
 
 def _counts(plan: Plan, covered: set[str], records: dict[str, FrameRecord]) -> dict[str, int | float]:
@@ -174,10 +174,3 @@ def _counts(plan: Plan, covered: set[str], records: dict[str, FrameRecord]) -> d
         "test_walker_frames_of_others": others,
         "test_occlusion": round(occluded / max(1, len(frames)), 4),
     }
-
-
-def _describe_pairs(plan: Plan) -> list[dict]:
-    clothes = {t.person: t.identity.clothes for t in plan.tracklets() if t.person > 0}
-    return [
-        {"persons": [a, b], "unlike": changed_parts(clothes[a], clothes[b])} for a, b, _ in sorted(plan.pairs)
-    ]

@@ -55,16 +55,6 @@ class Plan:
         return (*self.train, *self.test)
 
 
-def _choose_occluded(rng: np.random.Generator, lengths: list[int], share: float) -> set[int]:
-    """Tracklets in random order until `share` of the frames is reached as nearly as whole tracklets allow."""
-    goal, total, chosen = share * sum(lengths), 0, set()
-    for index in rng.permutation(len(lengths)):
-        if abs(total + lengths[index] - goal) < abs(total - goal):
-            total += lengths[index]
-            chosen.add(int(index))
-    return chosen
-
-
 def make_plan(config: WalkersConfig) -> Plan:
     """Deal persons, cameras, lengths, directions and occlusion from the seed."""
     rng = np.random.default_rng([config.seed, 1])
@@ -81,7 +71,12 @@ def make_plan(config: WalkersConfig) -> Plan:
 
     def deal(slots: list[tuple[int, int, int, Identity]], share: float, train: bool) -> list[TrackletPlan]:
         lengths = rng.integers(config.min_frames, config.max_frames + 1, len(slots)).tolist()
-        occluded = _choose_occluded(rng, lengths, share)
+        # tracklets in random order until `share` of the frames is reached as nearly as whole ones allow
+        goal, total, occluded = share * sum(lengths), 0, set()
+        for index in rng.permutation(len(lengths)):
+            if abs(total + lengths[index] - goal) < abs(total - goal):
+                total += lengths[index]
+                occluded.add(int(index))
         return [
             TrackletPlan(
                 person, camera, number, length, who, (number + person) % 2 == 0, i in occluded, train,

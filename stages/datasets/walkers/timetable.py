@@ -7,7 +7,6 @@ persons come on the day before. Nothing in the pictures follows from it.
 """
 
 import math
-from collections.abc import Iterable
 from datetime import datetime, timedelta
 from itertools import combinations
 
@@ -67,7 +66,9 @@ def _times(tracklets: tuple[TrackletPlan, ...], rng: np.random.Generator) -> np.
     for _, persons in sorted(visits.items()):
         enter, legs = begin, np.zeros(0)
         for person in rng.permutation(sorted(persons)).tolist():
-            own = _way(tracklets, persons[person])
+            # in the order in which the person passes the cameras
+            ordered = sorted(persons[person], key=lambda row: tracklets[row].camera)
+            own = ordered[::-1] if tracklets[ordered[0]].reverse else ordered
             if len(legs) == len(own) and rng.random() < _BESIDE:
                 enter += rng.uniform(0.2, 1.0)
             else:
@@ -78,9 +79,3 @@ def _times(tracklets: tuple[TrackletPlan, ...], rng: np.random.Generator) -> np.
     others = [row for row, one in enumerate(tracklets) if one.person <= 0]
     times[others] = rng.uniform(0, max(begin - _PAUSE, _EVERY), len(others))
     return times
-
-
-def _way(tracklets: tuple[TrackletPlan, ...], rows: Iterable[int]) -> list[int]:
-    """The tracklets of a visit in the order in which the person passes the cameras."""
-    ordered = sorted(rows, key=lambda row: tracklets[row].camera)
-    return ordered[::-1] if tracklets[ordered[0]].reverse else ordered

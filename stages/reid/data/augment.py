@@ -94,17 +94,12 @@ def move_frames(frames: np.ndarray, draws: Draws) -> np.ndarray:
             table = np.arange(256) * draws.gain[n] + draws.offset[n]
             frame = cv2.LUT(frame, np.clip(np.round(table), 0, 255).astype(np.uint8))
         if draws.flip[n]:
-            frame = cv2.flip(_flat(frame), 1).reshape(frame.shape)
+            frame = cv2.flip(frame.reshape(-1, frame.shape[-1]), 1).reshape(frame.shape)
         (to_rows, from_rows), (to_columns, from_columns) = (
             _window(int(shift), side) for shift, side in zip(draws.shift[n], (height, width), strict=True)
         )
         out[n, :, to_rows, to_columns] = frame[:, from_rows, from_columns]
     return out
-
-
-def _flat(frame: np.ndarray) -> np.ndarray:
-    """The planes of a frame one below the other: [3, H, W] -> [3 * H, W], as OpenCV takes it."""
-    return frame.reshape(-1, frame.shape[-1])
 
 
 def _window(shift: int, size: int) -> tuple[slice, slice]:

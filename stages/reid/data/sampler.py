@@ -101,7 +101,12 @@ class IdentitySampler:
         k = self.config.tracklets
         order = rng.permutation(members)
         if self.config.spread_cameras:
-            order = self._dealt(order, rng)
+            cameras = self._cameras[order]
+            turn = np.empty(len(order), dtype=np.int64)  # the n-th tracklet of its camera
+            for camera in np.unique(cameras):
+                mine = np.flatnonzero(cameras == camera)
+                turn[mine] = np.arange(len(mine))
+            order = order[np.lexsort((rng.random(len(order)), turn))]
         missing = -len(order) % k
         if len(order) < k or (missing and self.config.leftovers == "fill"):
             spare = order[: len(order) - len(order) % k] if len(order) >= k else order
@@ -109,15 +114,6 @@ class IdentitySampler:
             order = np.concatenate([order, *repeats])[: len(order) + missing]
         groups = [order[start : start + k] for start in range(0, len(order) - k + 1, k)]
         return [groups[i] for i in rng.permutation(len(groups))]
-
-    def _dealt(self, order: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-        """Shuffled tracklets, reordered so that neighbours come from different cameras where possible."""
-        cameras = self._cameras[order]
-        turn = np.empty(len(order), dtype=np.int64)  # the n-th tracklet of its camera
-        for camera in np.unique(cameras):
-            mine = np.flatnonzero(cameras == camera)
-            turn[mine] = np.arange(len(mine))
-        return order[np.lexsort((rng.random(len(order)), turn))]
 
 
 class BatchStream:

@@ -2,7 +2,7 @@
 
 import stages.compat  # noqa: F401  isort: skip  (before timm)
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -78,8 +78,16 @@ def load_vit(vit: nn.Module, path: Path, guidance: str = "prior") -> LoadReport:
     file, wrapping = read_vit(path)
     own = vit.state_dict()
     about = describe(file)
-    tensors = _usable(file, own, path)
-    _refuse_other_tokens(about, own, path)
+    for name, value in file.items():
+        if name in own and not isinstance(value, Tensor):
+            raise KeyReIDError(f"weights {path}: {name} {unfit(value, own[name])}; take another file")
+    tensors = {name: value for name, value in file.items() if isinstance(value, Tensor)}
+    ours = prefix_tokens(own)
+    if about.class_tokens and (about.class_tokens, about.registers) != ours:
+        raise KeyReIDError(
+            f"weights {path}: has {about.class_tokens} class and {about.registers} register tokens, the "
+            f"backbone {ours[0]} and {ours[1]}; {OTHER_BACKBONE}. {_advice(about)}"
+        )
     tensors, moved = _positioned(vit, tensors, path, bilinear=guidance == "published")
     state = _converted(vit, tensors, path)
     loaded, unused = [], [f"{name} (no tensor)" for name, v in file.items() if not isinstance(v, Tensor)]
@@ -107,23 +115,6 @@ def load_vit(vit: nn.Module, path: Path, guidance: str = "prior") -> LoadReport:
         if name in file and file[name].shape != own[name].shape and name not in POSITIONS
     ]
     return LoadReport(path, loaded, missing, unused, wrapping, resampled)
-
-
-def _usable(file: Mapping[str, Any], own: Mapping[str, Tensor], path: Path) -> dict[str, Tensor]:
-    """The tensors of a file. Raises KeyReIDError for other values under the network's names."""
-    for name, value in file.items():
-        if name in own and not isinstance(value, Tensor):
-            raise KeyReIDError(f"weights {path}: {name} {unfit(value, own[name])}; take another file")
-    return {name: value for name, value in file.items() if isinstance(value, Tensor)}
-
-
-def _refuse_other_tokens(about: VitFile, own: Mapping[str, Tensor], path: Path) -> None:
-    ours = prefix_tokens(own)
-    if about.class_tokens and (about.class_tokens, about.registers) != ours:
-        raise KeyReIDError(
-            f"weights {path}: has {about.class_tokens} class and {about.registers} register tokens, the "
-            f"backbone {ours[0]} and {ours[1]}; {OTHER_BACKBONE}. {_advice(about)}"
-        )
 
 
 def _refuse_other_patches(missing: list[str], unused: list[str], about: VitFile, path: Path) -> None:

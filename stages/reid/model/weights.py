@@ -65,7 +65,11 @@ def load_model(path: Path, config: ModelConfig | None = None) -> tuple[KeyReID, 
     sizes = described["num_persons"], described["num_cameras"]
     with torch.device("meta"):
         model = KeyReID(its_config, *sizes)
-    wrong = entry_differences({name: _entry(value) for name, value in model.state_dict().items()}, stored)
+    own = {
+        name: (DTYPES.get(value.dtype, str(value.dtype)), tuple(value.shape))
+        for name, value in model.state_dict().items()
+    }
+    wrong = entry_differences(own, stored)
     if wrong:
         raise KeyReIDError(f"checkpoint {path}: not the weights of its config: {listed(wrong)}")
     if {name for name, _ in model.named_buffers()} - stored.keys():
@@ -149,10 +153,6 @@ def listed(lines: Iterable[str]) -> str:
 
 def _words(entry: tuple) -> str:
     return f"{entry[0]} {list(entry[1])}"
-
-
-def _entry(value: torch.Tensor) -> tuple:
-    return DTYPES.get(value.dtype, str(value.dtype)), tuple(value.shape)
 
 
 def _read_description(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:

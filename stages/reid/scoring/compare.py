@@ -75,9 +75,15 @@ def compare_queries(a: Queries, b: Queries, resamples: int = 10_000, seed: int =
         shared = sorted(a[protocol].keys() & b[protocol].keys())
         if not shared:
             continue
-        persons = _persons(a[protocol], b[protocol], shared)
-        left = _scores([a[protocol][q] for q in shared])
-        right = _scores([b[protocol][q] for q in shared])
+        ours, theirs = ([side[protocol][name] for name in shared] for side in (a, b))
+        for name, one, other in zip(shared, ours, theirs, strict=True):
+            if one.person != other.person:
+                raise KeyReIDError(
+                    f"query {name} is of person {one.person} in A and {other.person} in B; "
+                    "expected two evaluations of the same data set"
+                )
+        persons = np.array([one.person for one in ours])
+        left, right = _scores(ours), _scores(theirs)
         difference = np.stack(list(right.values())) - np.stack(list(left.values()))
         interval = interval_by_person(difference, persons, resamples, seed)
         p_values = permutation_by_person(difference, persons, resamples, seed)
@@ -104,16 +110,6 @@ def compare_queries(a: Queries, b: Queries, resamples: int = 10_000, seed: int =
             "expected two evaluations of the same data set and protocol"
         )
     return results
-
-
-def _persons(a: dict[str, QueryScore], b: dict[str, QueryScore], shared: list[str]) -> np.ndarray:
-    for name in shared:
-        if a[name].person != b[name].person:
-            raise KeyReIDError(
-                f"query {name} is of person {a[name].person} in A and {b[name].person} in B; "
-                "expected two evaluations of the same data set"
-            )
-    return np.array([a[name].person for name in shared])
 
 
 def _scores(values: list[QueryScore]) -> dict[str, np.ndarray]:

@@ -23,7 +23,15 @@ def probe_picture(path: Path, report: Mapping[str, Any]) -> None:
     axes = figure.subplots(1, 1 + len(curves), squeeze=False, width_ratios=[1.3] + [1] * len(curves))[0]
     _changes(axes[0], single)
     for axis, family in zip(axes[1:], curves, strict=True):
-        _curve(axis, report, family)
+        points = sorted((c for c in report["conditions"] if c["family"] == family), key=lambda c: c["size"])
+        sizes = [0, *(c["size"] for c in points)]
+        for side, (label, color, _) in SIDES.items():
+            for half, plain in report["plain"].items():
+                values = [plain["mAP"], *(c[side][half]["mAP"]["value"] for c in points)]
+                axis.plot(sizes, values, color=color, linestyle=LINES[half], label=f"{label}, {half}")
+        axis.set(xlabel=CURVES[family], ylabel="mAP", ylim=(0, None))
+        axis.grid(alpha=0.3)
+        axis.legend(fontsize=7)
     plain = report["plain"]["all"]["mAP"]
     figure.suptitle(
         f"mAP {plain:.1f} ({report['protocol']}) and what replacing inputs does to it", fontsize=10
@@ -45,15 +53,3 @@ def _changes(axis: Axes, single: list[Mapping[str, Any]]) -> None:
     axis.set_xlabel("change of mAP, all queries, 95 % by persons")
     axis.grid(axis="x", alpha=0.3)
     axis.legend(fontsize=8)
-
-
-def _curve(axis: Axes, report: Mapping[str, Any], family: str) -> None:
-    points = sorted((c for c in report["conditions"] if c["family"] == family), key=lambda c: c["size"])
-    sizes = [0, *(c["size"] for c in points)]
-    for side, (label, color, _) in SIDES.items():
-        for half, plain in report["plain"].items():
-            values = [plain["mAP"], *(c[side][half]["mAP"]["value"] for c in points)]
-            axis.plot(sizes, values, color=color, linestyle=LINES[half], label=f"{label}, {half}")
-    axis.set(xlabel=CURVES[family], ylabel="mAP", ylim=(0, None))
-    axis.grid(alpha=0.3)
-    axis.legend(fontsize=7)

@@ -31,7 +31,11 @@ def reranked_rows(
     neighbours, largest = _neighbours(rows, items, k1 + 1, block)
     encoding = _encode(rows, items, neighbours, largest, k1, block)
     if k2 > 1:
-        encoding = _average(encoding, neighbours[:, :k2])
+        # local query expansion: every encoding becomes the mean of its neighbours' encodings
+        count, k = len(items), min(k2, neighbours.shape[1])
+        places, pointers = neighbours[:, :k].ravel(), np.arange(count + 1) * k
+        mean = sparse.csr_matrix((np.full(count * k, 1 / k), places, pointers), shape=(count, count))
+        encoding = (mean @ encoding).tocsr()
     by_item = encoding[len(query) :].tocsc()  # column: which gallery items hold an item, with which weight
     place = {int(row): i for i, row in enumerate(query)}
 
@@ -87,14 +91,6 @@ def _encode(
     pointers = np.concatenate([[0], np.cumsum(lengths)])
     shape = (len(items), len(items))
     return sparse.csr_matrix((np.concatenate(values), np.concatenate(columns), pointers), shape=shape)
-
-
-def _average(encoding: sparse.csr_matrix, neighbours: np.ndarray) -> sparse.csr_matrix:
-    """Local query expansion: every encoding becomes the mean of its neighbours' encodings."""
-    count, k = neighbours.shape
-    pointers = np.arange(count + 1) * k
-    mean = sparse.csr_matrix((np.full(count * k, 1 / k), neighbours.ravel(), pointers), shape=(count, count))
-    return (mean @ encoding).tocsr()
 
 
 def _jaccard(encoding: sparse.csr_matrix, item: int, by_item: sparse.csc_matrix) -> np.ndarray:

@@ -31,7 +31,17 @@ def selected(gallery: Embeddings, rows: np.ndarray, wanted: Selection) -> np.nda
         good &= np.isin(gallery.camera_names, wanted.cameras)
     if limits:
         clock = next(iter(limits.values()))[0]
-        good &= _timed(gallery, clock, limits)
+        timed = np.zeros(len(gallery), bool)
+        if gallery.start is not None and gallery.end is not None:
+            zone = np.full(len(gallery), np.nan) if gallery.zone is None else gallery.zone
+            timed = ~np.isnan(gallery.start) & (~np.isnan(zone) if clock else np.isnan(zone))
+        if not timed.any():
+            option = ENDS[next(iter(limits))]
+            kind = (
+                "a clock time (track and import-mot take one with --start)" if clock else "seconds of a video"
+            )
+            raise KeyReIDError(f"{option}: no tracklet of the gallery has {kind}; leave it out")
+        good &= timed
         if "since" in limits:
             good &= gallery.end >= limits["since"][1]
         if "until" in limits:
@@ -56,19 +66,6 @@ def _limits(wanted: Selection) -> dict[str, tuple[bool, float]]:
         if since > until:
             raise KeyReIDError(f"{_said(wanted)}: --from is after --to; exchange them")
     return limits
-
-
-def _timed(gallery: Embeddings, clock: bool, limits: dict) -> np.ndarray:
-    """Rows whose time is of the kind asked for, bool [N]. Raises KeyReIDError where there is none."""
-    timed = np.zeros(len(gallery), bool)
-    if gallery.start is not None and gallery.end is not None:
-        zone = np.full(len(gallery), np.nan) if gallery.zone is None else gallery.zone
-        timed = ~np.isnan(gallery.start) & (~np.isnan(zone) if clock else np.isnan(zone))
-    if not timed.any():
-        option = ENDS[next(iter(limits))]
-        kind = "a clock time (track and import-mot take one with --start)" if clock else "seconds of a video"
-        raise KeyReIDError(f"{option}: no tracklet of the gallery has {kind}; leave it out")
-    return timed
 
 
 def _said(wanted: Selection) -> str:

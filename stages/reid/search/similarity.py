@@ -73,7 +73,12 @@ def _reciprocal_similarity(
     pattern = (wide + common @ narrow).tocsr()
     usual = neighbours.distances[:, :k1].copy()
     usual[~np.isfinite(usual)] = 0
-    encoding = _weighed(gallery, pattern, distance, usual.max(1))
+    usual = usual.max(1)
+    pattern.sort_indices()
+    owners = np.repeat(np.arange(pattern.shape[0]), np.diff(pattern.indptr))
+    far = distances(gallery, owners, pattern.indices, distance)
+    pattern.data = np.exp(-far / np.where(usual > 0, usual, 1)[owners])
+    encoding = sparse.diags_array(1 / np.asarray(pattern.sum(1)).ravel()) @ pattern  # rows sum to 1
     if k2 > 1:
         near = _adjacency(neighbours.rows[:, : k2 - 1]) + sparse.eye_array(len(gallery))
         encoding = sparse.diags_array(1 / np.asarray(near.sum(1)).ravel()) @ near @ encoding
@@ -91,17 +96,6 @@ def _reciprocal(rows: np.ndarray) -> sparse.csr_array:
     """1 where each is among the other's `rows`, and on the diagonal."""
     near = _adjacency(rows)
     return (near.multiply(near.T) + sparse.eye_array(len(rows))).tocsr()
-
-
-def _weighed(
-    gallery: Embeddings, pattern: sparse.csr_array, distance: Distance, usual: np.ndarray
-) -> sparse.csr_array:
-    """Rows that sum to 1: exp(-distance / usual) at the pattern's places. usual: float [N], of each row."""
-    pattern.sort_indices()
-    owners = np.repeat(np.arange(pattern.shape[0]), np.diff(pattern.indptr))
-    far = distances(gallery, owners, pattern.indices, distance)
-    pattern.data = np.exp(-far / np.where(usual > 0, usual, 1)[owners])
-    return sparse.diags_array(1 / np.asarray(pattern.sum(1)).ravel()) @ pattern
 
 
 def _jaccard(encoding: sparse.csr_array, apart: Apart) -> sparse.csr_array:

@@ -86,7 +86,16 @@ class Session:
                     self._stop(wanted)
                 wanted = 0 if result.updated else wanted
                 mark = time.perf_counter()
-        self._finish()
+
+        # the last weights and their average; `model` is what the config chooses
+        self.states.wait()
+        if self.main:
+            choice = self.config.checkpoint.choose
+            with self._saying_what_is_kept():
+                for name, network in self._networks().items():
+                    self.weights.write(network, name, self.progress)
+                self.weights.publish("best" if choice == "validation" else choice)
+        self.accelerator.wait_for_everyone()
 
     def _step(self, batch: Batch, read: bool) -> StepResult:
         try:
@@ -141,20 +150,17 @@ class Session:
 
     def _asks_to_save(self) -> int:
         """SAVE once for each state that is due, in the main process alone: clocks differ."""
-        if not self.main or self.asked or not self._state_is_due():
+        if not self.main or self.asked:
             return 0
-        self.asked = True
-        return SAVE
+        config, minutes = self.config.checkpoint, (time.monotonic() - self.states.saved_at) / 60
+        steps = self.progress.step + 1 - self.progress.saved  # since the last state, once this one is done
+        by_steps = config.every_steps and steps >= config.every_steps
+        self.asked = bool(by_steps or (config.every_minutes and minutes >= config.every_minutes))
+        return SAVE if self.asked else 0
 
     def _save(self) -> None:
         self.states.save(self.trainer, self.progress)
         self.asked = False
-
-    def _state_is_due(self) -> bool:
-        """By this process's clock, or by the steps since the last state once this one is done."""
-        config, minutes = self.config.checkpoint, (time.monotonic() - self.states.saved_at) / 60
-        by_steps = config.every_steps and self.progress.step + 1 - self.progress.saved >= config.every_steps
-        return bool(by_steps or (config.every_minutes and minutes >= config.every_minutes))
 
     def _networks(self) -> dict[str, KeyReID]:
         """The last weights, and their moving average where there is one."""
@@ -178,17 +184,6 @@ class Session:
         flat = {f"{name}_{k}": v for name, values in scores.items() for k, v in values.items()}
         self.monitor.write({"kind": "validation", **place, **flat})
         log.info("validation after epoch %d: %s", self.progress.epoch, json.dumps(flat))
-
-    def _finish(self) -> None:
-        """Write the last weights and their average; `model` is what the config chooses."""
-        self.states.wait()
-        if self.main:
-            choice = self.config.checkpoint.choose
-            with self._saying_what_is_kept():
-                for name, network in self._networks().items():
-                    self.weights.write(network, name, self.progress)
-                self.weights.publish("best" if choice == "validation" else choice)
-        self.accelerator.wait_for_everyone()
 
     def _stop(self, number: int) -> None:
         if self.progress.saved != self.progress.step:
