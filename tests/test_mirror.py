@@ -49,12 +49,12 @@ stages/pose: estimator extract fit fit_photos frame_names geometry importing key
 stages/tracks: cut decode motfile track
 stages/reid: answer append embed embed_parts embedder evaluate probe train
 stages/reid/data: augment clips loader part_maps sampler
-stages/reid/model: config global_branch keyed_random keyreid local_branch neck patch_grid patches published
+stages/reid/model: backbone config global_branch keyed_random keyreid local_branch neck patch_grid published
 stages/reid/model: published_maps summary tcss vit_families vit_file vit_weights weights
 stages/reid/scoring: baselines compare embed_set embeddings evidence interventions metrics provenance
 stages/reid/scoring: rerank score statistics
 stages/reid/search: answers blocks calibration gallery gallery_merge search
-stages/reid/training: checkpoint losses monitor processes resume trainer
+stages/reid/training: checkpoint monitor objective processes resume trainer
 """
 
 

@@ -1,4 +1,4 @@
-"""The four walks through the code that CONTRIBUTING.md lists: short, whole, and downward only."""
+"""The four walks through the code that CONTRIBUTING.md lists: from the command, short, downward only."""
 
 import re
 
@@ -7,10 +7,8 @@ import pytest
 from tests.test_imports import ROOT, imported
 
 SECTION = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8").split("## Four walks")[1].split("\n## ")[0]
-WALKS = {
-    title: re.findall(r"`([\w/]+\.py)`", text)
-    for title, text in re.findall(r"^\*\*(.+?)\*\*(.+?)(?=^\*\*|\Z)", SECTION, re.DOTALL | re.MULTILINE)
-}
+TEXTS = dict(re.findall(r"^\*\*(.+?)\*\*(.+?)(?=^\*\*|\Z)", SECTION, re.DOTALL | re.MULTILINE))
+WALKS = {title: re.findall(r"`([\w/]+\.py)`", text) for title, text in TEXTS.items()}
 
 
 def imports(path: str, other: str) -> bool:
@@ -20,6 +18,12 @@ def imports(path: str, other: str) -> bool:
 
 def test_there_are_four():
     assert len(WALKS) == 4
+
+
+@pytest.mark.parametrize("title", WALKS)
+def test_a_walk_begins_at_the_command_that_it_names(title):
+    name = re.search(r"`keyreid ([\w-]+)", TEXTS[title])[1]
+    assert WALKS[title][0] == f"pipeline/commands/{name.replace('-', '_')}.py"
 
 
 @pytest.mark.parametrize("title", WALKS)

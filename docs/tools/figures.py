@@ -19,8 +19,8 @@ from stages.figure_file import save_figure
 from stages.parts import PARTS, part_joints
 from stages.reid.data.part_maps import gaussian_maps
 from stages.reid.model import tcss
+from stages.reid.model.backbone import kept_patches, pool_to_grid
 from stages.reid.model.local_branch import EPSILON
-from stages.reid.model.patches import kept_patches, pool_to_grid
 from stages.reid.scoring.pictures import heat_bar, part_map_picture
 
 ABLATION = Path(__file__).resolve().parent.parent / "ablation.json"  # a table.json of keyreid ablation

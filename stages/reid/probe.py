@@ -19,7 +19,7 @@ from stages.datasets.tracklet import Dataset
 from stages.datasets.walkers.occlusion import Occlusion
 from stages.datasets.walkers.record import RECORD, read_frame_records
 from stages.reid.data.loader import naming_killed_workers, test_loader
-from stages.reid.scoring.conditions import Batches, Condition, Several, conditions
+from stages.reid.scoring.conditions import Batches, Several, conditions
 from stages.reid.scoring.config import EvalConfig
 from stages.reid.scoring.embed_set import described, embed_tracklets
 from stages.reid.scoring.embeddings import TestSet
@@ -90,7 +90,8 @@ def run(
         "conditions": [],
         **_evidence(recorded, model, dataset, settings),
     }
-    for group in _groups(planned, plain):
+    size = max(1, GROUP_BYTES // plain.features.nbytes)  # conditions whose features fit in memory together
+    for group in (planned[first : first + size] for first in range(0, len(planned), size)):
         several = Several(model, group)
         other = OtherClips(cache, tracklets, config.seed) if any(c.other_clips for c in group) else None
         stream = several.maps_of(progress(loader(cache), "replaced"), other and loader(other))
@@ -112,13 +113,6 @@ def run(
     probe_picture(folder / PICTURE, report)
     write_whole(folder / RESULT, json.dumps(report, indent=1).encode())
     return folder
-
-
-def _groups(planned: list[Condition], plain: TestSet) -> Iterator[list[Condition]]:
-    """Conditions whose features fit in memory together."""
-    size = max(1, GROUP_BYTES // plain.features.nbytes)
-    for first in range(0, len(planned), size):
-        yield planned[first : first + size]
 
 
 def _split(plain: TestSet, embedded: tuple[np.ndarray, np.ndarray], count: int) -> Iterator[TestSet]:

@@ -7,13 +7,12 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from cache.errors import KeyReIDError
-from stages.reid.model.backbone import Backbone, build_vit
+from stages.reid.model.backbone import Backbone, build_vit, kept_patches, pool_to_grid
 from stages.reid.model.config import ModelConfig
 from stages.reid.model.drop_path import draw_drops, drop_paths, frame_keys
 from stages.reid.model.global_branch import FrameAttention, GlobalBranch
 from stages.reid.model.local_branch import LocalBranch
 from stages.reid.model.neck import Neck
-from stages.reid.model.patches import kept_patches, pool_to_grid
 from stages.reid.model.published import PublishedLocalBranch, TemporalAttention
 from stages.reid.model.vit_families import num_heads
 

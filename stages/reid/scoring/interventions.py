@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from cache import PoseCache
 from stages.datasets.tracklet import Tracklet
 from stages.parts import Grouping, grouping, mirrored
-from stages.reid.model.patches import kept_count
+from stages.reid.model.backbone import kept_count
 
 Change = Callable[[Tensor, np.ndarray], Tensor]
 

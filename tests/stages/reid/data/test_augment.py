@@ -13,7 +13,7 @@ from stages.reid.data import augment
 from stages.reid.data.config import AugmentConfig
 from stages.reid.data.keyed import sample_keys, uniform
 from stages.reid.data.part_maps import PartGroups, joints_to_parts
-from stages.reid.model.patches import pool_to_grid
+from stages.reid.model.backbone import pool_to_grid
 from tests.stages.reid.model.tiny import tiny_model
 
 SIZE, GRID = (128, 64), (64, 32)

@@ -5,7 +5,7 @@ import torch
 
 from stages.parts import PARTS
 from stages.reid.data.part_maps import PartGroups
-from stages.reid.model.patches import pool_to_grid
+from stages.reid.model.backbone import pool_to_grid
 from tests.stages.reid.model.tiny import relative, tiny_clips, tiny_model
 
 SWAPPED = PartGroups.of(6).flip

@@ -9,14 +9,14 @@ import torch
 from stages.reid.model import KeyReID, ModelConfig
 from stages.reid.model.keyreid import ClipOutput
 from stages.reid.training.config import LossConfig, OptimConfig, ScheduleConfig
-from stages.reid.training.losses import (
+from stages.reid.training.objective import (
     CenterLoss,
+    Objective,
     attention_loss,
     identity_loss,
     released_attention_loss,
     triplet_loss,
 )
-from stages.reid.training.objective import Objective
 from stages.reid.training.optim import Schedule, build_optimizer, layer_scale, parameter_groups
 
 SMALL = {

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from stages.reid.model.patches import TIE, distance_to_centre, gather_patches, kept_count, kept_patches
+from stages.reid.model.backbone import TIE, distance_to_centre, gather_patches, kept_count, kept_patches
 
 GRID = (16, 8)
 
