@@ -133,7 +133,7 @@ class PoseCache:
             return np.full(len(frames), -1)
         width = self._names.dtype.itemsize
         wanted = np.array([frame.encode()[: width + 1] for frame in frames], f"S{width + 1}")
-        # Longer names cannot be in the index; comparing at its own width spares copying the index.
+        # Longer names cannot be in the index; comparing at its own width avoids a copy of the index.
         short = wanted.astype(self._names.dtype)
         at = np.minimum(np.searchsorted(self._names, short), len(self._names) - 1)
         return np.where((self._names[at] == short) & (wanted == short), at, -1)

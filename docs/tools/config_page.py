@@ -43,7 +43,7 @@ def config_page() -> str:
 def described(model: type[BaseModel]) -> dict[str, Mapping[str, Any]]:
     """Dotted key -> JSON schema of every value of a model, sections gone through."""
     schema = model.model_json_schema()
-    found: dict[str, Mapping[str, Any]] = {}
+    fields: dict[str, Mapping[str, Any]] = {}
 
     def walk(section: Mapping[str, Any], before: str) -> None:
         for name, field in section.get("properties", {}).items():
@@ -51,10 +51,10 @@ def described(model: type[BaseModel]) -> dict[str, Mapping[str, Any]]:
             if inner.get("properties"):
                 walk(inner, f"{before}{name}.")
             else:
-                found[before + name] = field
+                fields[before + name] = field
 
     walk(schema, "")
-    return found
+    return fields
 
 
 def _section(section: Mapping[str, Any], schema: Mapping[str, Any], before: str) -> str:

@@ -16,7 +16,7 @@ brackets. This page is made from the source. [Troubleshooting](troubleshooting.m
 
 def error_texts() -> dict[str, list[str]]:
     """Path of a source file -> the texts of its KeyReIDErrors, values written as <name>."""
-    found: dict[str, list[str]] = {}
+    by_file: dict[str, list[str]] = {}
     for package in PACKAGES:
         for path in sorted((ROOT / package).rglob("*.py")):
             tree = ast.parse(path.read_text(encoding="utf-8"))
@@ -25,8 +25,8 @@ def error_texts() -> dict[str, list[str]]:
                 text for text in dict.fromkeys(texts) if re.search(r"[a-z]{3}", re.sub("<[^>]*>", "", text))
             ]
             if texts:
-                found[path.relative_to(ROOT).as_posix()] = texts
-    return found
+                by_file[path.relative_to(ROOT).as_posix()] = texts
+    return by_file
 
 
 def errors_page() -> str:

@@ -26,16 +26,16 @@ def choose(lists: list[dict], cache: PoseCache, dataset: Dataset) -> dict:
     """The query with the first answer right, both right and wrong ones shown, and the most visible parts."""
     tracklets = {t.name: t for t in dataset.query}
 
-    def seen(found: dict) -> float:
-        frames = list(tracklets[found["query"]].frames)
+    def seen(answers: dict) -> float:
+        frames = list(tracklets[answers["query"]].frames)
         heat = cache.read_heatmaps(frames).max((0, 2, 3))
         return float(np.sort(heat)[:6].mean())
 
     mixed = []
-    for found in lists:
-        right = [match["right"] for match in found["matches"][:COLUMNS]]
+    for answers in lists:
+        right = [match["right"] for match in answers["matches"][:COLUMNS]]
         if right[0] and 3 <= sum(right) < len(right):
-            mixed.append(found)
+            mixed.append(answers)
     return max(mixed, key=seen)
 
 
@@ -43,8 +43,8 @@ def draw(run: Path, root: Path, cache: PoseCache) -> Figure:
     """Rows: frames of the query's tracklet and the heat of each part; its nearest tracklets."""
     dataset = load_dataset("walkers", root)
     tracklets = {t.name: t for t in dataset.test_tracklets()}
-    found = choose(json.loads((run / "eval/ranking.json").read_text()), cache, dataset)
-    query = tracklets[found["query"]]
+    answers = choose(json.loads((run / "eval/ranking.json").read_text()), cache, dataset)
+    query = tracklets[answers["query"]]
     frames = list(query.frames)
     heat = cache.read_heatmaps(frames).astype(np.float32) / 255
     middle = frames[int(heat.max((2, 3)).mean(1).argmax())]
@@ -56,7 +56,7 @@ def draw(run: Path, root: Path, cache: PoseCache) -> Figure:
         _show(axis, root / middle, f"heat of\n{name}", None)
         part = heat[joints].max(axis=0)
         axis.imshow(part, extent=(0, 128, 256, 0), cmap="inferno", vmin=0, vmax=1, alpha=0.25 + 0.6 * part)
-    for place, (axis, match) in enumerate(zip(axes[1], found["matches"], strict=False), start=1):
+    for place, (axis, match) in enumerate(zip(axes[1], answers["matches"], strict=False), start=1):
         tracklet = tracklets[match["name"]]
         sign, color = ("✓", RIGHT) if match["right"] else ("✗", WRONG)
         title = f"rank {place} {sign}\ncamera {tracklet.camera}"

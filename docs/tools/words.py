@@ -50,12 +50,12 @@ def problems(text: str) -> list[tuple[int, str, str]]:
 
 def long_lines(text: str) -> list[int]:
     """Lines of a Markdown document over LONGEST characters, but in code, tables and quoted messages."""
-    found, code = [], False
+    long, code = [], False
     for number, line in enumerate(text.splitlines(), start=1):
         code ^= line.lstrip().startswith("```")
         if len(line) > LONGEST and not code and not line.startswith(("|", "`")):
-            found.append(number)
-    return found
+            long.append(number)
+    return long
 
 
 def main() -> None:
@@ -66,18 +66,18 @@ def main() -> None:
         text=True,
         check=True,
     )
-    found = []
+    wrong = []
     for name in listed.stdout.split("\0")[:-1]:
         path = ROOT / name
         if path.name.endswith("words.py") or not path.is_file():
             continue
         text = path.read_text(encoding="utf-8")
         for line, phrase, instead in problems(text):
-            found.append(f"{name}:{line}: {phrase!r}; write: {instead}")
+            wrong.append(f"{name}:{line}: {phrase!r}; write: {instead}")
         if path.suffix == ".md":
-            found += [f"{name}:{line}: over {LONGEST} characters; wrap at 130" for line in long_lines(text)]
-    if found:
-        sys.exit("\n".join(found))
+            wrong += [f"{name}:{line}: over {LONGEST} characters; wrap at 130" for line in long_lines(text)]
+    if wrong:
+        sys.exit("\n".join(wrong))
 
 
 if __name__ == "__main__":

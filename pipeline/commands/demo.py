@@ -67,17 +67,17 @@ def _from_cameras(
     tracked = FOLDER / "tracked"
     listed = str(street / "cameras.yaml")
     yield ["detect and track", "track", "--cameras", listed, "-o", str(tracked), "--tracker", "botsort"]
-    found = sorted(runs.glob("walkers/*/model.safetensors"))
-    if not found or not (data_root / TRAVEL).is_file():
+    weights = sorted(runs.glob("walkers/*/model.safetensors"))
+    if not weights or not (data_root / TRAVEL).is_file():
         data_root, cache, runs = (FOLDER / name for name in ("walkers", "poses", "runs"))
-        found = sorted(runs.glob("walkers/*/model.safetensors"))
+        weights = sorted(runs.glob("walkers/*/model.safetensors"))
     paths = ["--dataset", "walkers", "--data-root", str(data_root), "--cache", str(cache)]
-    if not found:
+    if not weights:
         yield ["a small data set to train on", "synthesize", str(data_root), *QUICK]
         yield ["its poses", "extract-poses", *paths, *on, *sets]
         yield ["a quick training", "train", *paths, "--runs", str(runs), *on, "--epochs", "30", *sets]
-        found = sorted(runs.glob("walkers/*/model.safetensors"))
-    run = ["--run", str(found[-1].parent)]
+        weights = sorted(runs.glob("walkers/*/model.safetensors"))
+    run = ["--run", str(weights[-1].parent)]
     labelled, gallery, people = (str(FOLDER / name) for name in ("labelled.h5", "gallery", "people"))
     unknown = ["--camera-mode", "unknown"]  # as the cameras of the videos are
     yield ["labelled tracklets", "embed", *paths, *run, *on, "--subset", "train", *unknown, "-o", labelled]

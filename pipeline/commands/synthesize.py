@@ -23,7 +23,7 @@ from stages.terminal import say
     show_default=True,
     help="Processes; the bytes stay the same.",
 )
-@click.option("--force", is_flag=True, help="Replace a walkers data set made with other values.")
+@click.option("--force", is_flag=True, help="Replace a walkers data set made with other settings.")
 def command(root: Path, config: WalkersConfig, workers: int, force: bool) -> None:
     """Make the walkers data set in ROOT (default: data/walkers).
 

@@ -43,7 +43,7 @@ class Shown:
 
     @property
     def filmed(self) -> str:
-        """From when to when, in words; "" where that is not known."""
+        """Time span in words; "" where that is not known."""
         if math.isnan(self.start) or math.isnan(self.end):
             return ""
         return f"{time_text(self.start, self.zone)} to {time_text(self.end, self.zone)}"

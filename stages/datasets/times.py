@@ -22,7 +22,7 @@ COLUMNS = ("tracklet", "camera", "first", "last", "start", "end")
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """From when to when, as the table has it: clock times or seconds of the video. first, last: frames."""
+    """Time span as the table has it: clock times or seconds of the video. first, last: frames."""
 
     start: str
     end: str
@@ -77,7 +77,7 @@ def time_text(seconds: float, zone: float) -> str:
 
 
 def span_text(start: float, end: float, zone: float) -> str:
-    """From when to when, short: 2026-11-26 08:00:00-08:00:12 +01:00, or 61.5-70.2 s; "" where not known.
+    """Time span, short: 2026-11-26 08:00:00-08:00:12 +01:00, or 61.5-70.2 s; "" where not known.
 
     Arguments as of `time_text`.
     """

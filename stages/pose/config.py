@@ -59,7 +59,7 @@ class PoseConfig(StrictModel):
     device: str = Field("auto", description="* cpu, cuda, cuda:1, ...; auto: cuda where there is one")
     precision: Precision = Field(
         "auto",
-        description="* numbers of the network; auto: fp16 on a GPU, bf16 on a CPU with AMX, else fp32",
+        description="* number format of the network; auto: fp16 on a GPU, bf16 on a CPU with AMX, else fp32",
     )
     scheduler: str | None = Field(
         None, description="tcp://host:port of a Dask scheduler to run the shards on"

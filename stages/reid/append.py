@@ -25,7 +25,7 @@ from stages.reid.search.identity import Known, Seen, columns, seen
 
 @dataclass
 class Added:
-    """What came of it. parts: those written. known: tracklets that were there already.
+    """Result of appending. parts: those written. known: tracklets that were there already.
 
     retimed: those of them that were filmed at another time, as the gallery has it. notes: for the user.
     """

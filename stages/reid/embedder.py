@@ -39,7 +39,7 @@ class Embedder:
     """A trained network and its pose network. Persons need not be those it was trained on.
 
     checkpoint: run folder, or its .safetensors file. pose: stage one's config; default: the run's.
-    device: cpu, cuda, ...; auto: cuda where there is one. precision: numbers of the network, fp32, bf16,
+    device: cpu, cuda, ...; auto: cuda where there is one. precision: its number format: fp32, bf16,
     fp16 or auto; default: the run's eval.precision. Raises KeyReIDError for a checkpoint that cannot be
     read.
     """

@@ -79,8 +79,8 @@ def run(
     notes = part_notes(gallery)
     limit, source, more = link_threshold(gallery, config, bool(travel), threshold, calibration)
     make_folder(output)
-    found = compare(gallery, config, apart, progress)
-    merges = agglomerate(found.similarity, apart, 1 - limit, must, cannot)
+    compared = compare(gallery, config, apart, progress)
+    merges = agglomerate(compared.similarity, apart, 1 - limit, must, cannot)
     identities = numbered(merges.labels(1 - limit), apart)
     if missing := len(apart.start) - apart.timed:
         more.append(
@@ -102,8 +102,8 @@ def run(
         "scores": agreement(identities, gallery.persons) if gallery.about.get("labelled") else None,
         "notes": [*notes, *more],
     }
-    confidence = confidences(found.similarity, identities, 1 - limit)
-    folder = write_people(output, gallery, identities, confidence, found.neighbours, config.shown, record)
+    confidence = confidences(compared.similarity, identities, 1 - limit)
+    folder = write_people(output, gallery, identities, confidence, compared.neighbours, config.shown, record)
     if page is not None:
         browse.run(page, folder)
     return folder

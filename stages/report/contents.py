@@ -89,7 +89,7 @@ def read_contents(run: Path, evaluation: Path | None = None) -> Contents:
     queries = read_queries(folder / QUERIES).get(scores["headline"], {})
     lists = _json(folder / "ranking.json", list)
     schema.checked_by(schema.RANKING, folder / "ranking.json", lists)
-    ranking = {found["query"]: found["matches"] for found in lists}
+    ranking = {one["query"]: one["matches"] for one in lists}
     baselines = _optional(folder / BASELINES)
     schema.checked_by(schema.BASELINES, folder / BASELINES, baselines)
     missing = [name for name in queries if name not in ranking]

@@ -16,7 +16,7 @@ Count = Annotated[int, Field(ge=0)]
 
 
 class TrackRecord(BaseModel):
-    """What is read of a record; the rest is for people."""
+    """The fields of a record that are read back; the others are for the user."""
 
     model_config = ConfigDict(extra="ignore", strict=True, allow_inf_nan=False)
 

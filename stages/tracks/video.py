@@ -48,7 +48,7 @@ class VideoFrames:
         if not self.count or number <= self._reach(self.count):
             return
         with contextlib.suppress(*ERRORS):  # of damage: reading the frames will say where
-            self.count = max(self.count, count_packets(self.path))  # headers are wrong at times
+            self.count = max(self.count, count_packets(self.path))  # some headers are wrong
         if number > self._reach(self.count):
             last = self.first + self.count - 1
             raise self._too_short(f"has about {self.count} frames", last, number, where)

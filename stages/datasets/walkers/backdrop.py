@@ -1,4 +1,4 @@
-"""The place before which a camera films: a wide strip, of which a frame shows a window."""
+"""The background of a camera: a wide strip, of which each frame shows a window."""
 
 import functools
 

@@ -85,7 +85,7 @@ def run(
             raise KeyReIDError(f"{root}: holds something other than walkers; name a new or empty folder")
         if not force:
             raise KeyReIDError(
-                f"{root}: holds walkers made with other values, or incomplete; "
+                f"{root}: holds walkers made with other settings, or incomplete; "
                 "--force replaces them, or name another folder"
             )
     plan = make_plan(config)

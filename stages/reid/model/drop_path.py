@@ -52,7 +52,7 @@ def drop_paths(module: nn.Module) -> tuple[KeyedDropPath, ...]:
 
 
 def draw_drops(paths: Sequence[KeyedDropPath], keys: Tensor | None) -> None:
-    """Draw for all paths at once. keys: int64 [frames], of the current frames; None: forget it all."""
+    """Draw for all paths at once. keys: int64 [frames], of the current frames; None: discard the draws."""
     if keys is None or not paths:
         for path in paths:
             path.drawn = None

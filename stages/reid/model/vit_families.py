@@ -81,7 +81,7 @@ def cannot_drop(kind: type) -> str | None:
 
 
 def before_blocks(vit: nn.Module, tokens: Tensor) -> Tensor:
-    """What is done to all tokens before the first block."""
+    """The norm that some ViTs apply to all tokens before the first block."""
     return getattr(vit, "norm_pre", nn.Identity())(tokens)
 
 

@@ -25,7 +25,7 @@ class EvalConfig(ClipConfig):
     device: str = Field("auto", description="cpu, cuda, cuda:1, ...; auto: cuda where there is one")
     precision: Precision = Field(
         "auto",
-        description="numbers of the network; auto: bf16 on a GPU or a CPU with AMX, else fp32",
+        description="number format of the network; auto: bf16 on a GPU or a CPU with AMX, else fp32",
     )
     camera: Literal["given", "unknown"] = Field(
         "given", description="camera embedding: of the camera, or none"

@@ -43,7 +43,7 @@ class Checkpoint:
 
     @classmethod
     def load(cls, path: Path, device: str, precision: str = "fp32") -> "Checkpoint":
-        """precision: numbers of the network; auto: what is fast there. Raises as `load_model`."""
+        """precision: number format of the network; auto: what is fast there. Raises as `load_model`."""
         model, extra = load_model(path)
         model = converted(model, choose(precision, device)).to(device)
         return cls(path, model, extra, sha256_of(path))

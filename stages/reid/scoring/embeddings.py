@@ -114,7 +114,7 @@ class Embeddings:
         return time_text(float(self.start[row]), zone), time_text(float(self.end[row]), zone)
 
     def filmed(self, row: int) -> str:
-        """From when to when, short, as `stages.datasets.times.span_text`."""
+        """Time span, short, as `stages.datasets.times.span_text`."""
         columns = (self.start, self.end, self.zone)
         return span_text(*(np.nan if column is None else float(column[row]) for column in columns))
 

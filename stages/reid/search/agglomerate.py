@@ -72,7 +72,7 @@ class _Clusters:
         return self.near[a].get(b, 0.0) / (len(self.members[a]) * len(self.members[b]))
 
     def may_merge(self, a: int, b: int) -> bool:
-        """Whether the constraints allow it; what they never will is remembered."""
+        """Whether the constraints allow it; pairs that they rule out are remembered."""
         one, other = self.members[a], self.members[b]
         if self.apart.matrix(one, other).any():
             self.forbid(a, b)

@@ -24,7 +24,7 @@ def records(gallery: Embeddings, ranking: Ranking, limit: float | None) -> list[
     """
     labelled = gallery.about.get("labelled", False)
     right = ranking.right(gallery.persons)
-    found = []
+    records = []
     for number, row in enumerate(ranking.query):
         answers = []
         for match, distance, good in zip(
@@ -40,8 +40,8 @@ def records(gallery: Embeddings, ranking: Ranking, limit: float | None) -> list[
             answer |= {"right": bool(good)} if labelled else {}
             answers.append(answer | ({"match": bool(distance < limit)} if limit is not None else {}))
         somebody = {"somebody": any(a["match"] for a in answers)} if limit is not None else {}
-        found.append({**_named(gallery, row, "query"), **somebody, "answers": answers})
-    return found
+        records.append({**_named(gallery, row, "query"), **somebody, "answers": answers})
+    return records
 
 
 def _named(gallery: Embeddings, row: int, what: str) -> dict[str, Any]:
@@ -76,11 +76,11 @@ def wrapped(name: str) -> list[str]:
 
 def free_name(path: Path) -> Path:
     """The path itself, or where there is something, the first of NAME-2, NAME-3, ... that is free."""
-    number, found = 1, path
-    while found.exists() or found.is_symlink():
+    number, free = 1, path
+    while free.exists() or free.is_symlink():
         number += 1
-        found = path.with_name(f"{path.stem}-{number}{path.suffix}")
-    return found
+        free = path.with_name(f"{path.stem}-{number}{path.suffix}")
+    return free
 
 
 def draw(path: Path, gallery: Embeddings, ranking: Ranking, limit: float | None, count: int) -> Path:

@@ -43,7 +43,7 @@ class SearchConfig(Selection):
     rerank: RerankConfig = Field(default_factory=RerankConfig, description="k-reciprocal re-ranking")
     rows: int = Field(8, ge=1, le=100, description="queries in the ranking picture")
     precision: Precision | None = Field(
-        None, description="numbers of the network for a query of pictures; default: the gallery's"
+        None, description="number format of the network for a query of pictures; default: the gallery's"
     )
 
 

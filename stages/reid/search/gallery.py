@@ -84,7 +84,7 @@ def load_gallery(path: Path | str, stored: bool = False) -> Embeddings:
 
 
 def header(path: Path) -> dict[str, Any]:
-    """What a file says of itself, its features unread. Raises KeyReIDError as `load_gallery`."""
+    """The header of a file, without its features. Raises KeyReIDError as `load_gallery`."""
     about = read_about(path)
     check_header(path, about)
     return about

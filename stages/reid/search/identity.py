@@ -1,7 +1,7 @@
 """Whether a gallery has a tracklet already: by what its frames are, not by what it is called.
 
 content  of the camera's name and the bytes of all frames, in order
-stamp    of the frames' paths, sizes and times of change: equal stamps spare reading the frames again
+stamp    of the frames' paths, sizes and times of change: where stamps are equal, frames are not read again
 """
 
 import hashlib

@@ -84,13 +84,13 @@ class IndexedRows:
             for start in range(0, len(group), block):
                 part = group[start : start + block]
                 features = _features(gallery, query[part], self.distance)
-                squares, found = search_index(self.index, features, wanted, closed)
-                wrong = gallery.places[self.rows[found]] == own[part, None]
-                _, found = drop(squares, found, wrong, min(wanted - spare, len(self.rows)))
-                found = np.where(found < 0, -1, self.rows[found])
-                exact = _exact(gallery, query[part], found, self.distance)
+                squares, places = search_index(self.index, features, wanted, closed)
+                wrong = gallery.places[self.rows[places]] == own[part, None]
+                _, places = drop(squares, places, wrong, min(wanted - spare, len(self.rows)))
+                answers = np.where(places < 0, -1, self.rows[places])
+                exact = _exact(gallery, query[part], answers, self.distance)
                 order = np.argsort(exact, axis=1, kind="stable")[:, : matches.shape[1]]
-                matches[part, : order.shape[1]] = np.take_along_axis(found, order, 1)
+                matches[part, : order.shape[1]] = np.take_along_axis(answers, order, 1)
                 distances[part, : order.shape[1]] = np.take_along_axis(exact, order, 1)
         width = max(1, int((matches >= 0).sum(1).max()))
         return matches[:, :width], distances[:, :width]
@@ -127,7 +127,7 @@ def _parts(gallery: Embeddings, rows: np.ndarray) -> list[tuple[str, int]]:
         starts = [0]
     else:
         starts = [0, *(1 + np.flatnonzero(gallery.part[rows][1:] != gallery.part[rows][:-1])).tolist()]
-    found = []
+    parts = []
     for start, stop in pairwise([*starts, len(rows)]):
         source = gallery.source(int(rows[start]))
         content = source.get("content")  # of a gallery folder
@@ -138,18 +138,20 @@ def _parts(gallery: Embeddings, rows: np.ndarray) -> list[tuple[str, int]]:
                 some = gallery.features[rows[first : min(first + step, stop)]]
                 digest.update(np.ascontiguousarray(some).data)
             content = digest.hexdigest()
-        found.append((content, stop - start))
-    return found
+        parts.append((content, stop - start))
+    return parts
 
 
 def _exact(gallery: Embeddings, query: np.ndarray, matches: np.ndarray, distance: Distance) -> np.ndarray:
     """Distances float32 [Q, k] of the answers; those of a compressing index are of its own space."""
     result = np.full(matches.shape, np.inf, np.float32)
-    for row, found, line in zip(query, matches, result, strict=True):
-        kept = found[found >= 0]
+    for row, answers, line in zip(query, matches, result, strict=True):
+        kept = answers[answers >= 0]
         difference = _features(gallery, kept, distance) - _features(gallery, np.array([row]), distance)
         # |a - b|^2 = 2 (1 - cos) for unit vectors
-        line[found >= 0] = np.einsum("kf,kf->k", difference, difference) / (2 if distance == "cosine" else 1)
+        line[answers >= 0] = np.einsum("kf,kf->k", difference, difference) / (
+            2 if distance == "cosine" else 1
+        )
     return result
 
 

@@ -27,13 +27,13 @@ def calibrate_link(gallery: Embeddings, config: LinkConfig, travel: tuple[Travel
     merges = agglomerate(compare(gallery, config, apart).similarity, apart, 1e-6)
     levels, scores = pairwise_curve(merges, gallery.persons)
     least = best_level(levels, scores)
-    found = agreement(merges.labels(least), gallery.persons)
+    agreed = agreement(merges.labels(least), gallery.persons)
     keys = ("pairwise_precision", "pairwise_recall", "pairwise_f1", "identities", "persons", "tracklets")
     return {
         "threshold": 1 - least,
         "travel": bool(travel),
         **{name: getattr(config, name) for name in SETTINGS},
-        **{name: found[name] for name in keys},
+        **{name: agreed[name] for name in keys},
     }
 
 

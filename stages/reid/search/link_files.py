@@ -61,7 +61,7 @@ def read_travel(path: Path) -> tuple[Travel, ...]:
     seen = set()
     for way in given.travel:
         if frozenset(way.cameras) in seen:
-            raise KeyReIDError(f"{path}: {' and '.join(way.cameras)} are there twice; give them once")
+            raise KeyReIDError(f"{path}: {' and '.join(way.cameras)} are listed twice; list them once")
         seen.add(frozenset(way.cameras))
     longest = max((way.greatest or 0.0 for way in given.travel), default=0.0)
     away = given.away or _AWAY * longest
@@ -118,6 +118,6 @@ def find_pairs(path: Path, groups: list[tuple[int, list[str]]], gallery: Embeddi
                 raise KeyReIDError(f"{path}, line {number}: {name}: {what}; {way}")
             group.append(own[0])
         if len(set(group)) < len(group):
-            raise KeyReIDError(f"{path}, line {number}: a tracklet is there twice; name each once")
+            raise KeyReIDError(f"{path}, line {number}: a tracklet is listed twice; list each once")
         pairs += combinations(group, 2)
     return pairs

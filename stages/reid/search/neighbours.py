@@ -47,11 +47,11 @@ def nearest_others(
         made = IndexedRows.of(gallery, every, config.index, distance, config.index_folder)
         for first in range(0, count, _ASKED):
             asked = every[first : first + _ASKED]
-            found, far = made.nearest(gallery, asked, min(k + _SPARE, count), False)
+            near, far = made.nearest(gallery, asked, min(k + _SPARE, count), False)
             for i, row in enumerate(asked.tolist()):
-                good = np.flatnonzero(found[i] >= 0)
-                good = good[~apart.pairs(row, found[i][good])][:k]
-                rows[row, : len(good)], distances[row, : len(good)] = found[i][good], far[i][good]
+                good = np.flatnonzero(near[i] >= 0)
+                good = good[~apart.pairs(row, near[i][good])][:k]
+                rows[row, : len(good)], distances[row, : len(good)] = near[i][good], far[i][good]
             progress(min(first + _ASKED, count), count)
         return Neighbours(rows, distances)
     for at, asked in groups(every, gallery.features.shape[1]):

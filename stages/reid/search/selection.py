@@ -75,7 +75,7 @@ def _said(wanted: Selection) -> str:
 
 
 def _range(gallery: Embeddings) -> str:
-    """From when to when the tracklets with a clock time are, in words."""
+    """Time span of the tracklets that have a clock time, in words."""
     if gallery.zone is None or np.isnan(gallery.zone).all():
         return ""
     rows = np.flatnonzero(~np.isnan(gallery.zone))

@@ -45,10 +45,10 @@ def compare(
     """
     distance = config.distance or gallery.about["distance"]
     gallery = without_camera(gallery)
-    found = nearest_others(gallery, config, apart, distance, progress)
+    neighbours = nearest_others(gallery, config, apart, distance, progress)
     if not np.isfinite(apart.greatest).any():
-        return Compared(found, _reciprocal_similarity(gallery, found, config, distance, apart))
-    known = found.distances[:, : config.neighbours]
+        return Compared(neighbours, _reciprocal_similarity(gallery, neighbours, config, distance, apart))
+    known = neighbours.distances[:, : config.neighbours]
     usual = float(np.median(known[np.isfinite(known)]))
     near = ties(gallery, apart, distance, max(usual, 1e-12))
     # Those who came the same way are one look at a person from several sides.
@@ -57,7 +57,7 @@ def compare(
     gallery = replace(gallery, features=(mixed.astype(np.float32) @ gallery.features[:]))
     closer = nearest_others(gallery, config, apart, distance, progress)
     similarity = _reciprocal_similarity(gallery, closer, config, distance, apart)
-    return Compared(found, similarity.maximum(near).tocsr())
+    return Compared(neighbours, similarity.maximum(near).tocsr())
 
 
 def _reciprocal_similarity(

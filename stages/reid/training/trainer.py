@@ -155,7 +155,7 @@ class Trainer:
         load_moments(self.optimizer, self.names, state["optimizer"], state["parameters"])
         if self.accelerator.scaler is not None and state["scaler"] is not None:
             self.accelerator.scaler.load_state_dict(state["scaler"])
-        if self.ema is not None:  # an average that begins with this resume begins at the weights
+        if self.ema is not None:  # an average that this resume adds starts at the weights
             self.ema.module.load_state_dict(state["ema"] or self.model.state_dict())
         self.updates, self.skipped = state["updates"], state["skipped"]
         if self.accelerator.process_index < len(state["random"]):

@@ -21,7 +21,7 @@ class Detections:
         return len(self.scores)
 
     def where(self, kept: np.ndarray) -> "Detections":
-        """Those of a bool or index array."""
+        """The detections that a bool or index array selects."""
         return Detections(self.boxes[kept], self.scores[kept])
 
 

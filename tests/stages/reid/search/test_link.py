@@ -162,7 +162,7 @@ def test_corrections_are_honoured(saved, tmp_path):
     [
         ("p001/c1/0000\n", "line 1: .*expected names of two"),
         ("# x\np001/c1/0000,nobody\n", "line 2: nobody: no tracklet has that name; names are like p001"),
-        ("p001/c1/0000,p001/c1/0000\n", "is there twice"),
+        ("p001/c1/0000,p001/c1/0000\n", "is listed twice"),
     ],
 )
 def test_a_wrong_list_is_named_by_its_line(saved, tmp_path, text, message):
@@ -178,7 +178,7 @@ def test_a_wrong_list_is_named_by_its_line(saved, tmp_path, text, message):
         ("travel: []", "travel: .*at least 1"),
         ("travel: [{cameras: ['1', '1']}]", "expected two cameras"),
         ("travel: [{cameras: ['1', '2'], least: 9, greatest: 3}]", "least 9 is above greatest 3"),
-        ("travel: [{cameras: ['1', '2']}, {cameras: ['2', '1']}]", "2 and 1 are there twice"),
+        ("travel: [{cameras: ['1', '2']}, {cameras: ['2', '1']}]", "2 and 1 are listed twice"),
         ("travel: [{cameras: ['1', '2'], greatest: 90}]\naway: 60", "away = 60 is below greatest 90"),
         ("travel: [{cameras: ['1', yard]}]", "no tracklet is of camera yard; the gallery has 1, 2"),
         ("- 1", "not a list of travel times"),
