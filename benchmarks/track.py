@@ -17,7 +17,6 @@ import time
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from itertools import islice
 from pathlib import Path
 
@@ -83,8 +82,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def _videos(options, folder: Path) -> list[tuple[CameraConfig, Path]]:
     """Cameras of one video each, with their truth in MOTChallenge format."""
     if options.video is None:
-        start = datetime(2026, 11, 26, 8, tzinfo=UTC)
-        listed = make_videos(StreetConfig(persons=options.persons), folder, start)
+        listed = make_videos(StreetConfig(persons=options.persons), folder)
         return [(camera, folder / f"{camera.name}.truth.txt") for camera in load_cameras(listed)]
     truth = options.boxes
     if truth.suffix == ".csv":

@@ -68,7 +68,12 @@ def run_option(help: str = "Run folder, or its .safetensors file.", **more) -> C
     return click.option("--run", type=PATH, help=help, **more)
 
 
-def renamed(old: str, new: str) -> Callable:
+def device_option(help: str = "cpu, cuda, cuda:1, ...; auto: CUDA where there is one.") -> Callable:
+    """`--device`, where a network runs; `stages.device.find_device` checks it."""
+    return click.option("--device", default="auto", show_default=True, help=help)
+
+
+def renamed(old: str, new: str, is_flag: bool = False) -> Callable:
     """An option (`--out`) or argument (`OUT`) of earlier versions: an error that names the new one.
 
     Hidden from --help.
@@ -80,7 +85,7 @@ def renamed(old: str, new: str) -> Callable:
 
     if old.startswith("-"):
         return click.option(old, f"old_{old.strip('-').replace('-', '_')}", hidden=True, expose_value=False,
-                            is_eager=True, callback=refuse)  # fmt: skip
+                            is_eager=True, callback=refuse, is_flag=is_flag, default=None)  # fmt: skip
     return click.argument(f"old_{old.lower()}", required=False, metavar="", expose_value=False,
                           is_eager=True, callback=refuse)  # fmt: skip
 

@@ -8,6 +8,7 @@ def command(config: CutConfig) -> None: ...
 
 import functools
 from collections.abc import Callable
+from datetime import datetime
 from pathlib import Path
 from types import NoneType
 from typing import Any, Literal, get_args, get_origin
@@ -51,7 +52,7 @@ class Setting(click.Option):
             and not self._field.is_required()
             and default not in (None, ())
         ):
-            extra["default"] = str(default)
+            extra["default"] = _text(default)
         return extra
 
     def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
@@ -75,12 +76,12 @@ def setting(model: type[StrictModel], key: str, *flags: str, **more: Any) -> Cal
     return click.option(*flags, cls=Setting, model=model, key=key, field=section.model_fields[last], **more)
 
 
-def settings(model: type[StrictModel], *keys: str) -> Callable:
-    """Several settings with the flags and texts that their fields give."""
+def settings(model: type[StrictModel], *keys: str, **flags: str) -> Callable:
+    """Several settings with the flags and texts that their fields give. flags: key="--other-flag"."""
 
     def decorate(function: Callable) -> Callable:
         for key in reversed(keys):
-            function = setting(model, key)(function)
+            function = setting(model, key, *([flags[key]] if key in flags else []))(function)
         return function
 
     return decorate
@@ -124,6 +125,13 @@ def overrides_options(model: type[StrictModel]) -> Callable:
         return wrapped
 
     return decorate
+
+
+def _text(default: Any) -> str:
+    """A default as one would type it."""
+    if isinstance(default, tuple):
+        return "x".join(map(str, default))
+    return default.isoformat() if isinstance(default, datetime) else str(default)
 
 
 def _plain(annotation: Any) -> Any:

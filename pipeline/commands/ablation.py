@@ -5,7 +5,7 @@ from pathlib import Path
 
 import click
 
-from pipeline.options import PATH, output_option, renamed
+from pipeline.options import PATH, device_option, output_option, renamed
 from stages.terminal import say
 
 
@@ -15,13 +15,7 @@ from stages.terminal import say
 @click.option("--cache", type=PATH, default=Path("poses/walkers"), show_default=True)
 @output_option("Folder for trainings and table.", default=Path("runs/ablation"), show_default=True)
 @click.option("--workers", type=click.IntRange(1), help="Trainings at a time. Default: one for two cores.")
-@click.option(
-    "--device",
-    type=click.Choice(("auto", "cpu", "cuda")),
-    default="auto",
-    show_default=True,
-    help="Of trainings and scoring.",
-)
+@device_option("Of trainings and scoring: cpu, cuda, cuda:1, ...; auto: CUDA where there is one.")
 @renamed("--out", "-o/--output")
 def command(
     config: Path | None, data_root: Path, cache: Path, output: Path, workers: int | None, device: str

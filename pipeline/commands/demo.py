@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from pipeline.options import PATH
+from pipeline.options import PATH, device_option, renamed
 from stages.terminal import say
 
 FOLDER = Path("cameras-demo")
@@ -19,15 +19,16 @@ QUICK = ("--identities", "40", "--distractors", "4", "--junk", "4")
 @click.option("--data-root", type=PATH, default=Path("data/walkers"), show_default=True)
 @click.option("--cache", type=PATH, default=Path("poses/walkers"), show_default=True)
 @click.option("--runs", type=PATH, default=Path("runs"), show_default=True)
-@click.option("--device", default="auto", show_default=True, type=click.Choice(("auto", "cpu", "cuda")))
+@device_option()
 @click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Override one config value.")
-@click.option("--cameras", is_flag=True, help=f"From two videos to who was where, in {FOLDER}/.")
+@renamed("--cameras", "--videos", is_flag=True)
+@click.option("--videos", is_flag=True, help=f"From two videos to who was where, in {FOLDER}/.")
 def command(
-    data_root: Path, cache: Path, runs: Path, device: str, overrides: tuple[str, ...], cameras: bool
+    data_root: Path, cache: Path, runs: Path, device: str, overrides: tuple[str, ...], videos: bool
 ) -> None:
     """Synthesize walkers, extract their poses, train a small network, evaluate it beside two baselines.
 
-    With --cameras: videos of two cameras, tracked, embedded and linked to people, as a page to browse; with
+    With --videos: videos of two cameras, tracked, embedded and linked to people, as a page to browse; with
     the newest network of an earlier demo, or one that is trained quickly. What an earlier call made and is
     still valid (data set, poses, tracks) is reused.
     """
@@ -35,8 +36,8 @@ def command(
     from pipeline.cli import keyreid
 
     on = ["--device", device]
-    if cameras:
-        steps = _from_cameras(data_root, cache, runs, on, sets)
+    if videos:
+        steps = _from_videos(data_root, cache, runs, on, sets)
     else:
         paths = ["--dataset", "walkers", "--data-root", str(data_root), "--cache", str(cache)]
         steps = [
@@ -55,7 +56,7 @@ def command(
     say(f"\nThe whole demo took {(time.monotonic() - start) / 60:.1f} minutes.")
 
 
-def _from_cameras(
+def _from_videos(
     data_root: Path, cache: Path, runs: Path, on: list[str], sets: list[str]
 ) -> Iterator[list[str]]:
     """Steps from videos to the page. A finished run of the ordinary demo serves, while its data is there."""

@@ -38,7 +38,7 @@ from stages.tracks.config import CutConfig
 @setting(CutConfig, "min_height", help="Least height of a box in the video, px.")
 @setting(CutConfig, "min_length", help="Least number of frames of a tracklet.")
 @setting(CutConfig, "max_gap", help="Split a track where more frames are missing.")
-@setting(CutConfig, "size", metavar="WxH", help="Size of a crop, or keep.  [default: 128x256]")
+@setting(CutConfig, "size", metavar="WxH", help="Size of a crop, or keep.")
 @setting(CutConfig, "quality", help="JPEG quality of a crop.")
 @setting(CutConfig, "count_frames", help="Number frames as they come, whatever their times.")
 @setting(

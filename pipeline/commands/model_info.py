@@ -5,7 +5,7 @@ import json
 import click
 
 from pipeline.config import Recipe
-from pipeline.options import Inputs, recipe_options
+from pipeline.options import Inputs, recipe_options, renamed
 from pipeline.settings import setting
 from stages.terminal import say, show, text_table
 
@@ -16,9 +16,10 @@ COUNT = click.IntRange(1, 10**6)
 @recipe_options
 @setting(Recipe, "model.vit_path", help="Also say what this weights file is, and what would be loaded.")
 @click.option("--persons", type=COUNT, default=625, show_default=True, help="Training identities.")
-@click.option("--cameras", type=COUNT, default=6, show_default=True, help="Cameras known by number.")
+@click.option("--num-cameras", type=COUNT, default=6, show_default=True, help="Cameras known by number.")
+@renamed("--cameras", "--num-cameras")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
-def command(inputs: Inputs, persons: int, cameras: int, as_json: bool) -> None:
+def command(inputs: Inputs, persons: int, num_cameras: int, as_json: bool) -> None:
     """Print what the recipe's network costs: parameters, and operations for a clip.
 
     With --vit-path also: which ViT a weights file is of, which backbone goes with it, and what of it would be
@@ -27,7 +28,7 @@ def command(inputs: Inputs, persons: int, cameras: int, as_json: bool) -> None:
     from stages.reid.model.summary import Cost, model_costs
 
     model = inputs.recipe.model
-    costs = model_costs(model, persons, cameras)
+    costs = model_costs(model, persons, num_cameras)
     costs["all"] = Cost(sum(c.parameters for c in costs.values()), sum(c.operations for c in costs.values()))
     if as_json:
         say(json.dumps({name: vars(cost) for name, cost in costs.items()}, indent=2))

@@ -7,6 +7,7 @@ import click
 from pipeline.options import (
     Inputs,
     check_network,
+    device_option,
     load_inputs,
     output_option,
     recipe_options,
@@ -25,7 +26,7 @@ from stages.terminal import say
 @config_options(ReportConfig, "shown")
 @recipe_options
 @setting(ReportConfig, "queries", help="Best queries shown, and as many worst.")
-@click.option("--device", default="auto", show_default=True, help="Of the network: cpu, cuda, cuda:1, ...")
+@device_option()
 @click.option("--no-pictures", is_flag=True, help="Leave out frames, part maps and attention: needs no data.")
 @output_option("The file. Default: RUN/report.html.")
 @runs_option

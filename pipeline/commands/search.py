@@ -5,7 +5,7 @@ from pathlib import Path
 
 import click
 
-from pipeline.options import PATH, output_option, renamed
+from pipeline.options import PATH, device_option, output_option, renamed
 from pipeline.settings import config_options, setting
 from stages.reid.search.config import SearchConfig
 from stages.terminal import say, show, show_notes, text_table
@@ -47,7 +47,7 @@ from stages.terminal import say, show, show_notes, text_table
 @click.option("--html", "page", type=PATH, help="Folder for a page of the answers, to open in a browser.")
 @click.option("--no-picture", is_flag=True, help="Draw none.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
-@click.option("--device", default="auto", show_default=True, help="For a query that has to be embedded.")
+@device_option("For a query that has to be embedded: cpu, cuda, cuda:1, ... or auto.")
 @renamed("--picture", "-o/--output")
 def command(
     picture: str | None,

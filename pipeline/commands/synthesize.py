@@ -5,7 +5,7 @@ from pathlib import Path
 
 import click
 
-from pipeline.options import PATH
+from pipeline.options import PATH, renamed
 from pipeline.progress import progress_bar
 from pipeline.settings import config_options, settings
 from stages.datasets.walkers.config import WalkersConfig
@@ -15,7 +15,7 @@ from stages.terminal import say
 @click.command()
 @click.argument("root", type=PATH, default=Path("data/walkers"))
 @config_options(WalkersConfig)
-@settings(WalkersConfig, *WalkersConfig.model_fields)
+@settings(WalkersConfig, *WalkersConfig.model_fields, cameras="--num-cameras")
 @click.option(
     "--workers",
     type=click.IntRange(1),
@@ -24,6 +24,7 @@ from stages.terminal import say
     help="Processes; the bytes stay the same.",
 )
 @click.option("--force", is_flag=True, help="Replace a walkers data set made with other settings.")
+@renamed("--cameras", "--num-cameras")
 def command(root: Path, config: WalkersConfig, workers: int, force: bool) -> None:
     """Make the walkers data set in ROOT (default: data/walkers).
 

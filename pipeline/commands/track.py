@@ -5,8 +5,9 @@ from pathlib import Path
 import click
 
 from cache.errors import KeyReIDError
-from pipeline.options import PATH, output_option
-from pipeline.settings import config_options, setting
+from pipeline.options import PATH, device_option, output_option
+from pipeline.recipe_file import Override, check
+from pipeline.settings import config_options, overrides_options, setting
 from stages.terminal import say, show, text_table
 from stages.tracks.config import CameraConfig, TrackConfig
 
@@ -14,9 +15,12 @@ from stages.tracks.config import CameraConfig, TrackConfig
 @click.command()
 @click.argument("videos", nargs=-1, type=PATH)
 @output_option("Folder for the tracklets.", required=True)
-@click.option("--camera", metavar="NAME", help="Name of the camera of VIDEOS: letters, digits, _ - .")
-@click.option("--start", metavar="TIME", help="Clock time of the first frame, as 2026-11-26T08:00:00+01:00.")
-@click.option("--fps", type=float, help="Frames/s, where the file's own times are wrong.")
+@overrides_options(CameraConfig)
+@setting(CameraConfig, "name", "--camera", metavar="NAME", help="Camera of VIDEOS: letters, digits, _ - .")
+@setting(
+    CameraConfig, "start", metavar="TIME", help="Clock time of the first frame, as 2026-11-26T08:00:00+01:00."
+)
+@setting(CameraConfig, "fps", help="Frames/s, where the file's own times are wrong.")
 @click.option("--cameras", type=PATH, help="Instead of VIDEOS: a YAML file of cameras and their videos.")
 @config_options(TrackConfig)
 @setting(TrackConfig, "detector", help="Name in configs/detect/, or YAML file.")
@@ -29,18 +33,16 @@ from stages.tracks.config import CameraConfig, TrackConfig
 @setting(TrackConfig, "max_gap", help="Split a track where more frames are missing.")
 @setting(TrackConfig, "pad_width", help="Margin left and right, share of the box.")
 @setting(TrackConfig, "pad_height", help="Margin above and below, share of the box.")
-@setting(TrackConfig, "size", metavar="WxH", help="Size of a crop, or keep.  [default: 128x256]")
+@setting(TrackConfig, "size", metavar="WxH", help="Size of a crop, or keep.")
 @setting(TrackConfig, "quality", help="JPEG quality of a crop.")
-@click.option("--device", default="auto", show_default=True, help="Of the detector: cpu, cuda or auto.")
+@device_option("Of the detector: cpu, cuda or auto.")
 @click.option("--truth", type=PATH, help="True tracks of the one video (MOTChallenge): score against them.")
 @click.option("--truth-sparse", is_flag=True, help="Judge only frames in which TRUTH has a row.")
 @click.option("--force", is_flag=True, help="Replace tracklets made with other settings.")
 def command(
     videos: tuple[Path, ...],
     output: Path,
-    camera: str | None,
-    start: str | None,
-    fps: float | None,
+    overrides: tuple[Override, ...],
     cameras: Path | None,
     config: TrackConfig,
     device: str,
@@ -60,13 +62,13 @@ def command(
     if bool(videos) == (cameras is not None):
         raise KeyReIDError("give either VIDEOS with --camera NAME, or --cameras FILE")
     if cameras is not None:
-        if camera or start or fps:
-            raise KeyReIDError(
-                "--camera, --start and --fps go with VIDEOS; with --cameras, its file says them"
-            )
+        if overrides:
+            raise KeyReIDError(f"{overrides[0].option}: goes with VIDEOS; with --cameras it is in {cameras}")
         chosen = load_cameras(cameras)
     else:
-        chosen = (_camera(camera, videos, start, fps),)
+        if not any(override.key == "name" for override in overrides):
+            raise KeyReIDError("--camera NAME is missing: the camera that filmed VIDEOS")
+        chosen = (check(CameraConfig, {"files": list(videos)}, overrides),)
     if truth is not None and sum(len(c.files) for c in chosen) != 1:
         raise KeyReIDError("--truth is of one video; track that one alone")
     with progress_bar("tracking", "frames") as progress:
@@ -94,16 +96,3 @@ def command(
         switches = scores.pop("switches")
         table.add_row(*(f"{value:.3f}" for value in scores.values()), str(switches))
         show(table)
-
-
-def _camera(name: str | None, videos: tuple[Path, ...], start: str | None, fps: float | None) -> CameraConfig:
-    from pydantic import ValidationError
-
-    if name is None:
-        raise KeyReIDError("--camera NAME is missing: the camera that filmed VIDEOS")
-    try:
-        return CameraConfig(name=name, files=list(videos), start=start, fps=fps)
-    except ValidationError as error:
-        first = error.errors()[0]
-        key = "camera" if first["loc"][0] == "name" else first["loc"][0]
-        raise KeyReIDError(f"--{key} {first['input']!r}: {first['msg']}") from None

@@ -1,26 +1,14 @@
 """How tracklets are cut from a video, and how persons are tracked in one."""
 
 import re
-from datetime import datetime
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Literal
 
-from pydantic import AfterValidator, Field, field_validator
+from pydantic import Field, field_validator
 
-from stages.config import StrictModel
+from stages.config import ClockTime, StrictModel
 
 CAMERA_NAME = r"\w[\w-]*(?:\.[\w-]+)*"  # a folder name on any system: no separator, no leading dot, no ".."
-
-
-def _with_offset(value: datetime) -> datetime:
-    if value.tzinfo is None:
-        raise ValueError(
-            "a clock time without its offset from UTC; expected one like 2026-11-26T08:00:00+01:00"
-        )
-    return value
-
-
-ClockTime = Annotated[datetime, AfterValidator(_with_offset)]
 
 
 class CropConfig(StrictModel):

@@ -12,6 +12,10 @@ from pipeline.options import PATH, default_cache
 from pipeline.recipe_file import Override
 
 OLD = [
+    ("synthesize walkers --cameras 3", "--num-cameras"),
+    ("synthesize-videos -o street --cameras 1", "--num-cameras"),
+    ("model-info --cameras 6", "--num-cameras"),
+    ("demo --cameras", "--videos"),
     ("extract-poses --weights w.pth", "--pose-weights"),
     ("ablation --out x", "--output"),
     ("eval --out x", "--output"),

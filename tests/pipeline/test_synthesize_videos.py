@@ -13,7 +13,7 @@ def make(*arguments):
 
 def test_a_video_and_its_boxes_for_every_camera(tmp_path):
     out = tmp_path / "street"
-    result = make("-o", out, "--persons", 2, "--cameras", 1, "--rate", 3)
+    result = make("-o", out, "--persons", 2, "--num-cameras", 1, "--rate", 3)
     assert result.exit_code == 0, result.output
     (camera,) = load_cameras(out / "cameras.yaml")
     assert camera.files[0].file.is_file() and (out / "door.truth.txt").stat().st_size
@@ -23,7 +23,7 @@ def test_a_video_and_its_boxes_for_every_camera(tmp_path):
 @pytest.mark.parametrize("start", ["noon", "2026-11-26T08:00:00"])
 def test_a_wrong_start_is_named(tmp_path, start):
     result = make("-o", tmp_path / "street", "--start", start)
-    assert result.exit_code != 0 and f"--start {start}" in str(result.exception)
+    assert result.exit_code != 0 and f"--start = {start!r}" in str(result.exception)
 
 
 def test_a_folder_of_something_else_is_left_alone(tmp_path):

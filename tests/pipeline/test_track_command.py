@@ -43,10 +43,10 @@ def test_a_video_without_persons_is_done_and_leaves_its_record(tmp_path, empty):
     "more, said",
     [
         ((), "--camera NAME is missing"),
-        (("--camera", "../x"), "--camera '../x'"),
+        (("--camera", "../x"), "--camera = '../x'"),
         (("--camera", "a", "--start", "2026-11-26T08:00:00"), "offset from UTC"),
-        (("--camera", "a", "--start", "noon"), "--start 'noon'"),
-        (("--camera", "a", "--fps", "0"), "--fps 0.0"),
+        (("--camera", "a", "--start", "noon"), "--start = 'noon'"),
+        (("--camera", "a", "--fps", "0"), "--fps = '0'"),
         (("--camera", "a", "--tracker", "mine"), "--tracker"),
         (("--camera", "a", "--detector", "mine"), "detector mine: no file"),
         (("--cameras", "c.yaml"), "either VIDEOS"),

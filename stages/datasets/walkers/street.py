@@ -16,7 +16,7 @@ import cv2
 import numpy as np
 from pydantic import Field
 
-from stages.config import StrictModel
+from stages.config import ClockTime, StrictModel
 from stages.datasets.walkers import backdrop
 from stages.datasets.walkers.actor import Actor, skeleton
 from stages.datasets.walkers.camera import Camera, Response, View, make_camera
@@ -25,6 +25,7 @@ from stages.datasets.walkers.timetable import TRAVEL
 from stages.datasets.walkers.wardrobe import Identity, draw_group
 
 NAMES = ("door", "yard", "hall", "gate", "stairs", "lane")
+START = datetime.fromisoformat("2026-11-26T08:00:00+01:00")
 HIDDEN = 0.1  # below this visible share a box is flagged 0, ignore
 _NARROW = 0.02  # of the frame's width: less of a person at its edge is flagged, too
 
@@ -39,6 +40,9 @@ class StreetConfig(StrictModel):
     rate: int = Field(10, ge=1, le=60, description="frames/s")
     pause: float = Field(4.0, ge=0.5, le=60, description="seconds from one pair to the next")
     travel: float = Field(60.0, ge=0, description="seconds from one camera to the next")
+    start: ClockTime = Field(
+        START, description="clock time at which the first video starts, with its offset from UTC"
+    )
 
 
 @dataclass(frozen=True)
@@ -108,11 +112,11 @@ def _box(mask: np.ndarray) -> tuple[int, int, int, int]:
     return int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1
 
 
-def make_videos(config: StreetConfig, out: Path, start: datetime) -> Path:
+def make_videos(config: StreetConfig, out: Path) -> Path:
     """Write NAME.mp4 and NAME.truth.txt (MOTChallenge) of each camera, travel.yaml, cameras.yaml (returned).
 
-    start: clock time of the first camera's first frame, with its offset from UTC. A person has one
-    number in all truth files. travel.yaml, of two cameras or more: how long persons are on the way.
+    A person has one number in all truth files. travel.yaml, of two cameras or more: how long persons are on
+    the way.
     """
     out.mkdir(parents=True, exist_ok=True)
     lines = ["cameras:"]
@@ -133,7 +137,7 @@ def make_videos(config: StreetConfig, out: Path, start: datetime) -> Path:
             video.mux(stream.encode())
         passed.append(here)
         (out / f"{name}.truth.txt").write_text("".join(rows))
-        moment = start + timedelta(seconds=(camera - 1) * config.travel)
+        moment = config.start + timedelta(seconds=(camera - 1) * config.travel)
         lines += [f"  - name: {name}", f"    files: [{name}.mp4]", f"    start: {moment.isoformat()}"]
     if config.cameras > 1:
         (out / TRAVEL).write_text(_travel_times(passed))
