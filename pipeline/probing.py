@@ -15,7 +15,7 @@ from stages.datasets.tracklet import Dataset
 from stages.device import find_device
 from stages.reid import probe as stage
 from stages.reid.model.weights import load_model
-from stages.reid.scoring.probe_config import ProbeConfig
+from stages.reid.probing.config import ProbeConfig
 from stages.reid.scoring.provenance import check_test, known_cameras
 from stages.terminal import say, show, text_table
 

@@ -12,6 +12,7 @@ ROOMS = {  # what a room of stages/reid may import besides itself
     "scoring": {"model", "data"},
     "training": {"model", "data", "scoring"},
     "search": {"model", "data", "scoring"},
+    "probing": {"model", "data", "scoring"},
 }
 PACKAGES = {"cache": set(), "stages": {"cache", "configs"}, "pipeline": {"cache", "stages", "configs"}}
 FOREIGN = {"cache": {"torch", "mmpose", "timm", "click"}, "stages": {"click"}, "pipeline": set()}

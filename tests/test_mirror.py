@@ -51,8 +51,8 @@ stages/reid: answer append embed embed_parts embedder evaluate probe train
 stages/reid/data: augment clips loader part_maps sampler
 stages/reid/model: backbone config global_branch keyed_random keyreid local_branch neck patch_grid published
 stages/reid/model: published_maps summary tcss vit_families vit_file vit_weights weights
-stages/reid/scoring: baselines compare embed_set embeddings evidence interventions metrics provenance
-stages/reid/scoring: rerank score statistics
+stages/reid/scoring: baselines compare embed_set embeddings metrics provenance rerank score statistics
+stages/reid/probing: evidence interventions
 stages/reid/search: answers blocks calibration gallery gallery_merge search
 stages/reid/training: checkpoint monitor objective processes resume trainer
 """

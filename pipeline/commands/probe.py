@@ -16,7 +16,7 @@ from pipeline.options import (
     runs_option,
 )
 from pipeline.settings import config_options, setting
-from stages.reid.scoring.probe_config import ProbeConfig
+from stages.reid.probing.config import ProbeConfig
 from stages.terminal import say
 
 

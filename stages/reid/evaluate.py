@@ -22,8 +22,8 @@ from stages.reid.scoring.baselines import stripe_histograms
 from stages.reid.scoring.config import EvalConfig, RerankConfig
 from stages.reid.scoring.embed_set import Checkpoint, Progress, embed_set, pose_record, silent
 from stages.reid.scoring.embeddings import TestSet
-from stages.reid.scoring.illustrate import illustrate
 from stages.reid.scoring.named_rows import of_tracklets
+from stages.reid.scoring.pictures import illustrate
 from stages.reid.scoring.provenance import check_test, known_cameras
 from stages.reid.scoring.score import FILES, METRICS, score
 from stages.report import build

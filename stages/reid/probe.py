@@ -19,17 +19,17 @@ from stages.datasets.tracklet import Dataset
 from stages.datasets.walkers.occlusion import Occlusion
 from stages.datasets.walkers.record import RECORD, read_frame_records
 from stages.reid.data.loader import naming_killed_workers, test_loader
-from stages.reid.scoring.conditions import Batches, Several, conditions
+from stages.reid.probing.conditions import Batches, Several, conditions
+from stages.reid.probing.config import ProbeConfig
+from stages.reid.probing.evidence import Recording, common_share, recording, side_cosines, weights_of_hidden
+from stages.reid.probing.interventions import OtherClips
+from stages.reid.probing.picture import probe_picture
+from stages.reid.probing.sides import change, score_changed_queries, score_queries, values_of
 from stages.reid.scoring.config import EvalConfig
 from stages.reid.scoring.embed_set import described, embed_tracklets
 from stages.reid.scoring.embeddings import TestSet
-from stages.reid.scoring.evidence import Recording, common_share, recording, side_cosines, weights_of_hidden
-from stages.reid.scoring.interventions import OtherClips
 from stages.reid.scoring.metrics import RankingScores
-from stages.reid.scoring.probe_config import ProbeConfig
-from stages.reid.scoring.probe_picture import probe_picture
 from stages.reid.scoring.protocols import PROTOCOLS, Protocol, protocols_for
-from stages.reid.scoring.sides import change, score_changed_queries, score_queries, values_of
 
 RESULT, PICTURE = "probe.json", "probe.png"
 PREFERRED = "queries-kept"  # of the protocols of MARS: rectangular AP, every query counts

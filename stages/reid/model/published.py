@@ -39,7 +39,7 @@ Of the global branch and the features:
 
 The switch is also read where it only chooses among these: `stages.reid.model.keyreid.KeyReID`,
 `stages.reid.data.loader.disk_reader`, `stages.reid.data.clip_batches.Clips`,
-`stages.reid.scoring.conditions.conditions`. Not repeated, under any guidance: flips that do not swap left
+`stages.reid.probing.conditions.conditions`. Not repeated, under any guidance: flips that do not swap left
 and right parts, and empty maps beside the repeated frames of a short last clip.
 """
 

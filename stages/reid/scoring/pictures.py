@@ -1,5 +1,6 @@
-"""The pictures of a run: ranking lists, part maps over frames, loss curve. Written as PNG files."""
+"""The pictures of an evaluated run as PNG files: which rankings, which frames, which curves."""
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,11 +12,16 @@ from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator
 
+from cache import PoseCache
 from cache.errors import KeyReIDError
 from cache.text_files import load_lines
+from stages.datasets.tracklet import Dataset, Tracklet
 from stages.figure_file import save_figure
 from stages.frame_file import read_picture
+from stages.reid.data.part_maps import PartGroups, joints_to_parts
+from stages.reid.model import KeyReID
 
+QUERIES, TOP, FRAMES = 6, 10, 4  # of an evaluation: queries and answers shown, frames with part maps
 RIGHT, WRONG, NEUTRAL = "#1a9641", "#d7191c", "#555555"  # the mark in the title says it too
 WINDOW = 25  # steps that a curve is averaged over
 LOSSES = {"loss": "all, weighted", "identity_loss": "identity", "triplet_loss": "triplet"}
@@ -143,3 +149,47 @@ def _running_mean(rows: Sequence[dict], key: str, window: int = WINDOW) -> tuple
 def _save(figure: Figure, path: Path, title: str) -> None:
     figure.suptitle(title, fontsize=10)
     save_figure(figure, path)
+
+
+def illustrate(folder: Path, dataset: Dataset, cache: PoseCache, model: KeyReID, run: Path) -> list[Path]:
+    """Draw ranking.png, part-maps.png and, where run has a training log, loss-curve.png; their paths.
+
+    folder: an evaluation's, with ranking.json in it.
+    """
+    tracklets = {t.name: t for t in dataset.test_tracklets()}
+    lists = json.loads((folder / "ranking.json").read_text())
+    drawn = [folder / "ranking.png", folder / "part-maps.png"]
+    ranking_picture(
+        drawn[0],
+        [_row(dataset, tracklets, answer_list) for answer_list in _spread(lists, QUERIES)],
+        "Query, then its ten nearest: green right person, red wrong (same person, same camera left out)",
+    )
+    frames = [_middle(tracklets[answer_list["query"]]) for answer_list in _spread(lists, FRAMES)]
+    names = model.config.part_names
+    groups = PartGroups.of(model.config.parts)
+    maps = joints_to_parts(cache.read_heatmaps(frames), groups.joints[: groups.count]) / np.float32(255)
+    pictures = [read_rgb(dataset.root / frame) for frame in frames]
+    part_map_picture(drawn[1], pictures, maps, names, f"Heat of each part ({cache.info.estimator})")
+    if (run / "metrics.jsonl").is_file():
+        drawn.append(folder / "loss-curve.png")
+        curve_picture(drawn[-1], run / "metrics.jsonl", f"Training of {run.name}")
+    return drawn
+
+
+def _spread(items: list, count: int) -> list:
+    """count items at even steps, so that they are of different persons."""
+    return [items[i * len(items) // count] for i in range(min(count, len(items)))]
+
+
+def _middle(tracklet: Tracklet) -> str:
+    return tracklet.frames[len(tracklet.frames) // 2]
+
+
+def _row(dataset: Dataset, tracklets: dict[str, Tracklet], answer_list: dict) -> tuple[Match, list[Match]]:
+    def match(name: str, distance: float, right: bool) -> Match:
+        tracklet = tracklets[name]
+        label = f"person {tracklet.person}, camera {'?' if tracklet.camera is None else tracklet.camera}"
+        return Match(dataset.root / _middle(tracklet), label, distance, right)
+
+    answers = [match(m["name"], m["distance"], m["right"]) for m in answer_list["matches"][:TOP]]
+    return match(answer_list["query"], 0.0, True), answers

@@ -15,12 +15,12 @@ from stages.reid.data.config import ClipConfig
 from stages.reid.data.loader import test_loader as loader
 from stages.reid.evaluate import EvalConfig, embed_dataset, score
 from stages.reid.model import KeyReID, ModelConfig
-from stages.reid.scoring.conditions import Several, conditions
+from stages.reid.probing.conditions import Several, conditions
+from stages.reid.probing.config import ProbeConfig
+from stages.reid.probing.interventions import OtherClips
+from stages.reid.probing.sides import queries_changed, score_changed_queries, score_queries
 from stages.reid.scoring.embed_set import Checkpoint, embed_tracklets
-from stages.reid.scoring.interventions import OtherClips
-from stages.reid.scoring.probe_config import ProbeConfig
 from stages.reid.scoring.protocols import PROTOCOLS
-from stages.reid.scoring.sides import queries_changed, score_changed_queries, score_queries
 from tests.stages.conftest import gaussian_heat
 
 SMALL = ProbeConfig(shifts=(2,), noise=(4,), resamples=200)

@@ -12,7 +12,7 @@ from stages.datasets.tracklet import Tracklet
 from stages.datasets.walkers.record import FrameRecord
 from stages.reid.data.clips import test_clips
 from stages.reid.data.config import ClipConfig
-from stages.reid.scoring.interventions import mirror_order
+from stages.reid.probing.interventions import mirror_order
 
 MOST_CLIPS = 2000  # whose part features are kept
 

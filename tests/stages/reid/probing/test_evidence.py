@@ -6,7 +6,7 @@ import pytest
 from stages.datasets.tracklet import Tracklet
 from stages.datasets.walkers.record import FrameRecord
 from stages.reid.data.config import ClipConfig
-from stages.reid.scoring.evidence import common_share, side_cosines, weights_of_hidden
+from stages.reid.probing.evidence import common_share, side_cosines, weights_of_hidden
 
 
 def test_copies_share_everything_and_independent_parts_a_sixth():

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from stages.parts import PARTS
-from stages.reid.scoring import interventions
+from stages.reid.probing import interventions
 
 NAMES = list(PARTS[6])
 

@@ -10,8 +10,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from stages.reid.scoring import interventions
-from stages.reid.scoring.probe_config import ProbeConfig
+from stages.reid.probing import interventions
+from stages.reid.probing.config import ProbeConfig
 
 Batches = Iterable[dict[str, Any]]
 

@@ -1,0 +1,1 @@
+"""What a probe replaces in a trained network, and how it scores that."""
