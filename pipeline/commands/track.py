@@ -16,7 +16,13 @@ from stages.tracks.config import CameraConfig, TrackConfig
 @click.argument("videos", nargs=-1, type=PATH)
 @output_option("Folder for the tracklets.", required=True)
 @overrides_options(CameraConfig)
-@setting(CameraConfig, "name", "--camera", metavar="NAME", help="Camera of VIDEOS: letters, digits, _ - .")
+@setting(
+    CameraConfig,
+    "name",
+    "--camera",
+    metavar="NAME",
+    help="Name of the camera of VIDEOS: letters, digits, _ - .",
+)
 @setting(
     CameraConfig, "start", metavar="TIME", help="Clock time of the first frame, as 2026-11-26T08:00:00+01:00."
 )

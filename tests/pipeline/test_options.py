@@ -73,6 +73,8 @@ def test_one_name_means_one_thing_in_every_command(name, command):
         assert "Score these of the run" in flags["--weights"].help
     if "--camera" in flags:
         assert "Name of the camera" in flags["--camera"].help
+    if "--cameras" in flags:
+        assert "YAML file of cameras" in flags["--cameras"].help
 
 
 @pytest.mark.parametrize(
@@ -93,6 +95,8 @@ def test_one_name_means_one_thing_in_every_command(name, command):
         ("fit-pose --learning-rate nan", "--learning-rate = 'nan': input should be a finite number"),
         ("synthesize x --identities 5", "expected an even number"),
         ("import-mot --video v --tracks t --camera c -o o --size 0x4", "--size = '0x4': expected WIDTHx"),
+        ("track v.avi -o o --camera c --fps 0", "--fps = '0': input should be greater than 0"),
+        ("synthesize-videos -o o --start 2026-11-26T08:00:00", "a clock time without its offset from UTC"),
         ("report --queries 0", "--queries = '0': input should be greater"),
     ],
 )  # fmt: skip
