@@ -12,6 +12,7 @@ from json import JSONDecodeError
 from pathlib import Path
 
 from pydantic import ValidationError
+from yaml import Mark, MarkedYAMLError, YAMLError
 
 from cache.errors import KeyReIDError
 
@@ -63,14 +64,18 @@ def problem(error: Exception) -> str:
     match error:
         case FileNotFoundError():
             return "missing"
-        case OSError() if error.errno:
-            return f"cannot be read: {error.strerror}"
+        case Exception(errno=int(), strerror=str(said)):  # the system's errors, and FFmpeg's
+            return f"cannot be read: {said}"
         case ValidationError():
             first = error.errors()[0]
             return f"{'.'.join(map(str, first['loc']))[:200] or 'the whole file'}: {first['msg'][:300]}"
         case UnicodeDecodeError():
             line = error.object.count(b"\n", 0, error.start) + 1
             return f"line {line}: not UTF-8 text"
+        case MarkedYAMLError(problem_mark=Mark() as mark):
+            return f"line {mark.line + 1}: not valid YAML: {error.problem}"
+        case YAMLError():
+            return f"not valid YAML: {text}"
         case JSONDecodeError():
             return f"line {error.lineno}: not valid JSON: {error.msg}"
         case KeyError():

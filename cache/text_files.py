@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 
 import yaml
 
-from cache.border import problem, reading
+from cache.border import reading
 from cache.files import read_regular
 
 MOST = 2**28  # bytes
@@ -81,19 +81,18 @@ def load_table(
         text = load_text(path)
     reader = csv.DictReader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
     with reading(Line(path, reader), remedy=remedy):
-        if not set(columns) <= set(reader.fieldnames or ()):
-            raise ValueError(f"columns {reader.fieldnames}, expected {', '.join(columns)}")
+        if missing := [name for name in columns if name not in (reader.fieldnames or ())]:
+            raise ValueError(f"no column {missing[0]!r}")
         return [parse(row) for row in reader]
 
 
-def load_yaml(path: Path, loader: type = yaml.SafeLoader) -> Any:
-    """The value in a YAML file; None for an empty one. loader: a SafeLoader of its own."""
-    try:
-        content = yaml.load(load_text(path, MOST_YAML), loader)
-        _refuse_many(content)
-    except (yaml.YAMLError, RecursionError, TypeError, OverflowError, AttributeError) as error:
-        raise ValueError(f"not valid YAML: {problem(error)}") from None  # also a key that is a list, no date
-    return content
+def load_yaml(path: Path, loader: type = yaml.SafeLoader) -> dict[str, Any]:
+    """The mapping in a YAML file, {} in an empty one. loader: a SafeLoader of its own."""
+    content = yaml.load(load_text(path, MOST_YAML), loader)
+    _refuse_many(content)
+    if content is not None and not isinstance(content, dict):
+        raise ValueError(f"expected a mapping of keys to values, found a {type(content).__name__}")
+    return content or {}
 
 
 def _refuse_many(content: Any) -> None:

@@ -51,12 +51,7 @@ class _Loader(yaml.SafeLoader):
 def read_yaml(path: Path) -> dict[str, Any]:
     """The mapping in a YAML file. KeyReIDError for anything else."""
     with reading(path, missing="expected a config file"):
-        content = load_yaml(path, _Loader)
-    if content is None:
-        return {}
-    if not isinstance(content, dict):
-        raise KeyReIDError(f"{path}: expected a mapping of sections, found {type(content).__name__}")
-    return content
+        return load_yaml(path, _Loader)
 
 
 def parse_override(text: str) -> Override:
@@ -65,7 +60,7 @@ def parse_override(text: str) -> Override:
     path = tuple(key.strip().split("."))
     if not equals or not all(path):
         raise KeyReIDError(f"--set {text}: expected SECTION.KEY=VALUE, for example --set train.epochs=3")
-    with reading(f"--set {text}", "valid YAML", "quote the value"):
+    with reading(f"--set {text}", remedy="quote the value"):
         return Override(path, yaml.load(value, _Loader))
 
 

@@ -150,4 +150,4 @@ def load_spec(estimator: str) -> EstimatorSpec:
         raise KeyReIDError(f"estimator {estimator}: no file {path}; known: {known}; or give a YAML file")
     allowed = ", ".join(sorted({*EstimatorSpec.model_fields} - {"name", "folder"}))
     with reading(path, "a description of an estimator", f"allowed keys: {allowed}"):
-        return EstimatorSpec(name=path.stem, folder=path.parent.resolve(), **(load_yaml(path) or {}))
+        return EstimatorSpec(name=path.stem, folder=path.parent.resolve(), **load_yaml(path))

@@ -244,5 +244,5 @@ def run_config(weights: Path) -> tuple[PoseConfig | None, EvalConfig]:
     if not path.is_file():
         return None, EvalConfig()
     with reading(path, "the config of a run"):
-        content = load_yaml(path) or {}
+        content = load_yaml(path)
         return PoseConfig(**content.get("pose", {})), EvalConfig(**content.get("eval", {}))

@@ -158,5 +158,4 @@ def _yaml(path: Path) -> dict[str, Any]:
     if not path.is_file():
         return {}
     with reading(path):
-        content = load_yaml(path)
-    return content if isinstance(content, dict) else {}
+        return load_yaml(path)

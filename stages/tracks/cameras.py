@@ -29,7 +29,7 @@ class Cameras(StrictModel):
 def load_cameras(path: Path) -> tuple[CameraConfig, ...]:
     """Read and check a cameras.yaml; files become paths from here. Raises KeyReIDError."""
     with reading(path, "a list of cameras", f"a camera has: {', '.join(CameraConfig.model_fields)}"):
-        cameras = Cameras(**(load_yaml(path) or {})).cameras
+        cameras = Cameras(**load_yaml(path)).cameras
     twice = [name for name, count in Counter(c.name for c in cameras).items() if count > 1]
     if twice:
         raise KeyReIDError(f"{path}: camera {twice[0]} is listed twice; list it once, with all its files")

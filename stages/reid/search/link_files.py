@@ -57,7 +57,7 @@ def read_travel(path: Path) -> tuple[Travel, ...]:
     """
     remedy = "expected a list `travel` of entries like {cameras: [door, yard], least: 20, greatest: 90}"
     with reading(path, "a list of travel times", remedy):
-        given = Ways(**(load_yaml(path) or {}))
+        given = Ways(**load_yaml(path))
     seen = set()
     for way in given.travel:
         if frozenset(way.cameras) in seen:

@@ -72,7 +72,7 @@ def load_detector_spec(name: str) -> DetectorSpec:
         raise KeyReIDError(f"detector {name}: no file {path}; known: {known}; or give a YAML file")
     allowed = ", ".join(sorted({*DetectorSpec.model_fields} - {"name", "folder"}))
     with reading(path, "a description of a detector", f"allowed keys: {allowed}"):
-        return DetectorSpec(name=path.stem, folder=path.parent.resolve(), **(load_yaml(path) or {}))
+        return DetectorSpec(name=path.stem, folder=path.parent.resolve(), **load_yaml(path))
 
 
 def detector_file(spec: DetectorSpec) -> tuple[Path, str]:

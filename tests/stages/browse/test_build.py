@@ -153,7 +153,7 @@ def test_seconds_of_a_video_have_no_place_among_clock_times(walkers, tmp_path: P
 @pytest.mark.parametrize(
     ("name", "change", "message"),
     [
-        ("identities.csv", lambda text: text.replace("confidence", "sure"), "line 1: columns ['"),
+        ("identities.csv", lambda text: text.replace("confidence", "sure"), "line 1: no column 'confidence'"),
         ("identities.csv", lambda text: re.sub(r"0\.\d+\n", "7\n", text, count=1), "line 2: confidence 7.0"),
         ("identities.csv", lambda text: text.splitlines()[0], "no tracklet in it"),
         (
