@@ -5,6 +5,7 @@ Code inside `with reading(path, ...)` takes a file apart as if it were sound, an
 """
 
 import contextlib
+import csv
 import errno
 import os
 from collections.abc import Iterator
@@ -78,6 +79,8 @@ def problem(error: Exception) -> str:
             return f"not valid YAML: {text}"
         case JSONDecodeError():
             return f"line {error.lineno}: not valid JSON: {error.msg}"
+        case csv.Error():
+            return f"not valid CSV: {text}"
         case KeyError():
             return f"no {text} in it"
         case RecursionError():

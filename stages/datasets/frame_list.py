@@ -37,7 +37,7 @@ def read_table(path: Path) -> list[Draft]:
     reader = csv.reader(io.StringIO(text, newline=""), strict=True)
     drafts: dict[tuple[str, str], Draft] = {}
     seen: set[str] = set()
-    with reading(Line(path, reader), "valid CSV", "write it again"):
+    with reading(Line(path, reader), remedy="write it again"):
         header = [c.strip() for c in next(reader, [])]
         for column in COLUMNS:
             if header.count(column) != 1:
