@@ -30,6 +30,7 @@ class NamedPath(click.Path):
 
 
 PATH = NamedPath(path_type=Path)
+PROCESSES = click.IntRange(1, 4096)
 runs_option = click.option("--runs", type=PATH, default=Path("runs"), show_default=True, help="All runs.")
 
 

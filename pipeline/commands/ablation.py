@@ -5,7 +5,7 @@ from pathlib import Path
 
 import click
 
-from pipeline.options import PATH, device_option, output_option, renamed
+from pipeline.options import PATH, PROCESSES, device_option, output_option, renamed
 from stages.terminal import say
 
 
@@ -14,7 +14,7 @@ from stages.terminal import say
 @click.option("--data-root", type=PATH, default=Path("data/walkers"), show_default=True)
 @click.option("--cache", type=PATH, default=Path("poses/walkers"), show_default=True)
 @output_option("Folder for trainings and table.", default=Path("runs/ablation"), show_default=True)
-@click.option("--workers", type=click.IntRange(1), help="Trainings at a time. Default: one for two cores.")
+@click.option("--workers", type=PROCESSES, help="Trainings at a time. Default: one for two cores.")
 @device_option("Of trainings and scoring: cpu, cuda, cuda:1, ...; auto: CUDA where there is one.")
 @renamed("--out", "-o/--output")
 def command(

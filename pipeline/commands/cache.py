@@ -5,7 +5,7 @@ from pathlib import Path
 import click
 
 from cache.errors import KeyReIDError
-from pipeline.options import PATH, output_option
+from pipeline.options import PATH, PROCESSES, output_option
 from stages import terminal
 
 FOLDER = click.argument("folder", type=PATH)
@@ -58,7 +58,7 @@ def merge(folder: Path, force: bool) -> None:
 
 @command.command("verify")
 @FOLDER
-@click.option("--workers", type=click.IntRange(1), help="Threads. Default: one per core.")
+@click.option("--workers", type=PROCESSES, help="Threads. Default: one per core.")
 @click.option("--data-root", type=PATH, help="Also compare the frames there by their content.")
 def verify(folder: Path, workers: int | None, data_root: Path | None) -> None:
     """Read every byte of the cache in FOLDER and compare SHA-256 and checksums.

@@ -7,7 +7,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, TimeRemainingColumn
 from rich.text import Text
 
 from cache.files import prepare_file
-from pipeline.options import Inputs, load_inputs, output_option, recipe_options, renamed
+from pipeline.options import PROCESSES, Inputs, load_inputs, output_option, recipe_options, renamed
 from stages.terminal import progress, say, show, text_table
 
 _FRAMES = {  # kinds of problems of frames: what the row is called, whether it is a fault, what to do
@@ -49,7 +49,7 @@ class CheckUp:
 
 @click.command("doctor")
 @recipe_options
-@click.option("--workers", type=click.IntRange(1), default=4, show_default=True, help="Reading processes.")
+@click.option("--workers", type=PROCESSES, default=4, show_default=True, help="Reading processes.")
 @click.option("--frames/--no-frames", default=True, help="Read every frame (MARS: minutes).")
 @output_option("Write all problems there, as JSON lines.")
 @renamed("--report", "-o/--output")

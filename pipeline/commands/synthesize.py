@@ -5,7 +5,7 @@ from pathlib import Path
 
 import click
 
-from pipeline.options import PATH, renamed
+from pipeline.options import PATH, PROCESSES, renamed
 from pipeline.progress import progress_bar
 from pipeline.settings import config_options, settings
 from stages.datasets.walkers.config import WalkersConfig
@@ -18,7 +18,7 @@ from stages.terminal import say
 @settings(WalkersConfig, *WalkersConfig.model_fields, cameras="--num-cameras")
 @click.option(
     "--workers",
-    type=click.IntRange(1),
+    type=PROCESSES,
     default=2,
     show_default=True,
     help="Processes; the bytes stay the same.",

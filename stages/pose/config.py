@@ -51,10 +51,10 @@ class PoseConfig(StrictModel):
         None, ge=1, description="* frames per shard, up to a tracklet's end; None: a 32nd, in 64..2048"
     )
     threads: int | None = Field(
-        None, ge=1, description="* threads of the network per worker; None: 1 (GPU: 4)"
+        None, ge=1, le=4096, description="* threads of the network per worker; None: 1 (GPU: 4)"
     )
     workers: int | None = Field(
-        None, ge=1, description="local processes, each with `threads`; None: fill the cores"
+        None, ge=1, le=4096, description="local processes, each with `threads`; None: fill the cores"
     )
     device: str = Field("auto", description="* cpu, cuda, cuda:1, ...; auto: cuda where there is one")
     precision: Precision = Field(

@@ -35,6 +35,6 @@ class FitConfig(StrictModel):
     hidden_weight: float = Field(
         0.5, ge=0, le=1, description="Loss weight of joints that cannot be seen: no heat is wanted there."
     )
-    workers: int = Field(2, ge=1, description="Processes that draw walkers.")
-    threads: int = Field(1, ge=1, description="Threads of the network.")
+    workers: int = Field(2, ge=1, le=4096, description="Processes that draw walkers.")
+    threads: int = Field(1, ge=1, le=4096, description="Threads of the network.")
     device: str = Field("cpu", description="cpu, cuda, cuda:1, ...; auto: cuda where there is one.")

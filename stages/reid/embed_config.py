@@ -15,11 +15,12 @@ class EmbedConfig(StrictModel):
     threads: int | None = Field(
         None,
         ge=1,
+        le=4096,
         description="* threads of the network per process; None: all cores, 1 with several processes",
     )
     scheduler: str | None = Field(None, description="tcp://host:port of a Dask scheduler to run the parts on")
     workers: int | None = Field(
-        None, ge=0, description="reading processes, with a single process; None: as in the run"
+        None, ge=0, le=4096, description="reading processes, with a single process; None: as in the run"
     )
     camera: Literal["auto", "given", "unknown"] = Field(
         "auto", description="* camera embeddings of the network; auto: where it was trained on this data set"

@@ -80,6 +80,8 @@ def test_one_name_means_one_thing_in_every_command(name, command):
 @pytest.mark.parametrize(
     ("line", "says"),
     [
+        ("train --set train.loader.workers=2147483648", "input should be less than or equal to 4096"),
+        ("fit-pose --workers 4294967296", "--workers = '4294967296': input should be less than or equal to"),
         ("extract-poses --padding nan", "--padding = 'nan': input should be a finite number"),
         ("extract-poses --padding 9", "--padding = '9': input should be less than or equal to 4"),
         ("extract-poses --set pose.padding=.nan", "--set: pose.padding = nan: input should be a finite"),

@@ -70,7 +70,10 @@ class LoaderConfig(StrictModel):
     """How clips are read. Batches are the same for any of these values."""
 
     workers: int = Field(
-        4, ge=0, description="reading processes of each training process; 0: read in the process itself"
+        4,
+        ge=0,
+        le=4096,
+        description="reading processes of each training process; 0: read in the process itself",
     )
     prefetch: int = Field(2, ge=1, description="batches that each worker reads ahead")
     start: Literal["fork", "spawn", "forkserver"] = Field("fork", description="how workers are started")
@@ -85,7 +88,7 @@ class ClipConfig(StrictModel):
     """Which clips of a tracklet are embedded, and how they are read."""
 
     batch_size: int = Field(16, ge=1, description="clips per batch; does not change the result")
-    workers: int = Field(2, ge=0, description="reading processes; 0: read in the process itself")
+    workers: int = Field(2, ge=0, le=4096, description="reading processes; 0: read in the process itself")
     clip_length: int | None = Field(
         None, ge=1, description="frames per clip at test, any number with guidance prior; null: as trained"
     )

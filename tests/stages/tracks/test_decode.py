@@ -8,6 +8,7 @@ import pytest
 
 from cache.errors import KeyReIDError
 from stages.tracks.decode import Decoder, count_packets
+from stages.tracks.stream import VideoStream
 from stages.tracks.video import VideoFrames
 
 CONTAINERS = [
@@ -45,10 +46,24 @@ def levels(path: Path) -> list[float]:
     return found
 
 
+def numbered(path: Path) -> list[list[int]]:
+    """Numbers of the frames as `keyreid track` and `keyreid import-mot` count them."""
+    stream, frames = VideoStream(path), VideoFrames(path)
+    try:
+        frames.check_last(FRAMES, "tracks.txt, line 3,")
+        read = frames.read(np.arange(1, FRAMES + 1), "tracks.txt, line 3,")
+        return [[number for number, *_ in stream], [number for number, _ in read]]
+    finally:
+        stream.close()
+        frames.close()
+
+
 @pytest.mark.parametrize("suffix, container, codec", CONTAINERS)
 def test_every_frame_of_every_container_is_read(tmp_path, suffix, container, codec):
-    found = levels(write(tmp_path / f"v.{suffix}", container, codec))
+    path = write(tmp_path / f"v.{suffix}", container, codec)
+    found = levels(path)
     assert len(found) == FRAMES and np.allclose(found, 20 * np.arange(FRAMES), atol=8)
+    assert numbered(path) == [list(range(1, FRAMES + 1))] * 2
 
 
 @pytest.mark.parametrize(
@@ -59,7 +74,7 @@ def test_every_frame_of_every_container_is_read(tmp_path, suffix, container, cod
 def test_bytes_of_a_recorder_before_the_first_packet_are_skipped(tmp_path, container, codec, before):
     path = write(tmp_path / "v", container, codec)
     path.write_bytes(before + path.read_bytes())
-    assert len(levels(path)) == FRAMES
+    assert len(levels(path)) == FRAMES and numbered(path) == [list(range(1, FRAMES + 1))] * 2
 
 
 def test_packets_are_counted_without_decoding(tmp_path):
