@@ -7,9 +7,14 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
+import yaml
 
+from cache.writer import write_cache
 from pipeline.cli import COMMANDS, GROUPS
+from stages.datasets import load_dataset
+from tests.pipeline.conftest import TINY
 
 FOLDER = Path(__file__).resolve().parents[2] / "pipeline/commands"
 
@@ -84,14 +89,22 @@ def test_ctrl_c_with_workers_is_one_line_however_early_it_comes(tmp_path):
 
 
 @pytest.mark.slow
-def test_ctrl_c_while_an_ablation_trains_is_one_line(trained, tmp_path):
-    where = ["--data-root", trained.data, "--cache", trained.poses, "-o", tmp_path / "out"]
+def test_ctrl_c_while_an_ablation_trains_is_one_line(walkers_tiny, tmp_path):
+    names = load_dataset("walkers", walkers_tiny).frames()
+    heat = np.zeros((len(names), 17, 64, 32), np.uint8)
+    write_cache(tmp_path / "poses", names, heat, np.zeros((len(names), 17, 3)), np.full((len(names), 2), 64))
+    content = {"recipe": "walkers", "seeds": [1, 2], "set": [*TINY, "train.epochs=500"]}
+    content |= {"variants": {"a": []}}
+    (tmp_path / "ablation.yaml").write_text(yaml.safe_dump(content))
+    where = ["--data-root", walkers_tiny, "--cache", tmp_path / "poses", "-o", tmp_path / "out"]
 
     def training(_):
         return len(list(tmp_path.glob("out/*/seed-*/metrics.jsonl"))) > 1
 
-    code, lines = interrupt(["ablation", *where, "--workers", "2"], training)
-    assert code == 130 and [line for line in lines if line] == ["keyreid: interrupted"]
+    words = ["ablation", "--config", tmp_path / "ablation.yaml", *where, "--workers", "2"]
+    code, lines = interrupt(words, training)
+    assert code == 130 and [line for line in lines if line][-1] == "keyreid: interrupted"
+    assert not any("Traceback" in line or "Error" in line for line in lines), lines
 
 
 def test_ctrl_c_while_modules_load_is_one_line():
