@@ -15,6 +15,7 @@ from typing import Any
 import jinja2
 from markupsafe import Markup
 
+PIECES = re.compile(r"(?<=[/_-])|(?<=\d)(?=[A-Za-z])")
 UNPRINTABLE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff\u202a-\u202e\u2066-\u2069\ufffe\uffff]")
 
 
@@ -39,7 +40,7 @@ def render(
         lstrip_blocks=True,
         finalize=printable,
     )
-    environment.filters |= {"percent": percent, "number": number}
+    environment.filters |= {"percent": percent, "number": number, "breakable": breakable}
     policy = (
         f"default-src 'none'; img-src {pictures}; style-src {_hash(style)}; script-src {_hash(script)}; "
         "base-uri 'none'; form-action 'none'"
@@ -69,6 +70,11 @@ def percent(value: float) -> str:
 def number(value: float) -> str:
     """Three significant digits; a dash where it is not known."""
     return f"{value:.3g}" if value is not None and math.isfinite(value) else "-"
+
+
+def breakable(name: str) -> Markup:
+    """A name that may be broken into lines behind / _ - and between a number and a letter, escaped."""
+    return Markup("<wbr>").join(PIECES.split(printable(name)))
 
 
 def _asset(name: str) -> str:

@@ -47,11 +47,9 @@ class _Clusters:
 
     def __init__(self, similarity: sparse.csr_array, groups: np.ndarray, apart: Apart):
         self.apart = apart
-        self.members = {
-            int(g): np.flatnonzero(groups == g) for g in np.unique(groups[groups != np.arange(len(groups))])
-        }
-        for row in np.flatnonzero(groups == np.arange(len(groups))).tolist():
-            self.members.setdefault(row, np.array([row]))
+        order = np.argsort(groups, kind="stable")
+        names, first = np.unique(groups[order], return_index=True)
+        self.members = dict(zip(names.tolist(), np.split(order, first[1:]), strict=True))
         count = len(groups)
         grouping = sparse.csr_array((np.ones(count), (groups, np.arange(count))), shape=(count, count))
         sums = (grouping @ similarity @ grouping.T).tocsr()

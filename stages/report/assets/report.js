@@ -66,6 +66,13 @@
     });
   }
 
+  // What is led to stands below the filters, which stay at the top.
+  const makeRoom = () => {
+    const stays = getComputedStyle(filters).position === "sticky";
+    document.documentElement.style.setProperty("--above", `${stays ? filters.offsetHeight + 8 : 16}px`);
+  };
+  addEventListener("resize", makeRoom);
+
   const dialog = document.getElementById("player");
   const player = new TrackletPlayer(document.getElementById("player-box"), dialog);
   player.zoom.addEventListener("click", () => dialog.classList.toggle("large", player.large));
@@ -83,4 +90,5 @@
 
   filters.hidden = false;
   clear(); // a reloaded page keeps what was chosen, without its effect
+  makeRoom();
 })();

@@ -233,5 +233,8 @@ def test_a_row_of_the_table_leads_to_its_ranking_list(opened: Page, evaluated: E
     choose(opened, "text", "NO SUCH NAME")
     opened.run(f"{links}[0].click()")
     assert opened.run(f"{VISIBLE}.length") > 0
+    opened.settle()
+    top = "document.querySelector(document.querySelector('tbody th a').hash).getBoundingClientRect().top"
+    assert opened.run(top) >= opened.run("document.getElementById('filters').getBoundingClientRect().bottom")
     opened.open(evaluated.report)
     opened.requests[1:] = []
