@@ -81,7 +81,7 @@ def _from_videos(
     run = ["--run", str(weights[-1].parent)]
     labelled, gallery, people = (str(FOLDER / name) for name in ("labelled.h5", "gallery", "people"))
     unknown = ["--camera-mode", "unknown"]  # as the cameras of the videos are
-    yield ["labelled tracklets", "embed", *paths, *run, *on, "--subset", "train", *unknown, "-o", labelled]
+    yield ["labelled tracklets", "embed", *paths, *run, *on, *unknown, "-o", labelled]
     yield ["thresholds from them", "calibrate", labelled, "--travel", str(data_root / TRAVEL)]
     own = ["--cache", str(FOLDER / "street-poses")]
     yield ["embed the videos' tracklets", "embed", str(tracked), *run, *on, *own, "--append", gallery]
