@@ -130,6 +130,8 @@ FORMATS = [
     Format("state-00000001.json", write_state, read_state, True),
     Format("embeddings.h5", lambda p: embeddings(parts=2, split=4).save(p), TestSet.load),
     Format("gallery.h5", lambda p: embeddings().save(p, half=True), Embeddings.load),
+    Format("stored.h5", lambda p: embeddings().save(p),
+           lambda p: Embeddings.load(p, stored=True).features[:]),
     Format("calibration.json", as_json({"schema": 1, "entries": []}),
            lambda p: find_entry(p, distance="euclidean"), True, whole=False),
     Format("queries.csv", lambda p: write_queries(p, [("p", "q", 1, 0.5, 0.5, 1)]), read_queries),

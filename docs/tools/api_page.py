@@ -47,6 +47,10 @@ SHOWN: dict[str, dict[str, tuple[str, ...]]] = {
         "stages.reid.Embedder": ("embed", "gallery", "query"),
         "stages.reid.scoring.embeddings.Embeddings": ("load", "save"),
         "stages.reid.scoring.joining.join": (),
+        "stages.reid.embed.run": (),
+        "stages.reid.append.run": (),
+        "stages.reid.embed_config.EmbedConfig": (),
+        "stages.reid.search.gallery_merge.merge": (),
     },
     "Search": {
         "stages.reid.search.search.search": (),

@@ -39,7 +39,7 @@ from stages.versions import kind_of, versions_of
 from stages.workers import run_tasks
 
 _WHO = {"workers", "scheduler", "force"}  # of a pose config: who makes it
-FRAMES = 2**15  # of a part, from which it is full
+FRAMES, EACH = 2**15, 32  # of a part, from which it is full; more where so many for each tracklet are more
 PACKAGES = ("torch", "timm", "numpy", "opencv-python-headless", "h5py", "keyreid")
 
 
@@ -139,16 +139,17 @@ class Work:
 
 
 def cut(tracklets: Iterable[Tracklet], size: int) -> Iterator[list[Tracklet]]:
-    """Runs of tracklets, each of `size`, or fewer that have FRAMES frames or more; the last has what is left.
+    """Runs of tracklets, each of `size`, or fewer of many frames; the last has what is left.
 
-    A run ends by what is in it: without whole runs, the others stay as they are.
+    Many are FRAMES or more, and EACH or more for each of `size`. A run ends by what is in it: without whole
+    runs, the others stay as they are.
     """
     some: list[Tracklet] = []
-    frames = 0
+    frames, many = 0, max(FRAMES, EACH * size)
     for tracklet in tracklets:
         some.append(tracklet)
         frames += len(tracklet.frames)
-        if len(some) == size or frames >= FRAMES:
+        if len(some) == size or frames >= many:
             yield some
             some, frames = [], 0
     if some:
