@@ -60,7 +60,11 @@ def saving(path: Path, size: int = 0) -> Iterator[None]:
 
 
 def problem(error: Exception) -> str:
-    """What an error says, in one line of at most 300 characters, for one who has the file, not the code."""
+    """What an error says, for one who has the file, not the code: a short line without control characters."""
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in " ".join(_said(error).split()))
+
+
+def _said(error: Exception) -> str:
     text = " ".join(str(error).split())[:300]
     match error:
         case FileNotFoundError():

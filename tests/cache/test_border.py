@@ -36,6 +36,10 @@ def test_an_error_that_names_its_file_already_goes_through():
         raise KeyReIDError("b.csv: empty")
 
 
+def test_control_characters_of_a_file_are_spelled_out():
+    assert problem(ValueError("a \x1b[31mred\n\u202e name")) == r"a \x1b[31mred \u202e name"
+
+
 def test_an_error_of_many_lines_is_one_short_line():
     text = problem(ValueError("first\n  second " + "x" * 1000))
     assert text.startswith("first second xxx") and len(text) == 300
