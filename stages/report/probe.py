@@ -24,18 +24,17 @@ def probe_view(run: Path) -> dict[str, Any] | None:
         if report["sha256"] != sha256_of(weights):
             return None
         picture = base64.b64encode((run / FOLDER / PICTURE).read_bytes()).decode()
+        columns = [(side, half) for half in report["plain"] for side in ("queries", "both")]
         return {
             "protocol": report["protocol"],
             "plain": report["plain"],
             "queries": report["queries"],
             "persons": report["persons"],
             "picture": f"data:image/png;base64,{picture}",
-            "rows": [_row(condition, list(report["plain"])) for condition in report["conditions"]],
+            "rows": [
+                {"name": one["name"], "cells": [one[side][half]["mAP"] for side, half in columns]}
+                for one in report["conditions"]
+            ],
             "parts": report.get("parts"),
             "attention": report.get("attention_to", {}),
         }
-
-
-def _row(condition: dict[str, Any], halves: list[str]) -> dict[str, Any]:
-    cells = [condition[side][half]["mAP"] for half in halves for side in ("queries", "both")]
-    return {"name": condition["name"], "cells": cells}

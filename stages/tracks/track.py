@@ -91,7 +91,10 @@ def run(
     make_folder(out)
     with lock_folder(out), saving(out):
         resume(out)
-        _check_out(out)
+        # a folder of something else is not mixed with tracklets
+        visible = [path for path in out.iterdir() if path.name[0] != "." and path.name != "lock"]
+        if visible and not any(path.name.endswith(RECORD) for path in visible):
+            raise KeyReIDError(f"{out}: holds something else ({visible[0].name}); name a new folder")
         count = _Counts(_frames(cameras), progress)
         for camera in cameras:
             start, offset = camera.start, 0.0
@@ -111,13 +114,6 @@ def run(
 def records(out: Path) -> list[dict]:
     """The records of a folder, one per video."""
     return [read_record(path) for path in sorted(out.glob(f"*{RECORD}"))]
-
-
-def _check_out(out: Path) -> None:
-    """A folder of something else is not mixed with tracklets."""
-    visible = [path for path in out.iterdir() if path.name[0] != "." and path.name != "lock"]
-    if visible and not any(path.name.endswith(RECORD) for path in visible):
-        raise KeyReIDError(f"{out}: holds something else ({visible[0].name}); name a new folder")
 
 
 def _frames(cameras: Sequence[CameraConfig]) -> int:
@@ -202,7 +198,11 @@ def _track(config, video: _Video, out: Path, detector: Detector, scores, count: 
                 detections = detector.detect(image)
                 detections = detections.where(_wanted(detections, image.shape[0], region, config))
                 tracked, numbers = tracker.update(detections, image)
-                _write_mot(mot, number, tracked, numbers)
+                for track, score, (left, top, right, bottom) in zip(
+                    numbers.tolist(), tracked.scores.tolist(), tracked.boxes.tolist(), strict=True
+                ):
+                    sides = f"{left:.2f},{top:.2f},{right - left:.2f},{bottom - top:.2f}"
+                    mot.write(f"{number},{track},{sides},{score:.4f},-1,-1,-1\n")
                 cutter.add(number, seconds, image, tracked, numbers)
                 keep()
                 count.add(1)
@@ -255,11 +255,3 @@ def _wanted(detections: Detections, height: int, region: np.ndarray, config: Tra
             feet = ((left + right) / 2, min(bottom, height - 1.0))
             kept[row] = cv2.pointPolygonTest(region, feet, False) >= 0
     return kept
-
-
-def _write_mot(file, number: int, detections: Detections, tracks: np.ndarray) -> None:
-    for track, score, (left, top, right, bottom) in zip(
-        tracks.tolist(), detections.scores.tolist(), detections.boxes.tolist(), strict=True
-    ):
-        sides = f"{left:.2f},{top:.2f},{right - left:.2f},{bottom - top:.2f}"
-        file.write(f"{number},{track},{sides},{score:.4f},-1,-1,-1\n")
