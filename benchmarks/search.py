@@ -2,6 +2,7 @@
 
     python -m benchmarks.search --counts 10000 100000 1000000 --width 19200
     python -m benchmarks.search --counts 10000 --memory 4     # GB that an index may use
+    python -m benchmarks.search --counts 1000000 --like runs/RUN/eval/embeddings.h5 --on-disk /tmp
     python -m benchmarks.search --size train.h5 test.h5       # galleries of a labelled set (keyreid embed)
 
 Speed: made-up embeddings, four tracklets to a person, and 256 queries of the same persons. Width 19,200 is
@@ -16,13 +17,19 @@ directions, half as large within persons as between them; the embeddings of walk
 is easier to index. Indexes are timed in rounds; medians count. The last lines are of the product's own
 search() on the gallery after the PCA, beside the FAISS index in it.
 
+--like: embeddings are made like those in this file, of a labelled set: persons between two of its persons,
+what differs within a person from its tracklets. --on-disk: rows are kept there in half precision, and the
+best 100 of a small index are compared again with the rows themselves, read from disk: the way for a million.
+
 Size: mAP (every tracklet a query, other cameras) after each kind of compression, fitted on train.h5 alone.
 """
 
 import argparse
+import contextlib
 import os
 import platform
 import statistics
+import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -30,7 +37,8 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.made.gallery import BLOCK, QUERIES, Made
+from benchmarks import floors
+from benchmarks.made.gallery import BLOCK, QUERIES, Made, MadeLike
 from benchmarks.made.product_search import product_search
 from stages.reid.metrics import score_ranking
 from stages.reid.scoring.distances import distance_rows, smallest
@@ -46,12 +54,15 @@ from stages.reid.search.faiss_index import (
 )
 
 K = 10
+RERANKED, CANDIDATES = "PCA256,IVF{cells},SQ8", 100
+AT_LEAST = {"recall@10": 0.95, "queries/s on two cores": 200, "bytes/row in memory at most": 1024}
 REDUCED = 256  # widest PCA of KINDS; its first directions are the narrower ones
 GRAPH_READS = 3000  # rows that HNSW compares a new row with, about
 GRAPH_LIMIT = 1e13  # bytes read while building a graph: some minutes
 KINDS = (  # the quickest to build first
     "PCA128,SQfp16",
     "PCA128,IVF{cells},PQ64x4fs",
+    "PCA256,IVF{cells},SQ8",
     "PCA256,IVF{cells},SQfp16",
     "PCA256,HNSW32,SQfp16",
     "flat",
@@ -78,8 +89,11 @@ class Survey:
     pca_seconds: float = 0.0
 
 
-def survey(made: Made, rounds: int) -> Survey:
-    """Exact search and the PCA in one pass. Small galleries are timed more often."""
+def survey(made: Made, rounds: int, rows_file: np.ndarray | None = None) -> Survey:
+    """Exact search and the PCA in one pass. Small galleries are timed more often.
+
+    rows_file: float16 [N, width], gets the rows.
+    """
     faiss = import_faiss()
     seen = Survey(np.empty((QUERIES, 0), np.int64))
     repeats = int(np.clip(rounds * 100_000 // made.count, 1, 3 * rounds))
@@ -92,6 +106,8 @@ def survey(made: Made, rounds: int) -> Survey:
     values = np.empty((QUERIES, 0), np.float32)
     for start, joined in made.blocks():
         columns = np.arange(QUERIES, len(joined))
+        if rows_file is not None:
+            rows_file[start : start + len(columns)] = joined[QUERIES:]
         distances = distance_rows(_bare(joined), columns, "euclidean")
 
         def search(first: int, stop: int, distances=distances) -> tuple[np.ndarray, np.ndarray]:
@@ -144,6 +160,38 @@ def build(made: Made, kind: str, seen: Survey, limit: float):
     return index, seconds
 
 
+def reranked(made: Made, seen: Survey, rows: np.ndarray) -> None:
+    """Print recall and speed of a small index whose best candidates are compared again with rows on disk.
+
+    rows: float16 [N, width], a memory map.
+    """
+    kind = RERANKED.format(cells=ivf_cells(made.count))
+    index, built = build(made, kind, seen, available_gb())
+    cells = import_faiss().extract_index_ivf(index)
+    print(
+        f"{kind}, its best {CANDIDATES} compared with rows on disk: {bytes_per_row(index):.0f} bytes/row in "
+        f"memory, {2 * made.width} on disk, built in {built:.0f} s; wanted: {AT_LEAST}"
+    )
+    parameters = cells.nprobe
+    for probed in (parameters, 2 * parameters):
+        cells.nprobe = min(probed, cells.nlist)
+        began = time.process_time(), time.perf_counter()
+        _, candidates = search_index(index, made.queries, CANDIDATES)
+        answers = np.full((QUERIES, K), -1)
+        for query, (own, found) in enumerate(zip(made.queries, candidates, strict=True)):
+            found = np.sort(found[found >= 0])
+            exact = ((rows[found].astype(np.float32) - own) ** 2).sum(1)
+            nearest = found[np.argsort(exact, kind="stable")[:K]]
+            answers[query, : len(nearest)] = nearest
+        core, wall = time.process_time() - began[0], time.perf_counter() - began[1]
+        recall = np.mean([len(np.intersect1d(a, b)) / K for a, b in zip(answers, seen.nearest, strict=True)])
+        read = CANDIDATES * 2 * made.width + bytes_per_row(index) * made.count * cells.nprobe / cells.nlist
+        floor = QUERIES * read / (floors.copy_rate() / 2)
+        print(f"  {cells.nprobe} cells: recall@10 {recall:.3f}, {QUERIES / wall:.0f} queries/s, "
+              f"{QUERIES / core:.0f} for each second of a core; {floors.against(core, floor, 'bytes read')}",
+              flush=True)  # fmt: skip
+
+
 def timed(call: Callable) -> tuple[float, object]:
     """Seconds, and what the call gave."""
     began = time.perf_counter()
@@ -177,11 +225,18 @@ def available_gb() -> float:
     return int(lines["MemAvailable"].split()[0]) * 1024 / 1e9
 
 
-def speed(count: int, width: int, rounds: int, seconds: float, skip: set[str], memory: float | None) -> None:
-    """One table: every kind of index on `count` embeddings."""
-    made = Made(count, width)
+def speed(made: Made, rounds: int, seconds: float, skip: set[str], memory: float | None, disk: Path | None):
+    """One table: every kind of index on the embeddings."""
+    count, width = made.count, made.width
     print(f"\n{count:,} embeddings, {width:,} wide: {count * width * 4 / 1e9:.3g} GB as float32", flush=True)
-    took, seen = timed(lambda: survey(made, rounds))
+    with contextlib.ExitStack() as stack:
+        rows = None
+        if disk is not None:
+            file = stack.enter_context(tempfile.TemporaryFile(dir=disk))
+            rows = np.memmap(file, np.float16, "w+", shape=(count, width))
+        took, seen = timed(lambda: survey(made, rounds, rows))
+        if rows is not None and seen.pca is not None:
+            reranked(made, seen, rows)
     print(
         f"exact search: arithmetic alone, on blocks of {BLOCK:,} rows in memory; making them is not counted"
     )
@@ -226,6 +281,7 @@ def speed(count: int, width: int, rounds: int, seconds: float, skip: set[str], m
             K,
             lambda call, size: statistics.median(rate(call, size, seconds) for _ in range(rounds)),
         )
+    print(f"{floors.peak_memory()}, {floors.busy()}")
 
 
 def _bare(features: np.ndarray) -> Embeddings:
@@ -280,6 +336,10 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--seconds", type=float, default=1.0, help="of each measurement")
     parser.add_argument("--memory", type=float, help="GB an index may use; default: 0.8 of what is free")
     parser.add_argument("--skip", nargs="*", default=[], help=f"of {' '.join(KINDS)}")
+    parser.add_argument("--like", type=Path, help="embeddings of a labelled set; instead of --width")
+    parser.add_argument(
+        "--on-disk", type=Path, metavar="FOLDER", help="for rows, and the search that reads them"
+    )
     parser.add_argument("--size", nargs=2, metavar=("TRAIN", "TEST"), help="gallery files of a labelled set")
     return parser.parse_args(arguments)
 
@@ -293,8 +353,10 @@ def main(arguments: list[str] | None = None) -> None:
     if given.size:
         size(*(Embeddings.load(path) for path in given.size))
         return
+    like = Embeddings.load(given.like) if given.like else None
     for count in given.counts:
-        speed(count, given.width, given.rounds, given.seconds, set(given.skip), given.memory)
+        made = Made(count, given.width) if like is None else MadeLike(count, like)
+        speed(made, given.rounds, given.seconds, set(given.skip), given.memory, given.on_disk)
 
 
 if __name__ == "__main__":

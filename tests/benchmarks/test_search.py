@@ -26,7 +26,7 @@ def test_every_kind_of_index_is_searched_and_flat_finds_what_exact_search_over_b
     lines = run(monkeypatch, capsys, "--counts", str(BLOCK + 4), "--width", "288", "--skip", "hnsw")
     assert lines["flat"][3] == lines["SQfp16"][3] == "1.000"
     reduced = [name for name in lines if name.startswith("PCA") and "," in name]
-    assert len(reduced) == 4 and all(float(lines[name][3]) > 0.4 for name in reduced)
+    assert len(reduced) == 5 and all(float(lines[name][3]) > 0.4 for name in reduced)
     assert float(lines["PCA256,HNSW32,SQfp16"][3]) > float(lines["PCA128,SQfp16"][3]) > 0.7
     ours = [float(word[:-2]) for word in lines["all"] if word.endswith("/s")]  # queries/s of search()
     assert len(ours) == len([word for word in lines["other"] if word.endswith("/s")]) == 2
@@ -39,6 +39,15 @@ def test_an_index_that_does_not_fit_is_left_out_with_what_it_needs(monkeypatch, 
         "flat left out: its codes take 0.00023 GB, building it 0.000346"
     )
     assert lines["SQfp16"][1] == "192"
+
+
+def test_candidates_of_a_small_index_are_compared_with_rows_on_disk(monkeypatch, capsys, tmp_path):
+    like = made_gallery(400, 320, seed=1).save(tmp_path / "like.h5")
+    skipped = ["--skip", "flat", "SQfp16", "ivf", "hnsw", "IVF{cells},SQfp16"]
+    words = ("--like", str(like), "--on-disk", str(tmp_path), *skipped)
+    lines = run(monkeypatch, capsys, "--counts", "2000", *words)
+    assert lines["50"][:3] == ["50", "cells:", "recall@10"] and float(lines["50"][3][:-1]) > 0.95
+    assert [file.name for file in tmp_path.iterdir()] == ["like.h5"]
 
 
 def test_size_finds_the_map_of_every_compression(monkeypatch, capsys, tmp_path):
