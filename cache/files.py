@@ -68,6 +68,12 @@ def prepare_file(path: Path) -> None:
         raise KeyReIDError(explain(OSError(errno.EISDIR, os.strerror(errno.EISDIR)), path, 0))
 
 
+def refuse_here(folder: Path) -> None:
+    """Raise KeyReIDError for a folder in which this process is, and which is to be replaced as a whole."""
+    if Path.cwd().is_relative_to(folder.resolve()):
+        raise KeyReIDError(f"{folder}: is the folder that you are in, or around it; name a new folder")
+
+
 def read_regular(path: Path | str, limit: int) -> bytes:
     """The content of a regular file of at most `limit` bytes. Raises OSError, for pipes and devices too."""
     handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)  # a pipe would wait for a writer

@@ -18,6 +18,7 @@ import numpy as np
 
 from cache.border import saving
 from cache.errors import KeyReIDError
+from cache.files import refuse_here
 from stages.datasets.times import TIMES, write_times, written
 from stages.tracks.config import CutConfig
 from stages.tracks.crops import write_crop
@@ -92,6 +93,7 @@ def _restore(out: Path) -> None:
 
 
 def _check_out(out: Path, force: bool) -> None:
+    refuse_here(out)
     if out.is_symlink() or (out.exists() and not out.is_dir()):
         raise KeyReIDError(f"{out}: is not a folder; name a new one for the tracklets")
     if not out.is_dir() or not any(out.iterdir()):

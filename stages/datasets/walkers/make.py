@@ -12,7 +12,7 @@ import numpy as np
 
 from cache.border import saving
 from cache.errors import KeyReIDError
-from cache.files import write_whole
+from cache.files import refuse_here, write_whole
 from cache.text_files import load_record
 from stages.datasets.times import TIMES, write_times
 from stages.datasets.tracklet import JUNK
@@ -88,6 +88,7 @@ def run(
                 f"{root}: holds walkers made with other settings, or incomplete; "
                 "--force replaces them, or name another folder"
             )
+    refuse_here(root)
     plan = make_plan(config)
     partial = root.with_name(root.name + ".tmp")
     shutil.rmtree(partial, ignore_errors=True)

@@ -24,6 +24,7 @@ from torch.utils.data import DataLoader
 from cache import PoseCache
 from cache.errors import KeyReIDError
 from stages.datasets.tracklet import Tracklet
+from stages.interrupts import interrupts_later
 from stages.pose.sources import refuse_changed
 from stages.reid.data.clip_batches import Batch, Clips, TestClips, TrainingClips, camera_index, map_grid
 from stages.reid.data.config import ClipConfig, LoaderConfig
@@ -49,7 +50,8 @@ class Batches:
         return len(self.loader)
 
     def __iter__(self) -> Iterator[Batch]:
-        batches = iter(self.loader)
+        with interrupts_later():  # a worker that is only just there would print a traceback
+            batches = iter(self.loader)
         try:
             while (batch := self._next(batches)) is not None:
                 if "problem" in batch:

@@ -278,3 +278,10 @@ def test_the_real_video_gives_the_crops_of_mini_mars(tmp_path, real_data):
     for row in boxes:
         crop = cv2.imread(str(ours[int(row["pid"]), int(row["video_frame"]) + 1])).astype(int)
         assert np.abs(crop - cv2.imread(str(theirs[row["name"]]))).mean() < 4, row["name"]
+
+
+def test_the_folder_in_which_one_stands_is_not_replaced(tmp_path, video, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for out in (Path(), tmp_path, tmp_path.parent):
+        with pytest.raises(KeyReIDError, match="is the folder that you are in, or around it; name a new"):
+            run(CutConfig(camera="c"), tmp_path / "tracks.txt", video, out)
