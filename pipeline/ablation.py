@@ -241,7 +241,7 @@ def from_json(path: Path) -> dict[str, dict[str, tuple[float, float]]]:
     """The summary of a table.json that the command wrote, recomputed from the results in it.
     Raises KeyReIDError for another kind of file.
     """
-    with reading(path, "the table.json of keyreid ablation"):
+    with reading(path, "the table.json of keyreid ablation", "make it with keyreid ablation"):
         results = load_json(path)["results"]
         return summary([results[0], *results[1:]])
 
