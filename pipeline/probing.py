@@ -28,7 +28,7 @@ def probe(
     model, extra = load_model(weights)
     check_test(extra, dataset, cache, other_poses)
     model.to(find_device(inputs.recipe.eval.device))
-    cameras = known_cameras(extra, dataset, model.num_cameras, cache)
+    cameras = known_cameras(extra, dataset, model.num_cameras, cache, inputs.recipe.eval.camera)
     about = {"checkpoint": str(weights), "sha256": sha256_of(weights)}
     stage.run(model, dataset, cache, inputs.recipe.eval, config, folder, cameras, shown, **about)
     return json.loads((folder / stage.RESULT).read_text())

@@ -13,6 +13,7 @@ from stages.terminal import say
 FOLDER = Path("cameras-demo")
 STREET = ("--persons", "8")
 QUICK = ("--identities", "40", "--distractors", "4", "--junk", "4")
+HIDE = ("--set", "train.augment.hide_camera=0.3")  # the videos' cameras are none of those of the training
 
 
 @click.command("demo")
@@ -76,7 +77,7 @@ def _from_videos(
     if not weights:
         yield ["a small data set to train on", "synthesize", str(data_root), *QUICK]
         yield ["its poses", "extract-poses", *paths, *on, *sets]
-        yield ["a quick training", "train", *paths, "--runs", str(runs), *on, "--epochs", "30", *sets]
+        yield ["a quick training", "train", *paths, "--runs", str(runs), *on, "--epochs", "30", *HIDE, *sets]
         weights = sorted(runs.glob("walkers/*/model.safetensors"))
     run = ["--run", str(weights[-1].parent)]
     labelled, gallery, people = (str(FOLDER / name) for name in ("labelled.h5", "gallery", "people"))

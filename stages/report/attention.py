@@ -77,7 +77,7 @@ def look(
     kept: list[list[np.ndarray]] = [[] for _ in shown]
     model.eval()
     for batch in batches:
-        known = batch["cameras"].to(device) if camera == "given" else None
+        known = batch["cameras"].to(device) if camera != "unknown" else None
         out = model(batch["images"].to(device), batch["part_maps"].to(device), known)
         for i, at in enumerate(batch["tracklet"].tolist()):
             if out.frame_weights is not None:

@@ -131,8 +131,8 @@ def _looks(
     from stages.reid.model.weights import load_model
 
     model, extra = load_model(checkpoint_of(contents))
-    cameras = known_cameras(extra, source.dataset, model.num_cameras, source.cache)
     evaluated = contents.eval_config
+    cameras = known_cameras(extra, source.dataset, model.num_cameras, source.cache, evaluated.camera)
     looks = look(
         model.to(source.device),
         source.dataset.root,

@@ -27,8 +27,10 @@ class EvalConfig(ClipConfig):
         "auto",
         description="number format of the network; auto: bf16 on a GPU or a CPU with AMX, else fp32",
     )
-    camera: Literal["given", "unknown"] = Field(
-        "given", description="camera embedding: of the camera, or none"
+    camera: Literal["auto", "given", "unknown"] = Field(
+        "auto",
+        description="camera embedding: of the training camera of this number (given), none (unknown); auto: "
+        "given where the network was trained on this data set",
     )
     distance: Distance = Field("euclidean", description="euclidean, cosine, or visible (parts by visibility)")
     protocols: tuple[str, ...] = Field((), description="protocols by name, first the headline; []: all")

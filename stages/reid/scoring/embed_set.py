@@ -119,7 +119,7 @@ def embed_tracklets(
     counts = torch.zeros(num_tracklets)
     try:
         for batch in batches:
-            cameras = batch["cameras"].to(device, non_blocking=True) if camera == "given" else None
+            cameras = batch["cameras"].to(device, non_blocking=True) if camera != "unknown" else None
             maps = batch["part_maps"].to(device, non_blocking=True)
             output = model.embed(batch["images"].to(device, non_blocking=True), maps, cameras)
             heat = maps.float().amax((3, 4)).mean(1)  # [B, K]

@@ -41,18 +41,26 @@ def same_data(extra: Mapping[str, Any], dataset: Dataset, cache: PoseCache) -> b
 
 
 def known_cameras(
-    extra: Mapping[str, Any], dataset: Dataset, num_cameras: int, cache: PoseCache
+    extra: Mapping[str, Any], dataset: Dataset, num_cameras: int, cache: PoseCache, camera: str = "auto"
 ) -> list[int]:
     """Cameras of this data set that the network has an embedding for, in its order; [] for none.
 
-    Camera numbers of another data set name other cameras, so all of those are unknown to it. Weights that
-    do not say where they come from (converted ones) are believed where the number of cameras fits.
+    camera: as in the config. auto: camera numbers of another data set name other cameras, so all of those are
+    unknown to it; weights that do not say where they come from (converted ones) are believed where the number
+    of cameras fits. given: a number is that of the training set, whatever the data set. unknown: none.
     """
+    if camera == "unknown":
+        return []
+    if camera == "given" and extra.get("cameras"):
+        return list(extra["cameras"])
     cameras = list(extra.get("cameras") or ()) if same_data(extra, dataset, cache) else []
     if extra.get("dataset") is None and len(dataset.cameras()) == num_cameras:
         cameras = list(dataset.cameras())
     if not cameras:
-        log.warning("the network knows no camera of %s: all count as unknown", dataset.root)
+        log.warning(
+            "the network knows no camera of %s: all count as unknown (where their numbers are those of its "
+            "training set: --set eval.camera=given)", dataset.root
+        )  # fmt: skip
     return cameras
 
 

@@ -30,6 +30,12 @@ def test_cameras_of_another_data_set_are_unknown(caplog):
     assert "all count as unknown" in caplog.text
 
 
+def test_cameras_are_taken_by_number_or_not_at_all_where_that_is_said():
+    other = replace(DATASET, name="mars", train=(), query=(), gallery=TRACKLETS[:1])
+    assert known_cameras(EXTRA, other, 3, CACHE, "given") == [3, 5, 7]
+    assert known_cameras(EXTRA, DATASET, 3, CACHE, "unknown") == []
+
+
 @pytest.mark.parametrize("name", ["folder", "walkers", "prid2011"])
 def test_a_name_does_not_make_a_data_set_the_same(name):
     """Any number of data sets are called `folder`, or `walkers`: only the same content is the same one."""
