@@ -4,11 +4,13 @@ import importlib
 import io
 import os
 import sys
+from pathlib import Path
 
 import click
 
+from cache.border import reading
 from cache.errors import KeyReIDError
-from stages.terminal import one_line, say, show_warnings
+from stages.terminal import one_line, say, short, show_warnings
 
 # In the order in which a user meets them. Modules are imported when called, so that --help is quick.
 GROUPS = {
@@ -83,6 +85,8 @@ def keyreid(debug: bool) -> None:
     Completion in bash: eval "$(_KEYREID_COMPLETE=bash_source keyreid)"
     (zsh_source in zsh, fish_source in fish).
     """
+    with reading("the current folder", missing="it was deleted; change to another one"):
+        Path.cwd()  # where there is none, libraries that are loaded later end the process
 
 
 def main() -> None:
@@ -99,7 +103,7 @@ def main() -> None:
     except click.ClickException as error:
         shown = io.StringIO()
         error.show(shown)
-        say(shown.getvalue().rstrip(), error=True)
+        say(short(shown.getvalue().rstrip()), error=True)
         sys.exit(error.exit_code)
     except (click.Abort, KeyboardInterrupt):
         say("keyreid: interrupted", error=True)
@@ -107,10 +111,10 @@ def main() -> None:
     except KeyReIDError as error:
         if debug:
             raise
-        say(f"keyreid: error: {one_line(error)}", error=True)
+        say(f"keyreid: error: {short(one_line(error))}", error=True)
         sys.exit(2)
     except OSError as error:
         if debug or error.filename is None:
             raise
-        say(f"keyreid: error: {one_line(error.filename)}: {error.strerror}", error=True)
+        say(f"keyreid: error: {short(one_line(error.filename))}: {error.strerror}", error=True)
         sys.exit(2)

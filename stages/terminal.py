@@ -20,6 +20,8 @@ _CONTROLS = re.compile(
     r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]"
 )
 
+LINE = 2000  # characters
+
 
 def plain(text: object) -> str:
     """Text that is safe to print: control characters and undecodable bytes as escapes."""
@@ -29,6 +31,19 @@ def plain(text: object) -> str:
 def one_line(text: object) -> str:
     """The same, with line breaks shown as escapes too."""
     return plain(text).replace("\n", "\\n")
+
+
+def short(text: str) -> str:
+    """An error message without the middle of its endless values.
+
+    No file's name has more than 255 bytes, so a word of 300 is none; a line has at most LINE characters.
+    """
+    words = re.sub(r"[^\s/]{300,}", lambda word: _ends(word[0], 60), text)
+    return "\n".join(_ends(line, LINE // 2) if len(line) > LINE else line for line in words.split("\n"))
+
+
+def _ends(text: str, shown: int) -> str:
+    return f"{text[:shown]}...({len(text) - 2 * shown} more characters)...{text[-shown:]}"
 
 
 def say(text: object, error: bool = False, style: str = "") -> None:

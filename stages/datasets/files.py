@@ -136,7 +136,7 @@ def read_json(path: Path) -> object:
         return json.loads(read_text(path))
 
 
-def natural(name: str) -> list[tuple[int, int, str]]:
-    """Sort key under which frame2 comes before frame10."""
+def natural(name: str) -> list[tuple[int, str, str]]:
+    """Sort key under which frame2 comes before frame10; numbers of any length."""
     parts = re.split(r"([0-9]+)", name)
-    return [(1, int(p), p) if i % 2 else (0, 0, p) for i, p in enumerate(parts)]
+    return [(len(p.lstrip("0")) + 1, p.lstrip("0"), p) if i % 2 else (0, "", p) for i, p in enumerate(parts)]

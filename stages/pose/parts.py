@@ -40,7 +40,7 @@ class Share:
     @classmethod
     def parse(cls, text: str) -> "Share":
         """Of text such as 3/8. Raises KeyReIDError."""
-        match = re.fullmatch(r"(\d+)/(\d+)", text)
+        match = re.fullmatch(r"([0-9]{1,6})/([0-9]{1,6})", text)
         if match is None or not 1 <= int(match[1]) <= int(match[2]):
             raise KeyReIDError(f"--part {text}: expected I/N with I from 1 to N, such as 3/8")
         return cls(int(match[1]), int(match[2]))

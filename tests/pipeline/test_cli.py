@@ -123,3 +123,28 @@ def test_a_path_that_the_system_refuses_is_one_line(keyreid, tmp_path, option):
 def test_a_wrong_command_or_option_is_exit_code_2(keyreid):
     assert keyreid("trian").code == 2
     assert keyreid("train", "--epoch", 3).code == 2
+
+
+@pytest.mark.parametrize("words", [["synthesize", "w"], ["env"]])
+def test_a_command_started_in_a_deleted_folder_is_one_line(tmp_path, words):
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    code = "import os; os.rmdir(os.getcwd()); from pipeline.cli import main; main()"
+    run = [sys.executable, "-c", code, *words]
+    where = {"PYTHONPATH": str(FOLDER.parents[1])}
+    done = subprocess.run(
+        run, cwd=gone, capture_output=True, text=True, env=os.environ | where, check=False
+    )
+    assert done.returncode == 2 and done.stderr.startswith("keyreid: error: the current folder: "), done
+    assert done.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    "words",
+    [["train", "--set", "train.epochs={}"], ["embed", "x", "--append", "y", "--part", "{}/3"], ["{}"],
+     ["embed", "--dataset", "folder", "--split", "{}"], ["doctor", "--data-root", "{}"]],
+)  # fmt: skip
+def test_a_value_of_5000_digits_is_shortened(keyreid, words):
+    result = keyreid(*(word.format("9" * 5000) for word in words))
+    assert result.code == 2 and "...(48" in result.err and len(result.err) < 600
+    assert "Traceback" not in result.err

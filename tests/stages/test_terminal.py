@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.text import Text
 
-from stages.terminal import TerminalLog, one_line, plain, progress, say, show, text_table
+from stages.terminal import TerminalLog, one_line, plain, progress, say, short, show, text_table
 
 HOSTILE = "\x1b[31mred\x1b]8;;http://x\x07 [bold]b[/bold] [/] \r\b\x9b2J \u202eabc \udcff"
 SHOWN = r"\x1b[31mred\x1b]8;;http://x\x07 [bold]b[/bold] [/] \r\x08\x9b2J \u202eabc \udcff"
@@ -66,3 +66,11 @@ def test_an_error_with_escapes_is_one_plain_line(tmp_path):
     words = [sys.executable, "-m", "pipeline", "doctor", "--data-root", str(tmp_path / "a\x1b[31m\n[/]")]
     done = subprocess.run(words, capture_output=True, text=True, check=False)
     assert done.returncode == 2 and r"a\x1b[31m\n[/]" in done.stderr and done.stderr.count("\n") == 1
+
+
+def test_of_an_error_only_endless_values_are_shortened():
+    path = "/".join(["x" * 255] * 4)
+    assert short(f"{path}: missing\n{path}") == f"{path}: missing\n{path}"
+    assert short("1" * 300) == "1" * 60 + "...(180 more characters)..." + "1" * 60
+    line = short("error: " + "1 " * 5000)
+    assert line.startswith("error: 1 1") and "...(8007 more characters)..." in line and len(line) < 2100

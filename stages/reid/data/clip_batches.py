@@ -23,7 +23,7 @@ _CLIP_SALT, _INTRUDER_SALT, _CAMERA_SALT = 0, 2, 3  # the salt of the geometry i
 
 def patch_grid(model: ModelConfig) -> tuple[int, int]:
     """Patches of a frame, down and across."""
-    named = re.search(r"patch(\d+)", model.backbone)
+    named = re.search(r"patch(\d{1,4})", model.backbone)
     patch = model.backbone_args.get("patch_size", int(named.group(1)) if named else 16)
     sides = (patch, patch) if isinstance(patch, int) else tuple(patch)
     return tuple(max(1, side // p) for side, p in zip(model.image_size, sides, strict=True))

@@ -6,7 +6,7 @@ import pytest
 
 from cache.errors import KeyReIDError
 from stages.datasets import load_dataset
-from stages.datasets.files import list_folders, list_images, read_json, read_text
+from stages.datasets.files import list_folders, list_images, natural, read_json, read_text
 from tests.stages.datasets.layouts import write_mars
 
 
@@ -55,3 +55,10 @@ def test_mars_frames_that_differ_in_their_ending_alone_are_refused(tmp_path):
     path.write_text("\n".join(names))
     with pytest.raises(KeyReIDError, match=r"\.jpg' and '.*\.png' differ in their ending alone"):
         load_dataset("mars", root, check_files=False)
+
+
+def test_numbers_in_names_of_any_length_are_in_order():
+    long = ["9" * 5000, "1" + "0" * 5000]
+    names = ["a", "frame", "frame0", "frame00", "frame2", "frame10", "frame10a2", "frame10a11"]
+    assert sorted(reversed(names), key=natural) == names
+    assert sorted(["2", *reversed(long), "1x"], key=natural) == ["1x", "2", *long]

@@ -73,7 +73,7 @@ def test_damaged_parts_and_parts_of_other_settings_are_refused(copy, frames, est
         merge(copy)
 
 
-@pytest.mark.parametrize("text", ["0/3", "4/3", "1", "a/b", "1/0", "-1/3"])
+@pytest.mark.parametrize("text", ["0/3", "4/3", "1", "a/b", "1/0", "-1/3", "1/" + "9" * 5000])
 def test_parts_that_are_none_are_refused(text):
     with pytest.raises(KeyReIDError, match=r"expected I/N with I from 1 to N"):
         Share.parse(text)
