@@ -26,6 +26,7 @@ from stages.terminal import say
 @click.option("--dataset", metavar="NAME", help="A data set instead of TRACKLETS: walkers, mars, ...")
 @click.option("--data-root", type=PATH, help="Its data root. Default: data/DATASET.")
 @click.option("--split", type=click.IntRange(0), help="Split, for data sets with several.")
+@click.option("--list", "frame_list", type=PATH, help="CSV list of frames in TRACKLETS.")
 @click.option(
     "--subset",
     type=click.Choice(["all", "train", "test", "query", "gallery"]),
@@ -62,7 +63,7 @@ from stages.terminal import say
 @click.option(
     "--precision",
     type=click.Choice(get_args(Precision)),
-    help="Numbers of the network. Default: as in the run (eval.precision).",
+    help="Number format of the network. Default: as in the run (eval.precision).",
 )
 @renamed("--checkpoint", "--run")
 @renamed("--camera", "--camera-mode")
@@ -74,6 +75,7 @@ def command(
     dataset: str | None,
     data_root: Path | None,
     split: int | None,
+    frame_list: Path | None,
     subset: str | None,
     cache: Path | None,
     config: EmbedConfig,
@@ -82,7 +84,7 @@ def command(
     device: str,
     precision: str | None,
 ) -> None:
-    """Embed TRACKLETS (a folder person/camera/tracklet/*.jpg, or several such) into a gallery.
+    """Embed TRACKLETS (a folder person/camera/tracklet/*.jpg, several such, or a list) into a gallery.
 
     Poses are extracted first where there are none yet. --append adds to a gallery folder those tracklets
     that are not in it yet. Safe to interrupt: the same command makes what is missing, byte for byte.
@@ -103,7 +105,7 @@ def command(
     share = None if part is None else Share.parse(part)
     name = dataset or "folder"
     root = tracklets or data_root or Path("data") / name
-    data = load_dataset(name, root, split=split)
+    data = load_dataset(name, root, split=split, frame_list=frame_list)
     run = run or _run_of(append)
     embedder = Embedder(run, pose_config(run, overrides), device, precision)
     subset = subset or ("all" if tracklets else "test")

@@ -16,7 +16,7 @@ from pipeline.settings import setting
 @setting(Recipe, "pose.batch_size", help="Frames per forward. Default: 32; GPU: 128.")
 @setting(Recipe, "pose.flip_test", help="Average with the mirrored frame: twice the work.")
 @setting(Recipe, "pose.padding", help="Margin factor around the frame.")
-@setting(Recipe, "pose.precision", help="Numbers of the network. Default: auto.")
+@setting(Recipe, "pose.precision", help="Number format of the network. Default: auto.")
 @setting(Recipe, "pose.device", help="cpu, cuda, cuda:1, ... Default: cuda where there is one.")
 @setting(Recipe, "pose.scheduler", metavar="tcp://HOST:PORT", help="Run the shards on this Dask cluster.")
 @setting(

@@ -85,6 +85,14 @@ def test_jobs_fill_galleries_of_their_own_which_are_merged(work, keyreid):
     )
 
 
+def test_a_list_of_frames_is_embedded(work, keyreid, tmp_path):
+    folder = "door/door-0001/door/000001-000002"
+    rows = [f"{folder}/{name}.jpg,7,door,first,test" for name in ("000001", "000002")]
+    (tmp_path / "some.csv").write_text("\n".join(["frame,person,camera,tracklet,subset", *rows]))
+    words = ("embed", "mon", "--list", tmp_path / "some.csv", "--run", "run", "--cache", "poses/some")
+    assert "1 tracklets" in good(keyreid(*words, "-o", tmp_path / "some.h5"))
+
+
 def test_a_picture_is_a_query_and_damage_ends_with_an_error(work, keyreid):
     good(keyreid("embed", "mon/door", "--run", "run", "--append", "few"))
     picture = shutil.copy("mon/door/door-0002/door/000001-000002/000001.jpg", "a.jpg")

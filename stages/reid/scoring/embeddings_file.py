@@ -96,11 +96,6 @@ def read(kind: type[Kind], path: Path, stored: bool = False) -> Kind:
     wanted = {field.name for field in fields(kind)}
     with _opened(path) as file:
         header = _header(file)
-        if header["schema"] != SCHEMA:
-            raise KeyReIDError(
-                f"{path}: schema {header['schema']}, expected {SCHEMA}: made by another version of the "
-                "program; make it again with keyreid embed or eval"
-            )
         features = _stored(file, "features")
         columns = {"features": StoredRows([_mapped(features)]) if stored else _floats(features)}
         numbers = [name for name in _NUMBERS if name in file and name in wanted]
@@ -127,10 +122,15 @@ def _opened(path: Path) -> Iterator[h5py.File]:
 
 
 def _header(file: h5py.File) -> Any:
-    """The header's JSON value. Raises KeyError and ValueError."""
-    if file.attrs.get_id("header").dtype.kind != "S":  # a text of variable length is not even looked at
-        raise ValueError("its header is not of this version of the program")
-    return json.loads(file.attrs["header"])
+    """The header's JSON value. Raises KeyReIDError for another schema, KeyError and ValueError."""
+    fixed = file.attrs.get_id("header").dtype.kind == "S"  # another is not even looked at
+    header = json.loads(file.attrs["header"]) if fixed else {"schema": f"before {SCHEMA}"}
+    if header["schema"] != SCHEMA:
+        raise KeyReIDError(
+            f"{file.filename}: schema {header['schema']}, expected {SCHEMA}: made by another version of the "
+            "program; make it again with keyreid embed (of a test set: keyreid eval)"
+        )
+    return header
 
 
 def _stored(file: h5py.File, name: str) -> h5py.Dataset:

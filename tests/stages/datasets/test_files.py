@@ -57,8 +57,7 @@ def test_mars_frames_that_differ_in_their_ending_alone_are_refused(tmp_path):
         load_dataset("mars", root, check_files=False)
 
 
-def test_numbers_in_names_of_any_length_are_in_order():
-    long = ["9" * 5000, "1" + "0" * 5000]
-    names = ["a", "frame", "frame0", "frame00", "frame2", "frame10", "frame10a2", "frame10a11"]
-    assert sorted(reversed(names), key=natural) == names
-    assert sorted(["2", *reversed(long), "1x"], key=natural) == ["1x", "2", *long]
+def test_numbers_in_names_are_in_order_whatever_their_length():
+    longest = "9" * 5000
+    names = [f"a{longest}", "a10b11", "a10b2", "a10", "a2", "a00", "a0", "a"]
+    assert sorted(names, key=natural) == ["a", "a0", "a00", "a2", "a10", "a10b2", "a10b11", f"a{longest}"]

@@ -10,6 +10,7 @@ import pytest
 from cache.errors import KeyReIDError
 from stages.datasets.tracklet import Tracklet
 from stages.reid.scoring.embeddings import Embeddings
+from stages.reid.scoring.embeddings_file import read_about
 from stages.reid.scoring.joining import join
 from stages.reid.scoring.named_rows import camera_names, shown_frames
 from stages.reid.search.gallery import load_gallery
@@ -86,10 +87,17 @@ def test_texts_of_variable_length_are_refused_unread(tmp_path, monkeypatch):
     path = made_gallery().save(tmp_path / "g.h5")
     change(path, lambda f: f.attrs.__setitem__("header", f.attrs["header"].decode()))
     monkeypatch.setattr(h5py.AttributeManager, "__getitem__", None)
-    with pytest.raises(
-        KeyReIDError, match=r"its header is not of this version of the program.*make it again"
-    ):
+    with pytest.raises(KeyReIDError, match=r"g\.h5: schema before 3.*make it again with keyreid embed"):
         load_gallery(path)
+
+
+def test_another_schema_is_named_with_the_way_to_make_the_file_again(tmp_path):
+    path = made_gallery().save(tmp_path / "g.h5")
+    header = {"schema": 4, "features": "elsewhere"}
+    change(path, lambda f: f.attrs.__setitem__("header", np.bytes_(json.dumps(header))))
+    for read in (load_gallery, read_about):
+        with pytest.raises(KeyReIDError, match=r"g\.h5: schema 4, expected 3.*again with keyreid embed"):
+            read(path)
 
 
 def rewrite(file, name, value):
