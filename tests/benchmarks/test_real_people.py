@@ -1,6 +1,7 @@
 """The benchmarks on real people, on a few made pictures in the layout of Market-1501."""
 
 import csv
+import json
 
 import cv2
 import numpy as np
@@ -97,8 +98,23 @@ def test_every_row_is_a_list_of_commands_and_what_is_there_is_not_made_again(mar
     real_people.main(words)
     said = [line for line in capsys.readouterr().out.splitlines() if line.startswith("$")]
     kinds = [line.split()[2] for line in said]
-    assert kinds.count("import-poses") == 2 and kinds.count("train") == 4 and kinds.count("eval") == 8
+    assert kinds.count("import-poses") == 2 and kinds.count("train") == 6 and kinds.count("eval") == 12
     (tmp_path / "poses-given").mkdir()
     (tmp_path / "poses-given/manifest.json").touch()
     real_people.main(words)
     assert "import-poses" not in capsys.readouterr().out
+
+
+def test_the_table_has_a_line_for_each_scored_seed_and_for_each_baseline(tmp_path):
+    for seed, score in ((1, 0.4), (3, 0.5)):
+        folder = tmp_path / f"main-{seed}/sequence"
+        folder.mkdir(parents=True)
+        scores = {"mAP": score, "rank1": 0.6, "interval95": {"mAP": [score - 0.1, score + 0.1]}}
+        (folder / "metrics.json").write_text(json.dumps({"protocols": {"queries-kept": scores}}))
+    baselines = {"colour histograms": {"mAP": 0.05, "rank1": 0.17}}
+    (tmp_path / "main-1/sequence/baselines.json").write_text(json.dumps(baselines))
+    assert real_people.figures("main", real_people.parse(["--out", str(tmp_path)])) == [
+        "| heat of the given keypoints, seed 1 | 40.0 (30.0 to 50.0) | 60.0 | - | - |",
+        "| colour histograms | 5.0 | 17.0 | - | - |",
+        "| heat of the given keypoints, seed 3 | 50.0 (40.0 to 60.0) | 60.0 | - | - |",
+    ]
