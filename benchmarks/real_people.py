@@ -4,10 +4,10 @@
     python -m benchmarks.real_people --data-root /data/market --keypoints keypoints.npz --fitted fitted
 
 Rows: main (heat of the given keypoints, seeds 1 to 3), plain (no heat, seeds 1 to 3), global (global branch
-alone), hidden (as main, the camera of a share of the training clips hidden), walkers (heat of the HRNet trained on walkers), fitted (of the one that fit-pose trained on the
-keypoints). Colour histograms and the untrained network are scored beside main. What is there is not made
-again. Each run is scored by sequences and by the official single-query protocol, with intervals by
-person. AP is rectangular.
+alone), hidden (as main, the camera of a share of the training clips hidden), walkers (heat of the HRNet
+trained on walkers), fitted (of the one that fit-pose trained on the keypoints). Colour histograms and the
+untrained network are scored beside main. What is there is not made again. Each run is scored by sequences
+and by the official single-query protocol, with intervals by person. AP is rectangular.
 """
 
 import argparse

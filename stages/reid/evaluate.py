@@ -61,7 +61,7 @@ def run(
     tested = Checkpoint.load(checkpoint, device, config.precision)
     check_test(tested.extra, dataset, cache, other_poses)
     cameras = known_cameras(tested.extra, dataset, tested.model.num_cameras, cache, config.camera)
-    config = config.model_copy(update={"camera": "given" if cameras else "unknown"})
+    config = config.model_copy(update={"camera": config.camera if cameras else "unknown"})
     folder = folder() if callable(folder) else folder
     # nothing of an earlier evaluation stays beside this one
     make_folder(folder)

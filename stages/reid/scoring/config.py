@@ -27,10 +27,10 @@ class EvalConfig(ClipConfig):
         "auto",
         description="number format of the network; auto: bf16 on a GPU or a CPU with AMX, else fp32",
     )
-    camera: Literal["auto", "given", "unknown"] = Field(
-        "auto",
-        description="camera embedding: of the training camera of this number (given), none (unknown); auto: "
-        "given where the network was trained on this data set",
+    camera: Literal["given", "number", "unknown"] = Field(
+        "given",
+        description="camera embedding: of the camera, where the network was trained on this data set; "
+        "number: of the training camera of that number, whatever the data set; unknown: none",
     )
     distance: Distance = Field("euclidean", description="euclidean, cosine, or visible (parts by visibility)")
     protocols: tuple[str, ...] = Field((), description="protocols by name, first the headline; []: all")

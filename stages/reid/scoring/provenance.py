@@ -41,17 +41,20 @@ def same_data(extra: Mapping[str, Any], dataset: Dataset, cache: PoseCache) -> b
 
 
 def known_cameras(
-    extra: Mapping[str, Any], dataset: Dataset, num_cameras: int, cache: PoseCache, camera: str = "auto"
+    extra: Mapping[str, Any], dataset: Dataset, num_cameras: int, cache: PoseCache, camera: str = "given"
 ) -> list[int]:
     """Cameras of this data set that the network has an embedding for, in its order; [] for none.
 
-    camera: as in the config. auto: camera numbers of another data set name other cameras, so all of those are
-    unknown to it; weights that do not say where they come from (converted ones) are believed where the number
-    of cameras fits. given: a number is that of the training set, whatever the data set. unknown: none.
+    camera: as in the config. given: camera numbers of another data set name other cameras, so all of those
+    are unknown to it; weights that do not say where they come from (converted ones) are believed where the
+    number of cameras fits. number: numbers are those of the training set; raises KeyReIDError where the
+    checkpoint names none. unknown: none.
     """
     if camera == "unknown":
         return []
-    if camera == "given" and extra.get("cameras"):
+    if camera == "number":
+        if not extra.get("cameras"):
+            raise KeyReIDError("eval.camera number: the checkpoint does not say which cameras it knows")
         return list(extra["cameras"])
     cameras = list(extra.get("cameras") or ()) if same_data(extra, dataset, cache) else []
     if extra.get("dataset") is None and len(dataset.cameras()) == num_cameras:
@@ -59,7 +62,7 @@ def known_cameras(
     if not cameras:
         log.warning(
             "the network knows no camera of %s: all count as unknown (where their numbers are those of its "
-            "training set: --set eval.camera=given)", dataset.root
+            "training set: --set eval.camera=number)", dataset.root
         )  # fmt: skip
     return cameras
 

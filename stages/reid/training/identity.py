@@ -68,7 +68,15 @@ class Identity:
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> "Identity":
-        return cls(**values)
+        """Settings that a run of an earlier version did not have yet count as their defaults."""
+        train, model = (config.model_dump(mode="json") for config in (TrainConfig(), ModelConfig()))
+        return cls(**_filled(values, {"train": train, "model": model}))
+
+
+def _filled(values: dict[str, Any], defaults: dict[str, Any]) -> dict[str, Any]:
+    """Values, and those of `defaults` for what is missing, section by section."""
+    both = {n for n, value in values.items() if isinstance(value, dict) and isinstance(defaults.get(n), dict)}
+    return defaults | values | {name: _filled(values[name], defaults[name]) for name in both}
 
 
 def differences(before: Identity, now: Identity) -> list[str]:

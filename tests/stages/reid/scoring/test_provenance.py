@@ -32,7 +32,10 @@ def test_cameras_of_another_data_set_are_unknown(caplog):
 
 def test_cameras_are_taken_by_number_or_not_at_all_where_that_is_said():
     other = replace(DATASET, name="mars", train=(), query=(), gallery=TRACKLETS[:1])
-    assert known_cameras(EXTRA, other, 3, CACHE, "given") == [3, 5, 7]
+    assert known_cameras(EXTRA, other, 3, CACHE, "number") == [3, 5, 7]
+    assert known_cameras(EXTRA, other, 3, CACHE, "given") == []
+    with pytest.raises(KeyReIDError, match="does not say which cameras"):
+        known_cameras({}, other, 3, CACHE, "number")
     assert known_cameras(EXTRA, DATASET, 3, CACHE, "unknown") == []
 
 
