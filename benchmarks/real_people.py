@@ -6,7 +6,7 @@
 Rows: main (heat of the given keypoints, seeds 1 to 3), plain (no heat, seeds 1 to 3), global (global branch
 alone), hidden (as main, the camera of a share of the training clips hidden), walkers (heat of the HRNet
 trained on walkers), fitted (of the one that fit-pose trained on the keypoints). Colour histograms and the
-untrained network are scored beside main. What is there is not made again. Each run is scored by sequences
+untrained network are scored beside main. What exists is skipped. Each run is scored by sequences
 and by the official single-query protocol, with intervals by person. AP is rectangular.
 """
 
