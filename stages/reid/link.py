@@ -57,7 +57,7 @@ def run(
         check_site(output / SITE)
     travel = () if corrections.travel is None else read_travel(corrections.travel)
     lists = {path: read_groups(path) for path in (corrections.must, corrections.cannot) if path is not None}
-    config = config.model_copy(update={"index_folder": index_folder(galleries, config.index_folder)})
+    index_folder(galleries, config.index_folder)  # refuses; its own is for features as they are stored
     gallery = read_gallery(galleries, stored=True)
     if len(gallery) < 2:
         raise KeyReIDError("a gallery of one tracklet: nothing can be linked; embed more")

@@ -153,14 +153,14 @@ def test_neighbours_of_a_faiss_index_that_misses_nothing_give_the_same_identitie
     assert Path("kept").is_dir() == ("kept" in words)
 
 
-def test_a_gallery_folder_keeps_the_index_that_linking_made(link, work):
+def test_an_index_that_linking_made_is_not_kept_in_a_gallery_folder(link, work):
     pytest.importorskip("faiss", reason=WHY)
     with writing(work / "days") as writer:
         for first in (0, 20):
             writer.add(timed(made_gallery()).taken(np.arange(first, first + 20)))
     result = link("--threshold", 0.8, "--index", "hnsw", gallery="days")
     assert result.code == 0 and "10 identities" in result.out
-    assert any((work / "days/indexes").iterdir())
+    assert not (work / "days/indexes").exists()  # of features without what a camera adds
     line = only_line(link("--threshold", 0.8, "--index", "hnsw", "--index-folder", "kept", gallery="days"))
     assert "days keeps its indexes itself" in line
 

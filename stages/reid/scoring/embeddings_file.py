@@ -30,7 +30,7 @@ from cache.border import reading
 from cache.errors import KeyReIDError
 from cache.files import make_folder, write_whole, writing
 from stages.reid.scoring.embeddings import Embeddings
-from stages.reid.scoring.stored_rows import StoredRows
+from stages.reid.scoring.stored_rows import FileRows, StoredRows
 
 SCHEMA = 3
 _NUMBERS = (
@@ -97,7 +97,7 @@ def read(kind: type[Kind], path: Path, stored: bool = False) -> Kind:
     with _opened(path) as file:
         header = _header(file)
         features = _stored(file, "features")
-        columns = {"features": StoredRows([_mapped(features)]) if stored else _floats(features)}
+        columns = {"features": StoredRows([_rows(features)]) if stored else _floats(features)}
         numbers = [name for name in _NUMBERS if name in file and name in wanted]
         columns |= {name: _stored(file, name)[...] for name in numbers}
         columns |= {name: _texts(_stored(file, name)) for name in _TEXTS if name in file}
@@ -147,12 +147,12 @@ def _floats(features: h5py.Dataset) -> np.ndarray:
     return features.astype(np.float32)[...]
 
 
-def _mapped(features: h5py.Dataset) -> np.ndarray:
+def _rows(features: h5py.Dataset) -> np.ndarray | FileRows:
     """Features as they are in the file, read from it where they are used; of other layouts, read now."""
     offset = features.id.get_offset()
     if offset is None or features.dtype not in (np.float16, np.float32):
         return _floats(features)
-    return np.memmap(features.file.filename, features.dtype, "r", offset, features.shape)
+    return FileRows.of(Path(features.file.filename), features.dtype, offset, features.shape)
 
 
 def count(path: Path) -> int:

@@ -10,7 +10,7 @@ import numpy as np
 
 from stages.reid.scoring.distances import Distance
 from stages.reid.scoring.embeddings import Embeddings
-from stages.reid.scoring.stored_rows import block_rows
+from stages.reid.scoring.stored_rows import StoredRows, block_rows
 from stages.reid.search.faiss_index import KINDS, build_index, drop, kept_index, search_index
 
 _ANSWERS = 2**22  # held at a time, 50 MB
@@ -129,9 +129,9 @@ def _parts(gallery: Embeddings, rows: np.ndarray) -> list[tuple[str, int]]:
         starts = [0, *(1 + np.flatnonzero(gallery.part[rows][1:] != gallery.part[rows][:-1])).tolist()]
     parts = []
     for start, stop in pairwise([*starts, len(rows)]):
-        source = gallery.source(int(rows[start]))
-        content = source.get("content")  # of a gallery folder
-        if content is None:
+        # The name of a gallery folder's part stands for its features as they are stored, and for no others.
+        content = gallery.source(int(rows[start])).get("content")
+        if content is None or not isinstance(gallery.features, StoredRows):
             digest = hashlib.sha256()
             step = block_rows(gallery.features.shape[1])
             for first in range(start, stop, step):

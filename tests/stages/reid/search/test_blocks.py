@@ -1,10 +1,15 @@
 """Galleries that stay in their files, read block by block: the answers of one array, bit for bit."""
 
+import resource
+import shutil
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+from cache.errors import KeyReIDError
+from stages.reid.scoring import stored_rows
 from stages.reid.scoring.stored_rows import StoredRows
 from stages.reid.search import blocks
 from stages.reid.search.config import LinkConfig, SearchConfig
@@ -74,6 +79,35 @@ def test_rows_are_read_across_pieces_in_any_order():
     rows, whole = StoredRows(pieces), np.concatenate([piece.astype(np.float32) for piece in pieces])
     for key in (slice(None), slice(3, 6), slice(5, 5), slice(9, 99), slice(1, 9, 3), np.array([10, 0, 4, 4])):
         assert np.array_equal(rows[key], whole[key]) and rows[key].dtype == np.float32
+
+
+def test_a_gallery_has_more_parts_than_a_process_may_open_files(tmp_path):
+    parts = 200
+    one = made_gallery(4).save(tmp_path / "000.h5")
+    for number in range(1, parts):
+        shutil.copy(one, tmp_path / f"{number:03d}.h5")
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    used = len(list(Path("/proc/self/fd").iterdir()))
+    resource.setrlimit(resource.RLIMIT_NOFILE, (used + 160, limits[1]))
+    try:
+        gallery = read_gallery(str(tmp_path / "*.h5"), stored=True)
+        assert np.array_equal(gallery.features[:], np.tile(read_gallery(one).features, (parts, 1)))
+        assert np.array_equal(gallery.features[np.arange(3, 4 * parts, 4)][0], gallery.features[3:4][0])
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+
+
+def test_a_file_that_is_replaced_while_it_is_searched_is_named(tmp_path):
+    made = made_gallery(4)
+    gallery = read_gallery(made.save(tmp_path / "g.h5"), stored=True)
+    before = gallery.features[:]
+    replace(made, features=made.features + 1).save(tmp_path / "g.h5")
+    again = read_gallery(tmp_path / "g.h5", stored=True)
+    assert np.array_equal(again.features[:], made.features + 1)
+    assert np.array_equal(gallery.features[:], before)  # still open
+    stored_rows._mapped.cache_clear()
+    with pytest.raises(KeyReIDError, match=r"g\.h5: has changed while it was in use; run the command again"):
+        gallery.features[:]
 
 
 def test_tracklets_are_compared_as_in_memory(folder):

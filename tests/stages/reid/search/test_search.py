@@ -11,9 +11,13 @@ from cache.errors import KeyReIDError
 from stages.reid.scoring.config import RerankConfig
 from stages.reid.scoring.joining import join
 from stages.reid.search import faiss_index, indexed
-from stages.reid.search.config import Selection
+from stages.reid.search.config import LinkConfig, Selection
+from stages.reid.search.constraints import Apart
+from stages.reid.search.gallery import read_gallery
+from stages.reid.search.gallery_folder import writing
 from stages.reid.search.search import SearchConfig, find_query, search
 from stages.reid.search.selection import selected
+from stages.reid.search.similarity import compare
 from tests.stages.reid.own import made_gallery
 
 ROWS = np.arange(40)
@@ -205,6 +209,20 @@ def test_an_index_grows_with_its_gallery_and_answers_as_one_built_at_once(monkey
     assert built == [400]
     search(join([files[0], files[2]]), np.arange(3), np.arange(440), config)
     assert built == [400, 440]  # a part is gone
+
+
+def test_an_index_of_changed_features_is_not_taken_for_that_of_the_stored_ones(tmp_path):
+    pytest.importorskip("faiss", reason="FAISS is not installed: pip install -r requirements/search.txt")
+    made = made_gallery(80)
+    made = replace(made, features=made.features + 9 * made.cameras[:, None].astype(np.float32))
+    with writing(tmp_path / "people") as writer:
+        writer.add(made)
+    gallery = read_gallery(tmp_path / "people", stored=True)
+    query, rows = np.arange(0, 80, 7), np.arange(80)
+    index = {"index": "flat", "index_folder": tmp_path / "people/indexes"}
+    compare(gallery, LinkConfig(**index), Apart.of(gallery, ()))  # cameras taken out
+    found = search(gallery, query, rows, SearchConfig(**index))
+    assert np.array_equal(found.matches, search(gallery, query, rows, SearchConfig()).matches)
 
 
 def test_a_choice_of_rows_is_asked_of_the_index_of_all_or_exactly_where_it_is_small(tmp_path):
