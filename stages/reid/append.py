@@ -58,7 +58,8 @@ def run(
     by one, each whole: a run that is killed has lost those it was at; the same call goes on.
     cache: a pose cache of all of the data set is used where it is there; else each part gets one of its own,
     `CACHE@...`. share: this part of the tracklets alone, into a gallery of its own beside `gallery`;
-    `stages.reid.search.gallery_merge` puts all together.
+    `stages.reid.search.gallery_merge` puts all together. Where two tracklets have the same frames, parts are
+    cut elsewhere than without `share`.
     Raises KeyReIDError, before any network runs where that is possible, for a gallery of another network or
     that another process writes to, for frames that cannot be read, and as `embed.run`.
     """

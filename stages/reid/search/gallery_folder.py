@@ -74,6 +74,7 @@ class Writer:
                 camera=made.about["camera"],
             )
         if part.name not in self.index.names():
+            self.index = self.index.model_copy(update={"share": None})  # of a job that had ended before
             self.save([*self.index.parts, part])
         return part
 
@@ -134,7 +135,7 @@ def writing(folder: Path, keep_parts: bool = False) -> Iterator[Writer]:
             f"{folder} is not empty ({', '.join(sorted(names)[:3])}) and no gallery; choose a new folder"
         )
     with lock_folder(folder, OWNER) as token:
-        writer = Writer(folder, read_index(folder) if INDEX in names else None, token)
+        writer = Writer(folder, read_index(folder) if is_gallery(folder) else None, token)
         if not keep_parts:
             writer.remove_leftovers()
         yield writer

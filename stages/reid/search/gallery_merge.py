@@ -27,16 +27,18 @@ _ALIKE = (
 def merge(folder: Path) -> tuple[int, int]:
     """Add the galleries of jobs beside `folder` (`people.part-3-of-8`) to the gallery `folder`.
 
-    Safe to rerun. Their parts become its own, in the order of the data set: where there was no gallery, the
-    bytes of a single job. A tracklet that it has already, or that two jobs have, is taken once.
+    Safe to rerun. Their parts become its own, in the order of the data set: where there was no gallery, and
+    all tracklets differ, the bytes of a single job. One that it has already, or that two jobs have, is taken
+    once.
     Returns how many tracklets were added, and how many were there.
     Raises KeyReIDError, before anything is written, where a job's gallery is missing, not finished, damaged,
-    or of another data set, network, cut or kind of device than the others.
+    or a part is of another data set, network, pose network, cut, precision or kind of device than the others.
     """
     paths = parts_of(folder)
     indexes = [_finished(path) for path in paths]
-    for path, index in zip(paths[1:], indexes[1:], strict=True):
-        _check_alike(paths[0], indexes[0], path, index)
+    for path, index in zip(paths, indexes, strict=True):
+        for part in index.parts:
+            _check_alike(paths[0], indexes[0], path, index, part)
     first = indexes[0]
     added = known_before = 0
     with writing_gallery(folder, keep_parts=True) as writer:
@@ -63,7 +65,7 @@ def _finished(path: Path) -> Index:
         index = read_index(path)
     except KeyReIDError as error:
         raise KeyReIDError(f"{path}: not finished ({error}); {way}") from error
-    if index.share is None:
+    if index.share is None or not index.parts:
         raise KeyReIDError(f"{path}: not finished; {way}")
     for part in index.parts:
         file = path / part.file
@@ -72,20 +74,25 @@ def _finished(path: Path) -> Index:
     return index
 
 
-def _check_alike(one: Path, first: Index, other: Path, index: Index) -> None:
-    def about(folder: Path, index: Index) -> dict[str, object]:
-        made = header(folder / index.parts[0].file)
+def _check_alike(one: Path, first: Index, other: Path, index: Index, part: Part) -> None:
+    """Raise KeyReIDError where a part of `other` was made in another way than the first part of `one`."""
+
+    def about(folder: Path, index: Index, part: Part) -> dict[str, object]:
+        made = header(folder / part.file)
         return {name: made.get(name) for name in _ALIKE} | {
+            "pose network": made["poses"]["weights_sha256"],
+            "half precision": is_half(folder / part.file),
             "checkpoint": index.checkpoint,
             "camera": index.camera,
             "data set and --part-size": index.share.whole,
         }
 
-    differ = differences(about(one, first), about(other, index))
+    differ = differences(about(one, first, first.parts[0]), about(other, index, part))
     if differ:
         raise KeyReIDError(
-            f"{other}: not of the same work as {one} ({'; '.join(differ)}); run its job again with the same "
-            "data set, network, settings and kind of device"
+            f"{other / part.file}: not of the same work as {one / first.parts[0].file} "
+            f"({'; '.join(differ)}); delete {other} and run its job again with the same data set, networks, "
+            "settings and kind of device"
         )
 
 

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from cache.errors import KeyReIDError
+from stages.reid.search import gallery_folder
 from stages.reid.search.gallery import read_gallery
 from stages.reid.search.gallery_folder import verify, writing
 from stages.reid.search.gallery_index import is_gallery, read_index
@@ -110,6 +111,21 @@ def test_a_folder_of_other_things_is_not_made_a_gallery(tmp_path):
     (tmp_path / "letter.txt").touch()
     with pytest.raises(KeyReIDError, match="no gallery"), writing(tmp_path):
         pass
+
+
+def test_a_writer_reads_the_index_once_the_gallery_is_its_own(monkeypatch, tmp_path):
+    real = gallery_folder.lock_folder
+
+    def after_another(folder, owner):
+        monkeypatch.setattr(gallery_folder, "lock_folder", real)
+        with writing(folder) as another:
+            another.add(timed(0, 1e9))
+        return real(folder, owner)
+
+    monkeypatch.setattr(gallery_folder, "lock_folder", after_another)
+    with writing(tmp_path / "people") as writer:
+        writer.add(timed(1, 2e9))
+    assert len(read_gallery(tmp_path / "people")) == 80 and verify(tmp_path / "people") == []
 
 
 def add_two(folder):

@@ -2,7 +2,9 @@
 
 import json
 import shutil
+from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from cache.errors import KeyReIDError
@@ -10,7 +12,8 @@ from stages.datasets import load_dataset
 from stages.pose.parts import Share
 from stages.reid import Embedder, append
 from stages.reid.embed_config import EmbedConfig
-from stages.reid.search.gallery_folder import verify
+from stages.reid.search.gallery import load_gallery
+from stages.reid.search.gallery_folder import verify, writing
 from stages.reid.search.gallery_index import read_index
 from stages.reid.search.gallery_merge import merge
 from tests.stages.pose import tiny
@@ -51,7 +54,11 @@ def test_jobs_put_together_are_byte_for_byte_the_gallery_of_one(jobs, people):
 def test_missing_unfinished_and_damaged_jobs_are_named(people):
     second = Share(2, 3).path(people)
     index = second / "gallery.json"
+    share = json.loads(index.read_text())["share"]
     index.write_text(json.dumps(json.loads(index.read_text()) | {"share": None}))
+    with pytest.raises(KeyReIDError, match=r"part-2-of-3: not finished; run the job with --part 2/3 again"):
+        merge(people)
+    index.write_text(json.dumps(json.loads(index.read_text()) | {"share": share, "parts": []}))
     with pytest.raises(KeyReIDError, match=r"part-2-of-3: not finished; run the job with --part 2/3 again"):
         merge(people)
     shutil.rmtree(second)
@@ -68,14 +75,33 @@ def test_missing_unfinished_and_damaged_jobs_are_named(people):
 def test_jobs_of_other_work_are_refused(jobs, people):
     folder, embedder, data = jobs
     second = Share(2, 3).path(people)
-    for change, says in (({"threads": 3}, "threads: . -> 3"), ({"part_size": 1}, "data set and --part-size")):
+    for change, says in (
+        ({"threads": 3}, "threads: . -> 3"),
+        ({"part_size": 1}, "data set and --part-size"),
+        ({"half": True}, "half precision: false -> true"),
+    ):
         shutil.rmtree(second)
         config = CONFIG.model_copy(update=change)
         append.run(embedder, data, "all", folder / "poses", people, config, Share(2, 3))
-        with pytest.raises(KeyReIDError, match=f"part-2-of-3: not of the same work as .*{says}"):
+        with pytest.raises(KeyReIDError, match=f"part-2-of-3/part-.*: not of the same work as .*{says}"):
             merge(people)
     with pytest.raises(KeyReIDError, match="--part 1/9: nothing is left for it; use fewer parts"):
         append.run(embedder, data, "all", folder / "poses", people, CONFIG, Share(1, 9))
+
+
+@pytest.mark.parametrize("number", [1, 2])
+def test_a_later_part_of_a_job_that_was_made_in_another_way_is_refused(jobs, people, number):
+    with writing(Share(number, 3).path(people)) as writer:
+        share, (part, *_) = writer.index.share, writer.index.parts
+        made = load_gallery(writer.folder / part.file)
+        poses = made.about["poses"] | {"weights_sha256": "f" * 64}
+        digests = np.zeros((len(made), 16), np.uint8)
+        writer.add(replace(made, about=made.about | {"poses": poses}), content=digests, stamp=digests)
+        assert read_index(writer.folder).share is None  # a job that goes on has not finished
+        writer.mark(share)
+    with pytest.raises(KeyReIDError, match=f"part-{number}-of-3/part-.* not of the same .*pose network: .*f"):
+        merge(people)
+    assert not people.exists()
 
 
 def test_a_tracklet_that_two_jobs_have_is_taken_once(jobs, people):
