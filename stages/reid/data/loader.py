@@ -12,6 +12,8 @@ import signal
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from multiprocessing import parent_process
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any
@@ -38,6 +40,9 @@ __all__ = [
     "Batches", "check_cache", "disk_reader", "map_grid", "naming_killed_workers", "test_loader",
     "training_loader", "training_reader",
 ]  # fmt: skip
+
+
+LOOK = 1.0  # seconds between two looks of a worker whether the main process is there
 
 
 class Batches:
@@ -94,20 +99,23 @@ def _whole(batch: Batch) -> Batch:
 
 
 def _start_worker(_: int) -> None:
-    """Workers leave Ctrl-C and SIGTERM to the main process, and obey its own SIGTERM alone.
+    """Workers leave Ctrl-C and SIGTERM to the main process, obey its own SIGTERM alone, and end with it.
 
     A terminal or a batch system signals the whole group of processes, and the main process still needs
-    its workers, to finish the step.
+    its workers, to finish the step. torch's own workers outlive a main process that was killed where a fork
+    server has started them: they wait for the end of the server, and it for theirs.
     """
     cv2.setNumThreads(0)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
-    threading.Thread(target=_obey_parent, args=(os.getppid(),), daemon=True).start()
+    threading.Thread(target=_obey, args=(parent_process(),), daemon=True).start()
 
 
-def _obey_parent(parent: int) -> None:
-    while signal.sigwaitinfo({signal.SIGTERM}).si_pid != parent:
-        pass
+def _obey(parent: BaseProcess) -> None:
+    while parent.is_alive():
+        said = signal.sigtimedwait({signal.SIGTERM}, LOOK)
+        if said is not None and said.si_pid == parent.pid:
+            break
     os._exit(0)
 
 

@@ -60,7 +60,7 @@ def start(job: Job) -> list[multiprocessing.Process]:
 def finish(processes: list[multiprocessing.Process]) -> list[int]:
     """Exit codes, once all have ended."""
     for process in processes:
-        process.join(120)
+        process.join(600)
         if process.is_alive():
             process.kill()
             process.join()

@@ -2,10 +2,13 @@
 
 import json
 import math
+import os
 import shutil
 import subprocess
 import sys
+import time
 from dataclasses import replace
+from pathlib import Path
 from types import SimpleNamespace
 
 import cv2
@@ -127,6 +130,35 @@ def test_intruders_are_single_frames_of_other_persons_drawn_by_key_and_marked(da
 def test_workers_started_in_any_way_read_the_same_batches(data, start):
     data[1].read_heatmaps(data[0].train[0].frames)  # handles are open in this process already
     assert equal(batches_of(data, workers=0), batches_of(data, workers=2, start=start))
+
+
+RUN = """
+import multiprocessing, sys, time
+from torch.utils.data import DataLoader
+from stages.reid.data.loader import _start_worker
+if __name__ == "__main__":
+    loader = DataLoader(
+        range(99), num_workers=2, multiprocessing_context=sys.argv[1], worker_init_fn=_start_worker
+    )
+    for _ in loader:
+        print(*[worker.pid for worker in multiprocessing.active_children()], flush=True)
+        time.sleep(999)
+"""
+
+
+@pytest.mark.parametrize("start", ["fork", "forkserver"])
+def test_workers_end_with_a_main_process_that_is_killed(tmp_path, start):
+    """Waits without end where they do not."""
+    script = tmp_path / "run.py"
+    script.write_text(RUN)
+    command = [sys.executable, "-W", "ignore", str(script), start]
+    where = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=where) as run:
+        workers = [Path("/proc", pid) for pid in run.stdout.readline().split()]
+        assert len(workers) == 2
+        run.kill()
+    while any(worker.exists() for worker in workers):
+        time.sleep(0.1)
 
 
 def test_the_memory_of_a_worker_does_not_grow_over_ten_epochs(tiny):
