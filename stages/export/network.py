@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from cache.errors import KeyReIDError
 from cache.files import sha256_of
 from stages.export.onnx_file import write_onnx
+from stages.export.precision import Precision
 from stages.parts import JOINTS, grouping
 from stages.reid.data import augment
 from stages.reid.data.loader import map_grid
@@ -123,13 +124,15 @@ def samples(model: KeyReID, sizes: tuple[int, ...], cameras: bool, seed: int = 0
     return made
 
 
-def export(model: KeyReID, checkpoint: Path, path: Path, cameras: bool = False) -> float:
+def export(
+    model: KeyReID, checkpoint: Path, path: Path, cameras: bool = False, precision: Precision = "fp32"
+) -> float:
     """Write the ONNX file `path`, whose inputs and output are those of `ClipEmbedding`.
 
     checkpoint: the model's weights file, whose SHA-256 goes into the metadata. cameras: the file takes the
-    camera of each clip, too.
-    Returns the largest difference from `KeyReID.embed`, as a share of the largest value; at most 1e-4.
-    Raises KeyReIDError for cameras of a network that knows none, for a network that ONNX cannot express,
+    camera of each clip, too. precision: of weights and arithmetic in the file.
+    Returns the largest difference from `KeyReID.embed`, as a share of the largest value: in fp32 at most
+    1e-4. Raises KeyReIDError for cameras of a network that knows none, for one that ONNX cannot express,
     where onnxruntime disagrees, and where onnx is not installed. Then nothing is written.
     """
     if cameras and not model.num_cameras:
@@ -142,7 +145,7 @@ def export(model: KeyReID, checkpoint: Path, path: Path, cameras: bool = False) 
     metadata = describe(model, checkpoint, cameras)
     name = f"backbone {model.config.backbone!r}"
     with plain_attention(model):
-        return write_onnx(module, name, example, "embedding", "clips", metadata, path, checks)
+        return write_onnx(module, name, example, "embedding", "clips", metadata, path, checks, precision)
 
 
 def embedding(

@@ -14,10 +14,10 @@ from torch import Tensor, nn
 
 from cache.errors import KeyReIDError
 from cache.files import writing
+from stages.export.precision import TOLERANCES, Precision, write_in
 from stages.extras import extra
 
 OPSET = 18
-TOLERANCE = 1e-4  # largest difference from torch, as a share of the largest value
 KEY = "keyreid"  # of the metadata, JSON
 Check = tuple[dict[str, Tensor], Tensor]  # inputs by name, and what torch makes of them
 _CANNOT, _WAY_OUT = "ONNX cannot express it", "choose another network, or run it with torch"
@@ -42,13 +42,15 @@ def write_onnx(
     metadata: dict[str, Any],
     path: Path,
     checks: list[Check],
+    precision: Precision = "fp32",
 ) -> float:
     """Export `module`, which maps the named inputs to one tensor; the first axis of each
     is `batch`, of any length. name: what to call it in errors.
 
     checks: inputs of several batch sizes, and what the code that is used without ONNX makes of them;
-    onnxruntime must give the same to 1e-4 of the largest value. Returns the largest difference found, as
-    such a share. The file appears only if it agrees.
+    onnxruntime must give the same in float32 to 1e-4 of the largest value, and in fewer bits as closely as
+    `TOLERANCES` says. Returns the largest difference found, as such a share. The file appears only if it
+    agrees.
     Raises KeyReIDError where the exporter cannot follow the module, and where the file disagrees.
     """
     onnx, onnxruntime = import_onnx()
@@ -78,7 +80,7 @@ def write_onnx(
     model = program.model_proto
     del model.metadata_props[:]
     model.doc_string = ""
-    described = {KEY: json.dumps(metadata | {"opset": OPSET})}
+    described = {KEY: json.dumps(metadata | {"opset": OPSET, "precision": precision})}
     onnx.helper.set_model_props(model, described)
     strip(model)
     for value in [*model.graph.input, *model.graph.output]:
@@ -86,13 +88,20 @@ def write_onnx(
             raise KeyReIDError(f"{name}: {_CANNOT} for any number of {batch}; {_WAY_OUT}")
     onnx.checker.check_model(model, full_check=True)
     with writing(path, model.ByteSize()) as aside:
-        aside.write_bytes(model.SerializeToString())
-        worst = compare(onnxruntime.InferenceSession(aside, providers=["CPUExecutionProvider"]), checks)
-        if not worst <= TOLERANCE:
-            raise KeyReIDError(
-                f"{path}: {name}: onnxruntime differs from torch by {worst:.2g} of the largest value, more "
-                f"than {TOLERANCE:g}; nothing was written"
-            )
+        for bits in dict.fromkeys(("fp32", precision)):
+            with quiet():
+                write_in(model, bits, aside)
+            if bits != "fp32":
+                smaller = onnx.load(aside)
+                onnx.helper.set_model_props(smaller, described)
+                strip(smaller)
+                aside.write_bytes(smaller.SerializeToString())
+            worst = compare(onnxruntime.InferenceSession(aside, providers=["CPUExecutionProvider"]), checks)
+            if not worst <= TOLERANCES[bits]:
+                raise KeyReIDError(
+                    f"{path}: {name}: onnxruntime in {bits} differs from torch by {worst:.2g} of the largest "
+                    f"value, more than {TOLERANCES[bits]:g}; nothing was written"
+                )
     return worst
 
 

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from cache.chunks import GRID_HEIGHT, GRID_WIDTH
 from cache.errors import KeyReIDError
 from stages.export.onnx_file import write_onnx
+from stages.export.precision import Precision
 from stages.pose.config import PoseConfig, load_spec
 from stages.pose.estimator import HRNetEstimator
 from stages.pose.weights import find_weights
@@ -28,10 +29,11 @@ class Heatmaps(nn.Module):
         return self.network.head.forward(self.network.extract_feat(pixels * self.scale + self.shift))
 
 
-def export(config: PoseConfig, path: Path) -> float:
+def export(config: PoseConfig, path: Path, precision: Precision = "fp32") -> float:
     """Write the pose network of `config` as the ONNX file `path`; in and out are those of `Heatmaps`.
 
-    Returns the largest difference from torch, as a share of the largest value; at most 1e-4.
+    precision: fp32 or fp16; int8, which is for linear layers, leaves this network float32.
+    Returns the largest difference from torch, as a share of the largest value; at most 1e-4 in fp32.
     Raises KeyReIDError where the config asks for a flip test, which the file does not do, where weights or
     onnx are not there, and where onnxruntime disagrees. Then nothing is written.
     """
@@ -40,10 +42,12 @@ def export(config: PoseConfig, path: Path) -> float:
     spec = load_spec(config.estimator)
     weights, sha256 = find_weights(spec, config.weights)
     estimator = HRNetEstimator(spec, weights, padding=config.padding, channels_last=False)
-    return write(estimator, {"estimator": spec.name, "weights_sha256": sha256}, path)
+    return write(estimator, {"estimator": spec.name, "weights_sha256": sha256}, path, precision)
 
 
-def write(estimator: HRNetEstimator, names: dict[str, str], path: Path) -> float:
+def write(
+    estimator: HRNetEstimator, names: dict[str, str], path: Path, precision: Precision = "fp32"
+) -> float:
     """`export` of a loaded network. names: estimator and weights_sha256, for the metadata."""
     metadata = {
         "what": "pose network of KeyRe-ID",
@@ -60,7 +64,8 @@ def write(estimator: HRNetEstimator, names: dict[str, str], path: Path) -> float
         for one in others
     ]
     name = f"pose network {names['estimator']}"
-    return write_onnx(Heatmaps(estimator), name, example, "heatmaps", "images", metadata, path, checks)
+    bits = "fp32" if precision == "int8" else precision
+    return write_onnx(Heatmaps(estimator), name, example, "heatmaps", "images", metadata, path, checks, bits)
 
 
 def samples(estimator: HRNetEstimator, sizes: tuple[int, ...], seed: int = 0) -> list[dict[str, Tensor]]:
