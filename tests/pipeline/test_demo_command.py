@@ -18,7 +18,7 @@ def test_from_two_videos_to_who_was_where(keyreid, tmp_path, monkeypatch):
     pytest.importorskip("trackers", reason=WHY)
     pytest.importorskip("onnxruntime", reason=WHY)
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(demo, "QUICK", ("--identities", "8", "--videos", "2", "--tracklets", "2"))
+    monkeypatch.setattr(demo, "QUICK", ("--identities", "8", "--num-cameras", "2", "--tracklets", "2"))
     monkeypatch.setattr(demo, "STREET", ("--persons", "4"))
     words = ("demo", "--videos", "--device", "cpu", *TINY_SET)
     made = keyreid(*words)
