@@ -10,7 +10,6 @@ import time
 import pytest
 
 
-@pytest.mark.timeout(280)
 @pytest.mark.parametrize(
     ("kills", "commands"), [(12, 1), pytest.param(50, 3, marks=[pytest.mark.slow, pytest.mark.timeout(1200)])]
 )
