@@ -42,6 +42,8 @@ def reading(
             path = cause.filename  # a file in the folder that is read
         if isinstance(cause, FileNotFoundError):
             remedy = missing or remedy
+        elif isinstance(cause, MemoryError):
+            remedy = ""  # nothing is wrong with the file
         elif expected and not isinstance(cause, ValidationError) and not getattr(cause, "errno", None):
             reason = f"not {expected} ({reason})"  # of content; for that HDF5's OSError has no errno
         raise error(f"{path}: {reason}" + (f"; {remedy}" if remedy else "")) from cause
@@ -69,6 +71,8 @@ def _said(error: Exception) -> str:
     match error:
         case FileNotFoundError():
             return "missing"
+        case MemoryError():
+            return "not enough memory to read it"
         case Exception(errno=int(), strerror=str(said)):  # the system's errors, and FFmpeg's
             return f"cannot be read: {said}"
         case ValidationError():

@@ -22,14 +22,14 @@ MOST_VALUES = 100_000  # of a YAML file, repeated ones counted each time
 Row = TypeVar("Row")
 
 
-def load_text(path: Path, limit: int = MOST) -> str:
-    """A UTF-8 text; a byte order mark is dropped."""
-    return read_regular(path, limit).decode("utf-8-sig")
+def load_text(path: Path, limit: int = MOST, errors: str = "strict") -> str:
+    """A UTF-8 text; a byte order mark is dropped. errors: as in bytes.decode, of what is not UTF-8."""
+    return read_regular(path, limit).decode("utf-8-sig", errors)
 
 
-def load_json(path: Path) -> Any:
+def load_json(path: Path, limit: int = MOST) -> Any:
     """The value in a JSON file."""
-    return json.loads(load_text(path))
+    return json.loads(load_text(path, limit))
 
 
 def load_record(path: Path, limit: int = MOST) -> dict:
@@ -71,14 +71,16 @@ def load_table(
     remedy: str,
     delimiter: str = ",",
     missing: str = "",
+    limit: int = MOST,
+    errors: str = "strict",
 ) -> list[Row]:
     """What `parse` makes of each row of a table, a dict by column. Raises KeyReIDError naming the line.
 
     columns: those that the table must have. What `parse` raises is wrong with its line.
-    remedy, missing: as in `reading`.
+    remedy, missing: as in `reading`; limit, errors: as in `load_text`.
     """
     with reading(path, remedy=remedy, missing=missing):
-        text = load_text(path)
+        text = load_text(path, limit, errors)
     reader = csv.DictReader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
     with reading(Line(path, reader), remedy=remedy):
         if missing := [name for name in columns if name not in (reader.fieldnames or ())]:

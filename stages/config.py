@@ -1,9 +1,9 @@
 """The base of every typed config section, and a type that several of them use."""
 
 from datetime import datetime
-from typing import Annotated
+from typing import Annotated, Any
 
-from pydantic import AfterValidator, BaseModel, ConfigDict
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict
 
 
 class StrictModel(BaseModel):
@@ -12,12 +12,20 @@ class StrictModel(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True, allow_inf_nan=False)
 
 
-def _with_offset(value: datetime) -> datetime:
-    if value.tzinfo is None:
-        raise ValueError(
-            "a clock time without its offset from UTC; expected one like 2026-11-26T08:00:00+01:00"
-        )
+_LIKE = "expected one like 2026-11-26T08:00:00+01:00"
+
+
+def _no_number(value: Any) -> Any:
+    if isinstance(value, int | float) or (isinstance(value, str) and ":" not in value):
+        # pydantic would take it for seconds since 1970
+        raise ValueError(f"{str(value)[:40]!r} is not a clock time; {_LIKE}")
     return value
 
 
-ClockTime = Annotated[datetime, AfterValidator(_with_offset)]
+def _with_offset(value: datetime) -> datetime:
+    if value.tzinfo is None:
+        raise ValueError(f"a clock time without its offset from UTC; {_LIKE}")
+    return value
+
+
+ClockTime = Annotated[datetime, BeforeValidator(_no_number), AfterValidator(_with_offset)]

@@ -72,7 +72,7 @@ def _load(path: Path) -> Any:
         text = _TERMINAL.sub("", str(error))
         refused = _REFUSED.search(text) if "weights_only" in text.lower() or "Unsupported" in text else None
         if refused is None:
-            raise
+            raise ValueError("damaged, or of another format") from error
         raise KeyReIDError(
             f"weights {path}: holds {refused[1]} beside its tensors, an object whose code would have to run. "
             "If you trust the file's origin, save its tensors alone: python -c \"import torch; s = "

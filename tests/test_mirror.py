@@ -45,7 +45,7 @@ cache: differences files folder lock reader verify
 pipeline: ablation cli config launch options settings
 stages: device figure_file frame_file parts splitmix terminal torchscript weights_file workers
 stages/datasets: checkup files folder listed market1501 mars matlab times two_cameras
-stages/pose: estimator extract fit fit_photos frame_names geometry importing keypoint_files sources
+stages/pose: estimator extract fit fit_photos frame_names geometry importing keypoint_files progress sources
 stages/tracks: cut decode motfile track
 stages/reid: answer append embed embed_parts embedder evaluate probe train
 stages/reid/data: augment clips loader part_maps sampler

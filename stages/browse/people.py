@@ -9,7 +9,7 @@ from cache.files import sha256_of
 from cache.text_files import load_json, load_table
 from stages.reid.search.people import IDENTITIES, RECORD, SCHEMA
 
-MOST = 2**29  # bytes of a file
+MOST = 2**29  # bytes of a file, of a million tracklets and more
 AGAIN = "run keyreid link again"
 
 
@@ -43,11 +43,12 @@ def read_people(folder: Path) -> People:
     table, path = folder / IDENTITIES, folder / RECORD
     missing = f"give a folder of keyreid link (its -o), or make one: keyreid link GALLERY -o {folder}"
     columns = ("identity", "tracklet", "part", "confidence")
-    rows = load_table(table, _linked, columns, AGAIN, missing=missing)
+    names = "surrogateescape"  # files of galleries may have names that are not UTF-8
+    rows = load_table(table, _linked, columns, AGAIN, missing=missing, limit=MOST, errors=names)
     if not rows:
         raise KeyReIDError(f"{table}: no tracklet in it; {AGAIN}")
     with reading(path, "what keyreid link writes", AGAIN, missing):
-        record = load_json(path)
+        record = load_json(path, MOST)
         if record["schema"] != SCHEMA:
             raise ValueError(f"schema {record['schema']}, expected {SCHEMA}")
         if record["identities_sha256"] != sha256_of(table):

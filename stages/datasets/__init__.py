@@ -66,7 +66,8 @@ def load_dataset(
     given = {"tracklets": tracklets, "boxes": boxes, "frame_list": frame_list}
     for choice, value in given.items():
         if value is not None and choice not in choices:
-            raise KeyReIDError(f"dataset {name} has one kind of {choice}; leave it out (it is {value})")
+            what = choice.removeprefix("frame_")  # as the option and the key of a recipe are called
+            raise KeyReIDError(f"dataset {name} has one kind of {what}; leave it out (it is {value})")
     if name in _SEVERAL:
         return _SEVERAL[name](root, split)
     if split is not None:

@@ -122,7 +122,8 @@ def _table(root: Path) -> Path | None:
         return root / "frames.csv"
     tables = sorted(p for p in root.iterdir() if p.suffix.lower() == ".csv" and p.is_file())
     if len(tables) > 1:
-        raise KeyReIDError(f"{root}: has {len(tables)} CSV files; name the list of frames with --list")
+        way = "name the list of frames with --list, or rename it frames.csv"
+        raise KeyReIDError(f"{root}: has {len(tables)} CSV files; {way}")
     return tables[0] if tables else None
 
 

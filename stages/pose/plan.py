@@ -1,6 +1,7 @@
 """The plan of a stage-one run, made before any work."""
 
 import functools
+import json
 import zlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -12,8 +13,10 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from cache.border import reading
 from cache.chunks import FLOOR
+from cache.files import write_whole
 from cache.manifest import PLAN, Manifest, ShardEntry, fingerprint
 from cache.shard import SCHEMA, frames_digest, shard_name
+from cache.text_files import load_record
 from stages.pose.config import EstimatorSpec, PoseConfig
 from stages.pose.sources import content_digest
 from stages.precision import choose
@@ -172,6 +175,6 @@ def make_plan(
 
 def keep_plan(folder: Path, plan: Manifest) -> None:
     """Write plan.json unless it says that already."""
-    path = folder / PLAN
-    if not path.is_file() or path.read_bytes() != plan.encoded():
-        plan.save(path)
+    content = plan.encoded()
+    if load_record(folder / PLAN, len(content)) != json.loads(content):
+        write_whole(folder / PLAN, content)

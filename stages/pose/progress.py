@@ -10,7 +10,7 @@ import numpy as np
 from rich.progress import BarColumn, MofNCompleteColumn, ProgressColumn, TimeRemainingColumn
 from rich.text import Text
 
-from cache.border import saving
+from cache.files import read_regular
 from cache.folder import PROGRESS
 from stages.terminal import console, progress, say
 
@@ -25,6 +25,15 @@ def note_progress(folder: Path, shard: int, frames: int) -> None:
             os.pwrite(descriptor, np.int64(frames).tobytes(), 8 * shard)
         finally:
             os.close(descriptor)
+
+
+def _noted(path: Path, shards: int) -> np.ndarray:
+    """The frames of each shard that are done as far as noted: int64 [shards], zeros without the file."""
+    with contextlib.suppress(OSError):
+        data = read_regular(path, 8 * shards)
+        if len(data) == 8 * shards:
+            return np.frombuffer(data, np.int64)
+    return np.zeros(shards, np.int64)
 
 
 class Rate(ProgressColumn):
@@ -74,13 +83,13 @@ class Bar:
         left = sum(sizes) - sum(sizes[number] for number in finished)
         task = self._progress.add_task(name, total=left)
         path = folder / PROGRESS
-        with saving(path):
-            path.write_bytes(np.zeros(len(sizes), np.int64).tobytes())
+        with contextlib.suppress(OSError):
+            path.write_bytes(bytes(8 * len(sizes)))
         before, whole = frozenset(finished), set()
         stop = threading.Event()
 
         def look() -> None:
-            counts = np.frombuffer(path.read_bytes(), np.int64)
+            counts = _noted(path, len(sizes))
             own = range(len(sizes))
             done = sum(
                 sizes[number] if number in whole else min(int(counts[number]), sizes[number])
@@ -100,5 +109,6 @@ class Bar:
         finally:
             stop.set()
             watcher.join()
-            path.unlink(missing_ok=True)
+            if path.is_file():
+                path.unlink()
         self._progress.update(task, completed=left)

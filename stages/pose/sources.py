@@ -1,5 +1,6 @@
 """The frames that a cache is made of: checked in one pass before the network runs, and what each one was."""
 
+import contextlib
 import hashlib
 import io
 import logging
@@ -14,7 +15,7 @@ import numpy as np
 
 from cache import PoseCache
 from cache.errors import KeyReIDError
-from cache.files import write_whole
+from cache.files import read_regular, write_whole
 from cache.folder import SOURCES
 from cache.manifest import Manifest
 from cache.shard import frames_digest
@@ -56,15 +57,14 @@ def _header(count: int) -> bytes:
 
 
 def load_records(path: Path, count: int) -> np.ndarray | None:
-    """Records of an earlier run, or None where there are none for this many frames."""
+    """Records of an earlier run, or None where none can be read for this many frames."""
     header = _header(count)
     size = len(header) + count * RECORD.itemsize
-    if not path.is_file() or path.stat().st_size != size:
-        return None
-    data = path.read_bytes()
-    if not data.startswith(header):
-        return None
-    return np.frombuffer(data, RECORD, offset=len(header)).copy()
+    with contextlib.suppress(OSError):
+        data = read_regular(path, size)
+        if len(data) == size and data.startswith(header):
+            return np.frombuffer(data, RECORD, offset=len(header)).copy()
+    return None
 
 
 def known_records(

@@ -190,6 +190,10 @@ def _put(aside: Path, out: Path, force: bool) -> None:
             out.rename(old)
         else:
             out.rmdir()
-    aside.rename(out)
+    try:
+        aside.rename(out)
+    finally:
+        if old is not None and not out.exists():
+            old.rename(out)
     if old is not None:
         shutil.rmtree(old, ignore_errors=True)

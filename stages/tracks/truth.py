@@ -4,6 +4,7 @@ import tempfile
 from pathlib import Path
 
 from cache.border import reading
+from cache.text_files import load_text
 from stages.extras import extra
 
 
@@ -17,13 +18,13 @@ def score_tracks(truth: Path, tracks: Path, sparse: bool = False) -> dict[str, f
     with extra("scoring tracks", "--no-deps -r requirements/track.txt"):
         from trackers.eval import evaluate_mot_sequence
     what = f"to be compared with {tracks}"
-    with reading(str(truth), what, "expected MOTChallenge files"), tempfile.TemporaryDirectory() as folder:
+    with reading(truth, what, "expected MOTChallenge files"), tempfile.TemporaryDirectory() as folder:
+        labelled, tracked = (load_text(path).splitlines(True) for path in (truth, tracks))
         judged = tracks
         if sparse:
             judged = Path(folder) / "tracks.txt"
-            frames = {_frame(line) for line in truth.read_text().splitlines() if line.strip()}
-            rows = [line for line in tracks.read_text().splitlines(True) if _frame(line) in frames]
-            judged.write_text("".join(rows))
+            frames = {_frame(line) for line in labelled if line.strip()}
+            judged.write_text("".join(line for line in tracked if _frame(line) in frames))
         result = evaluate_mot_sequence(truth, judged, metrics=["CLEAR", "HOTA", "Identity"])
     return {
         "HOTA": float(result.HOTA.HOTA),

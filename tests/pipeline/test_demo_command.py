@@ -1,4 +1,4 @@
-"""`keyreid demo --cameras`: from two videos to the page of who was where, and on from there."""
+"""`keyreid demo --videos`: from two videos to the page of who was where, and on from there."""
 
 import csv
 import json

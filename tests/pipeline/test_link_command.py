@@ -171,7 +171,7 @@ def test_an_index_that_linking_made_is_not_kept_in_a_gallery_folder(link, work):
         (("--threshold", 2), "--threshold 2: expected a mean distance"),
         (("--threshold", 0.8, "--neighbours", 1), "--neighbours"),
         (("--threshold", 0.8, "--index", "best"), "best"),
-        (("--threshold", 0.8, "--travel", "none.yaml"), "none.yaml: cannot be read"),
+        (("--threshold", 0.8, "--travel", "none.yaml"), "none.yaml: missing"),
         (("--threshold", 0.8, "-o", "g.h5"), "g.h5: a file; expected the name of a folder"),
         ((), "no calibration there; run keyreid calibrate"),
     ],

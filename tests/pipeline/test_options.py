@@ -99,6 +99,8 @@ def test_one_name_means_one_thing_in_every_command(name, command):
         ("import-mot --video v --tracks t --camera c -o o --size 0x4", "--size = '0x4': expected WIDTHx"),
         ("track v.avi -o o --camera c --fps 0", "--fps = '0': input should be greater than 0"),
         ("synthesize-videos -o o --start 2026-11-26T08:00:00", "a clock time without its offset from UTC"),
+        ("synthesize-videos -o o --start 2026", "'2026' is not a clock time; expected one like"),
+        ("track v.avi -o o --camera c --start 20261126", "'20261126' is not a clock time; expected one like"),
         ("report --queries 0", "--queries = '0': input should be greater"),
     ],
 )  # fmt: skip

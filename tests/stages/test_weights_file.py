@@ -84,6 +84,12 @@ def test_other_objects_are_named_with_a_way_out(tmp_path):
     assert "\x1b" not in str(error.value) and "\n" not in str(error.value)
 
 
+def test_a_file_of_another_format_is_said_to_be_one(tmp_path):
+    (tmp_path / "page.pth").write_bytes(b"garbage, or a page of a server")
+    with pytest.raises(KeyReIDError, match=r"page\.pth: .*\(damaged, or of another format\)$"):
+        read_tensors(tmp_path / "page.pth")
+
+
 def test_wrappings_that_cannot_be_taken_off_are_named(tmp_path):
     endless = {"epoch": 1}
     endless["model"] = endless

@@ -84,7 +84,8 @@ class Apart:
         known = (one >= 0) & (other >= 0) & (self.clock[a] == self.clock[b])
         wrong = (one == other) & (gap <= 0)  # NaN compares as false
         if self.least.any():
-            wrong |= gap < self.least[one, other]
+            least = self.least[one, other]
+            wrong |= (least > 0) & (gap < least)  # of cameras without a way, people may overlap
         return wrong & known & (a != b)
 
     def matrix(self, a: np.ndarray, b: np.ndarray) -> np.ndarray:

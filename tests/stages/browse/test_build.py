@@ -14,6 +14,7 @@ from benchmarks.made.people import link_made, made_gallery, timed
 from cache.errors import KeyReIDError
 from stages.browse import build
 from stages.browse.config import BrowseConfig
+from stages.browse.people import read_people
 from stages.browse.site import MARK
 from stages.datasets.times import Span
 from stages.datasets.tracklet import Tracklet
@@ -172,6 +173,22 @@ def test_damaged_identities_are_named(own: Linked, name: str, change, message: s
     with pytest.raises(KeyReIDError, match=re.escape(message)) as error:
         build.run(CONFIG, own.folder)
     assert str(own.folder) in str(error.value)
+
+
+def test_a_gallery_may_have_a_name_that_is_not_utf8(walkers, tmp_path: Path):
+    dataset, _ = walkers
+    file = tmp_path / "day-\udcff.h5"
+    gallery = made_gallery(file, dataset.root, timed(dataset.test_tracklets())[:2], "walkers")
+    page = build.run(CONFIG, link_made(tmp_path / "people", file, gallery))
+    assert len(data_of(page)["items"]) == 2
+
+
+def test_identities_have_a_limit_of_their_own(own: Linked, monkeypatch):
+    table = (own.folder / "identities.csv").stat().st_size
+    for limit, name in ((table - 1, "identities.csv"), (table, "link.json")):
+        monkeypatch.setattr("stages.browse.people.MOST", limit)
+        with pytest.raises(KeyReIDError, match=rf"{name}: .* MB, more than"):
+            read_people(own.folder)
 
 
 def test_what_is_not_there_is_named_with_the_way_to_get_it(own: Linked, tmp_path: Path):

@@ -110,13 +110,13 @@ def test_list_may_have_other_columns_a_byte_order_mark_and_another_name(tmp_path
     (root / "mine.csv").write_text("\ufeffnote,subset,tracklet,camera,person,frame\nx,train,t,1,1,a.jpg\n")
     assert load_dataset("folder", root, check_files=False).train[0].frames == ("a.jpg",)
     (root / "other.csv").touch()
-    with pytest.raises(KeyReIDError, match=r"2 CSV files.*--list"):
+    with pytest.raises(KeyReIDError, match=r"2 CSV files.*--list, or rename it frames\.csv"):
         load_dataset("folder", root, check_files=False)
     for name in (Path("mine.csv"), root / "mine.csv"):
         assert load_dataset("folder", root, check_files=False, frame_list=name).train[0].frames == ("a.jpg",)
     with pytest.raises(KeyReIDError, match=r"none\.txt"):
         load_dataset("folder", root, frame_list=Path("none.txt"))
-    with pytest.raises(KeyReIDError, match="dataset mars has one kind of frame_list"):
+    with pytest.raises(KeyReIDError, match="dataset mars has one kind of list;"):
         load_dataset("mars", root, frame_list=Path("mine.csv"))
 
 

@@ -205,6 +205,18 @@ def test_a_cache_whose_records_cannot_be_read_is_kept_from_other_settings(damage
     assert verify(folder) == []
 
 
+def test_a_plan_that_cannot_be_read_is_written_again(folder, frames, estimator):
+    plan = (folder / "plan.json").read_bytes()
+    for spoil in (
+        lambda path: os.truncate(path, 2**40),  # sparse
+        lambda path: (path.unlink(), path.symlink_to("/proc/self/mem")),
+        lambda path: path.write_bytes(b"[" * len(plan)),
+    ):
+        spoil(folder / "plan.json")
+        run(frames, config(estimator), folder)
+        assert (folder / "plan.json").read_bytes() == plan
+
+
 def test_a_cache_of_a_newer_version_is_kept(folder, frames, estimator):
     record = json.loads((folder / "manifest.json").read_text())
     (folder / "manifest.json").write_text(json.dumps(record | {"schema": 2}))

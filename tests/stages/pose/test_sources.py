@@ -8,7 +8,7 @@ import pytest
 from cache import PoseCache
 from cache.errors import KeyReIDError
 from stages.pose.extract import run
-from stages.pose.sources import changed_frames, refuse_changed
+from stages.pose.sources import Sources, changed_frames, load_records, refuse_changed
 from tests.stages.pose import tiny
 
 
@@ -66,6 +66,20 @@ def test_a_cache_without_its_record_says_that_frames_are_not_compared(
     (moved / frames.frames()[0]).write_bytes(b"other")
     assert changed_frames(PoseCache.open(tmp_path / "poses"), moved, frames.frames()) == []
     assert "sources.npy is missing or damaged" in caplog.text and "extract-poses again" in caplog.text
+
+
+def test_a_record_that_may_not_be_read_counts_as_none(tmp_path):
+    path, user = tmp_path / "sources.npy", os.geteuid()
+    Sources(Sources.empty(3), {}).save(path)
+    path.chmod(0)
+    if user == 0:
+        os.seteuid(65534)  # root may read everything
+    try:
+        assert load_records(path, 3) is None
+    finally:
+        os.seteuid(user)
+    path.chmod(0o600)
+    assert len(load_records(path, 3)) == 3
 
 
 def test_what_the_decoder_warns_of_is_counted(estimator, tmp_path, caplog):

@@ -120,8 +120,18 @@ def test_a_camera_name_cannot_leave_the_folder(name):
 
 
 def test_a_process_killed_between_the_renames_of_force_leaves_a_folder_that_the_next_run_restores(
-    tmp_path, video, monkeypatch
+    tmp_path, video
 ):
+    file = tracks(tmp_path, [(n, 3, 10, 20, 30, 40) for n in range(5, 25)])
+    out = run(config(), file, video, tmp_path / "out")
+    out.rename(tmp_path / ".out.0a1b2c3d.old")
+    with pytest.raises(KeyReIDError, match="not empty"):
+        run(config(), file, video, out)
+    assert len(list(out.rglob("*.jpg"))) == 20
+    assert not [path for path in tmp_path.iterdir() if path.name.startswith(".")]
+
+
+def test_a_folder_is_back_where_its_replacement_does_not_take_its_place(tmp_path, video, monkeypatch):
     file = tracks(tmp_path, [(n, 3, 10, 20, 30, 40) for n in range(5, 25)])
     out = run(config(), file, video, tmp_path / "out")
     real, calls = Path.rename, []
@@ -135,10 +145,6 @@ def test_a_process_killed_between_the_renames_of_force_leaves_a_folder_that_the_
     monkeypatch.setattr(Path, "rename", killed)
     with pytest.raises(KeyboardInterrupt):
         run(config(quality=50), file, video, out, force=True)
-    monkeypatch.setattr(Path, "rename", real)
-    assert not out.exists()
-    with pytest.raises(KeyReIDError, match="not empty"):
-        run(config(), file, video, out)
     assert len(list(out.rglob("*.jpg"))) == 20
     assert not [path for path in tmp_path.iterdir() if path.name.startswith(".")]
 

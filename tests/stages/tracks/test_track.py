@@ -230,6 +230,7 @@ def test_videos_of_one_name_are_told_apart_by_their_folder():
         ("cameras: []", "cameras"),
         ("cameras: [{name: ../x, files: [a.mp4]}]", "cameras.0.name"),
         ("cameras: [{name: a, files: [a.mp4], start: 2026-11-26T08:00:00}]", "offset from UTC"),
+        ("cameras: [{name: a, files: [a.mp4], start: 20261126}]", "'20261126' is not a clock time"),
         ("cameras: [{name: a, files: [a.mp4], region: [[0, 0], [1, 1]]}]", "at least 3"),
         ("cameras: [{name: a, files: [x.mp4]}, {name: a, files: [y.mp4]}]", "listed twice"),
         ("cameras: [{name: a, files: [x.mp4], zoom: 3}]", "zoom"),
@@ -277,6 +278,14 @@ def test_sparse_truth_judges_its_own_frames_alone(tmp_path):
         score_tracks(tmp_path / "truth.txt", tmp_path / "tracks.txt", sparse=s) for s in (False, True)
     )
     assert sparse["IDF1"] == 1.0 and dense["precision"] == pytest.approx(0.3)
+
+
+@pytest.mark.parametrize("sparse", [False, True])
+def test_the_file_that_is_missing_is_named_be_it_truth_or_tracks(tmp_path, sparse):
+    (tmp_path / "here.txt").write_text("1,1,10,10,20,40,1,1,1\n")
+    for names in (("gone.txt", "here.txt"), ("here.txt", "gone.txt")):
+        with pytest.raises(KeyReIDError, match=r"/gone\.txt: missing"):
+            score_tracks(*(tmp_path / name for name in names), sparse=sparse)
 
 
 def test_a_record_is_plain_json_with_the_source(tmp_path):

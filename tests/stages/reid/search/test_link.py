@@ -142,6 +142,12 @@ def test_a_way_takes_its_time():
     assert not back.late(np.array([0, 3]))  # has left, and come back
 
 
+def test_a_way_says_nothing_of_other_cameras():
+    rows = np.arange(3)
+    rules = apart([0, 0, 0], [9, 9, 9], [0, 1, 2], least=np.array([[0, 5, 0], [5, 0, 0], [0, 0, 0]]))
+    assert np.argwhere(rules.matrix(rows, rows)).tolist() == [[0, 1], [1, 0]]
+
+
 def test_corrections_are_honoured(saved, tmp_path):
     must, cannot = tmp_path / "must.csv", tmp_path / "cannot.csv"
     must.write_text("# seen by hand\np001/c1/0000, p010/c2/0039\n")
