@@ -118,3 +118,19 @@ def test_the_table_has_a_line_for_each_scored_seed_and_for_each_baseline(tmp_pat
         "| colour histograms | 5.0 | 17.0 | - | - |",
         "| heat of the given keypoints, seed 3 | 50.0 (40.0 to 60.0) | 60.0 | - | - |",
     ]
+
+
+def test_a_row_is_compared_with_main_query_by_query_over_the_seeds_that_both_have(tmp_path):
+    for row, seed, ap in (
+        ("main", 1, 0.5),
+        ("main", 2, 0.7),
+        ("main", 3, 0.9),
+        ("plain", 1, 0.4),
+        ("plain", 2, 0.4),
+    ):
+        folder = tmp_path / f"{row}-{seed}/image"
+        folder.mkdir(parents=True)
+        write_queries(folder / "queries.csv", [("standard", f"q{n}", n // 2, ap, 0.1, 1) for n in range(8)])
+    [line] = real_people.gains("plain", real_people.parse(["--out", str(tmp_path)]))
+    assert line.startswith("main against plain, image, 2 seeds: +20.0 mAP (")
+    assert real_people.gains("walkers", real_people.parse(["--out", str(tmp_path)])) == []
