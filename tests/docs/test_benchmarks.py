@@ -44,6 +44,7 @@ SMALL = {
 }
 ELSEWHERE = {  # these have tests of their own
     "export": "tests/benchmarks/test_export.py",
+    "floors": "tests/benchmarks/test_floors.py",
     "loader": "tests/benchmarks/test_loader.py",
     "reliability": "tests/benchmarks/test_reliability.py",
     "search": "tests/benchmarks/test_search.py",

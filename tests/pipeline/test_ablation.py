@@ -120,7 +120,7 @@ def test_queries_are_split_by_what_stood_before_them(walkers_tiny, tmp_path):
         ("seeds: [1, 2, 1]\nvariants: {a: []}", "seeds = .*seed 1 is listed twice"),
         (
             "seeds: [1]\nvariants:\n  a: []\n  b: []\n  a: [model.kps=false]",
-            "the key 'a' appears twice.*line 6",
+            "line 6: not valid YAML: the key 'a' appears twice",
         ),
         ("seeds: [1]\nvariants: {a: [], 'a': []}", "the key 'a' appears twice"),
         ("seeds: [1]\nvariants: {1: [], 1: []}", "the key '1' appears twice"),

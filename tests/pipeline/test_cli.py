@@ -132,9 +132,7 @@ def test_a_command_started_in_a_deleted_folder_is_one_line(tmp_path, words):
     code = "import os; os.rmdir(os.getcwd()); from pipeline.cli import main; main()"
     run = [sys.executable, "-c", code, *words]
     where = {"PYTHONPATH": str(FOLDER.parents[1])}
-    done = subprocess.run(
-        run, cwd=gone, capture_output=True, text=True, env=os.environ | where, check=False
-    )
+    done = subprocess.run(run, cwd=gone, capture_output=True, text=True, env=os.environ | where, check=False)
     assert done.returncode == 2 and done.stderr.startswith("keyreid: error: the current folder: "), done
     assert done.stderr.count("\n") == 1
 

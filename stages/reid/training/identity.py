@@ -24,6 +24,8 @@ FREE = (
     "checkpoint.keep",
 )  # fmt: skip
 
+START = {"pretrained", "vit_path"}  # of the model section: only where training starts
+
 
 @dataclass(frozen=True)
 class Identity:
@@ -55,10 +57,9 @@ class Identity:
             "training_tracklets": digest.hexdigest()[:16],
             "pose_cache": cache.info.fingerprint[:16],
         }
-        start = {"pretrained", "vit_path"}  # only where training starts
         return cls(
             train.model_dump(mode="json"),
-            model.model_dump(mode="json", exclude=start),
+            model.model_dump(mode="json", exclude=START),
             data,
             len({t.person for t in tracklets}),
         )
@@ -69,7 +70,8 @@ class Identity:
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> "Identity":
         """Settings that a run of an earlier version did not have yet count as their defaults."""
-        train, model = (config.model_dump(mode="json") for config in (TrainConfig(), ModelConfig()))
+        train = TrainConfig().model_dump(mode="json")
+        model = ModelConfig().model_dump(mode="json", exclude=START)
         return cls(**_filled(values, {"train": train, "model": model}))
 
 
