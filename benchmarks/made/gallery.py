@@ -48,9 +48,9 @@ class Made:
         """(first row, queries and rows float32 [QUERIES + b, width]); the memory is used again each time."""
         for number, start in enumerate(range(0, self.count, BLOCK)):
             size = min(BLOCK, self.count - start)
-            own = np.repeat(self._persons(number), TOGETHER, axis=0)[:size]
-            rng = np.random.default_rng((self.seed, 1, number))
-            self._fill(own, rng, self._joined[QUERIES : QUERIES + size])
+            # The whole block, even where a part of it is wanted: a smaller product may be rounded otherwise.
+            own = np.repeat(self._persons(number), TOGETHER, axis=0)
+            self._fill(own, np.random.default_rng((self.seed, 1, number)), self._joined[QUERIES:])
             yield start, self._joined[: QUERIES + size]
 
     def first(self, count: int) -> np.ndarray:

@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from benchmarks import floors
+from benchmarks.floors import main
 from benchmarks.made.gallery import BLOCK, QUERIES, TOGETHER, MadeLike
 from tests.stages.reid.own import made_gallery
 
@@ -12,7 +13,7 @@ from tests.stages.reid.own import made_gallery
 def test_every_limit_is_printed_and_what_the_cpu_lacks_is_said(monkeypatch, capsys):
     monkeypatch.setenv("OMP_NUM_THREADS", str(torch.get_num_threads()))
     monkeypatch.setattr(floors, "has_amx", lambda: False)
-    floors.main(["--device", "cpu"])
+    main(["--device", "cpu"])
     lines = capsys.readouterr().out.splitlines()
     assert [line.split(":")[0] for line in lines[1:6]] == [
         "product of matrices, fp32", "product of matrices, bf16", "products with AMX", "copy",
