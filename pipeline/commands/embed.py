@@ -43,7 +43,7 @@ from stages.terminal import say
     help="Use the network's camera embeddings? auto: where it was trained on this data set.",
 )
 @setting(EmbedConfig, "half", help="Store features in half precision: half the size.")
-@setting(EmbedConfig, "part_size", help="Tracklets of a part, which a killed run loses at most.")
+@setting(EmbedConfig, "part_size", help="Tracklets of a part; a killed run loses those that it was at.")
 @setting(EmbedConfig, "processes", help="Local processes, each at a part of its own.")
 @setting(
     EmbedConfig, "threads", help="Threads of the network per process. Default: all cores; of several: 1."

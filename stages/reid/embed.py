@@ -2,6 +2,7 @@
 
 import contextlib
 import hashlib
+import json
 import shutil
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from stages.reid.embed_config import EmbedConfig
 from stages.reid.embed_inputs import chosen_of, poses_of
 from stages.reid.embed_parts import Work, cut, embed_parts, sound_parts
 from stages.reid.embedder import Embedder
-from stages.reid.scoring.embed_set import Progress, silent
+from stages.reid.scoring.embed_set import Progress, pose_record, silent
 from stages.reid.scoring.embeddings_file import read_about, write_joined
 from stages.reid.search.gallery_index import is_part_file
 
@@ -35,7 +36,7 @@ def run(
 
     Tracklets are embedded in parts, each written whole into the folder OUTPUT.parts, and joined at the end: a
     run that is killed has lost the parts it was at, and the same call goes on and makes the same file. A file
-    that holds all this already is left as it is.
+    that says in its header that it holds all this is left as it is; its bytes are not verified.
     cache: folder of the poses, filled by stage one where it is empty. own: tracklets of your own, which a
     new import may have changed: stage one then compares the cache with the frames.
     Raises KeyReIDError, before any network runs, for what does not fit together.
@@ -60,7 +61,8 @@ def run(
         work = Work.of(embedder, dataset, folder, token, config, poses)
         tasks = [work.task(number, some) for number, some in enumerate(cut(chosen, config.part_size))]
         wanted = {task.key: task.number for task in tasks}
-        whole = hashlib.sha256("".join(wanted).encode()).hexdigest()
+        origin = {"checkpoint": embedder.checkpoint.about(), "poses": pose_record(poses)}  # may have moved
+        whole = hashlib.sha256(json.dumps([*wanted, origin]).encode()).hexdigest()
         if _key_of(output) == whole:
             shutil.rmtree(folder)
             return output
@@ -69,8 +71,8 @@ def run(
             path.unlink()
         todo = [task for task in tasks if task.number not in paths]
         paths |= dict(embed_parts(todo, embedder, config, progress))
-        write_joined([paths[task.number] for task in tasks], output, key=whole)
-    shutil.rmtree(folder)
+        write_joined([paths[task.number] for task in tasks], output, key=whole, **origin)
+        shutil.rmtree(folder)
     return output
 
 

@@ -10,8 +10,10 @@ from stages.config import StrictModel
 class EmbedConfig(StrictModel):
     """How tracklets are embedded. Fields marked * can change bits of the features."""
 
-    part_size: int = Field(1024, ge=1, description="* tracklets of a part: what a killed run loses, at most")
-    processes: int = Field(1, ge=1, description="local processes, each at a part of its own")
+    part_size: int = Field(
+        1024, ge=1, description="* tracklets of a part; a killed run loses those that it was at"
+    )
+    processes: int = Field(1, ge=1, le=4096, description="local processes, each at a part of its own")
     threads: int | None = Field(
         None,
         ge=1,

@@ -24,7 +24,8 @@ from cache.files import sha256_of, write_whole
 from cache.lock import check_token
 from stages.datasets.tracklet import Dataset, Tracklet
 from stages.device import find_device
-from stages.pose.config import PoseConfig
+from stages.pose.config import PoseConfig, load_spec
+from stages.pose.weights import find_weights
 from stages.precision import name_of
 from stages.reid.embed_config import EmbedConfig
 from stages.reid.embed_inputs import poses_of
@@ -103,9 +104,7 @@ class Work:
             "camera": camera,
             "checkpoint": embedder.checkpoint.sha256,
             "half": config.half,
-            "poses": embedder.pose.model_dump(mode="json", exclude=_WHO)
-            if poses is None
-            else poses.info.fingerprint,
+            "poses": _stage_one(embedder.pose) if poses is None else poses.info.fingerprint,
             "threads": _threads(config),
             "made_with": made_with(embedder.device),
         }
@@ -120,7 +119,7 @@ class Work:
         if self.poses is None:
             pose = self.embedder.pose
             if self.config.processes > 1 or self.config.scheduler is not None:
-                pose = pose.model_copy(update={"workers": 1})
+                pose = pose.model_copy(update={"workers": 1, "scheduler": None})
         return PartTask(
             folder=self.folder,
             number=number,
@@ -174,6 +173,8 @@ def embed_parts(
     tasks: Sequence[PartTask], embedder: Embedder, config: EmbedConfig, progress: Progress = silent
 ) -> Iterator[tuple[int, Path]]:
     """Make parts here, in processes or on Dask; yields (number, file) as each is there, in any order."""
+    if not tasks:
+        return
     sizes = {task.number: len(task.data.gallery) for task in tasks}
     total, done = sum(sizes.values()), 0
     if config.processes == 1 and config.scheduler is None:
@@ -187,7 +188,8 @@ def embed_parts(
             yield made
         return
     threads = _threads(config)
-    for number, path in run_tasks(run_part, tasks, config.processes, threads, config.scheduler):
+    processes = min(config.processes, len(tasks))
+    for number, path in run_tasks(run_part, tasks, processes, threads, config.scheduler):
         done += sizes[number]
         progress("embed", done, total)
         yield number, path
@@ -230,6 +232,12 @@ def _made(task: PartTask, checkpoint: Checkpoint, progress: Progress = silent) -
     path = task.folder / part_file(hashlib.sha256(data).hexdigest())
     write_whole(path, data, partial(check_token, task.folder, task.token))
     return task.number, path
+
+
+def _stage_one(pose: PoseConfig) -> dict[str, Any]:
+    """What poses depend on besides the frames. Raises KeyReIDError where there are no weights."""
+    weights = find_weights(load_spec(pose.estimator), pose.weights)[1]
+    return pose.model_dump(mode="json", exclude=_WHO) | {"weights_sha256": weights}
 
 
 def _threads(config: EmbedConfig) -> int:

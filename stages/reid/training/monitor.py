@@ -180,5 +180,6 @@ def _cut_after(path: Path, step: int) -> None:
     if not path.exists():
         return
     lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
-    kept = [line for line in lines if object_of(line).get("step", math.inf) <= step]
+    steps = [object_of(line).get("step") for line in lines]
+    kept = [line for line, at in zip(lines, steps, strict=True) if isinstance(at, int) and at <= step]
     write_whole(path, "".join(line + "\n" for line in kept).encode())

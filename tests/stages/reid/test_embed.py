@@ -1,16 +1,19 @@
 """The embed stage: tracklets and their poses into a gallery file, stage one included."""
 
+import contextlib
+import shutil
+
 import numpy as np
 import pytest
 
 from cache import PoseCache
 from cache.errors import KeyReIDError
-from stages.reid import Embedder
+from stages.reid import Embedder, embed
 from stages.reid.embed import run
 from stages.reid.embed_config import EmbedConfig
 from stages.reid.embed_inputs import chosen_of, poses_of
 from stages.reid.scoring.embeddings import Embeddings
-from stages.reid.scoring.embeddings_file import is_half
+from stages.reid.scoring.embeddings_file import is_half, read_about
 
 
 def test_poses_are_made_where_there_are_none_and_used_again(setting, tmp_path):
@@ -45,6 +48,29 @@ def test_a_file_of_several_parts_is_joined_in_order_and_left_alone_once_it_is_th
     assert output.stat().st_ino == before and list(tmp_path.iterdir()) == [output]
     run(embedder, dataset, "all", poses.folder, output, EmbedConfig(half=True))
     assert output.stat().st_ino != before and is_half(output)
+
+
+def test_a_file_is_made_again_where_its_run_or_poses_have_moved(setting, tmp_path, monkeypatch):
+    _, dataset, poses = setting
+    for name, folder in (("run", setting[0]), ("poses", poses.folder)):
+        shutil.copytree(folder, tmp_path / name)
+    output = tmp_path / "g.h5"
+    held = embed.lock_folder
+
+    @contextlib.contextmanager
+    def lock(folder, owner):
+        with held(folder, owner) as token:
+            yield token
+            assert not folder.exists()  # while nobody else can write to it
+
+    monkeypatch.setattr(embed, "lock_folder", lock)
+    at = {name: tmp_path / name for name in ("run", "poses")}
+    for name in ("run", "poses", "run"):
+        run(Embedder(at["run"]), dataset, "all", at["poses"], output)
+        about = read_about(output)
+        assert about["checkpoint"]["path"] == str(at["run"] / "model.safetensors")
+        assert about["poses"]["path"] == str(at["poses"])
+        at[name] = at[name].rename(tmp_path / f"{at[name].name}-moved")
 
 
 def test_a_subset_without_tracklets_is_named(setting):

@@ -28,7 +28,7 @@ def record(step):
 
 
 def test_a_resumed_run_drops_the_records_after_its_checkpoint_and_a_line_cut_short(tmp_path):
-    lines = [json.dumps(record(step)) for step in (1, 2, 3, 4)]
+    lines = [json.dumps(record(step)) for step in (1, None, "2", 2, 3, 4)]
     (tmp_path / METRICS).write_text("\n".join(lines) + '\n{"kind": "tr')
     with Monitor(tmp_path, total_steps=9, start_step=2, show=False) as monitor:
         monitor.write(record(3))
