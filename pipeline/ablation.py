@@ -114,7 +114,16 @@ def _train_and_score(job: Job, root: Path, cache_folder: Path, threads: int, dev
     shutil.rmtree(job.folder, ignore_errors=True)  # what is there is unfinished, or of another recipe
     job.folder.mkdir(parents=True)
     recipe = job.recipe
-    dataset, cache = load_dataset(recipe.dataset.name, root), PoseCache.open(cache_folder)
+    read = recipe.dataset
+    dataset = load_dataset(
+        read.name,
+        root,
+        split=read.split,
+        tracklets=read.tracklets,
+        boxes=read.boxes,
+        frame_list=read.list,
+    )
+    cache = PoseCache.open(cache_folder)
     start = time.monotonic()
     config = recipe.train.model_copy(update={"device": device})
     train.run(config, recipe.model, dataset, cache, job.folder, show_progress=False)
