@@ -44,9 +44,23 @@ def workers_unaware() -> Iterator[None]:
 
 @contextlib.contextmanager
 def interrupts_later() -> Iterator[None]:
-    """Ctrl-C within `with` comes up after it, and never in processes that are started there."""
+    """Ctrl-C within `with` comes up after it, and never in processes that are started there.
+
+    The mask of this thread is that of the processes. Another thread may be given the signal meanwhile, and
+    Python then calls the handler in the main thread all the same, so there is one that remembers it.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    caught: list[int] = []
+    handler = signal.signal(signal.SIGINT, lambda number, _: caught.append(number))
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        signal.signal(signal.SIGINT, handler)
+        if caught and callable(handler):
+            handler(signal.SIGINT, None)  # at once: raise_signal would come up some calls later
+        elif caught:
+            signal.raise_signal(signal.SIGINT)

@@ -4,12 +4,29 @@ import os
 import signal
 import subprocess
 import sys
+import threading
+import time
 
 import pytest
 
 from stages.interrupts import interrupts_later
 
 MASK = "import signal; print(signal.pthread_sigmask(signal.SIG_BLOCK, []))"
+
+
+def test_another_thread_that_is_given_the_signal_does_not_bring_it_up_earlier():
+    done, over = [], threading.Event()
+    thread = threading.Thread(target=over.wait)
+    thread.start()
+    try:
+        with pytest.raises(KeyboardInterrupt), interrupts_later():
+            signal.pthread_kill(thread.ident, signal.SIGINT)
+            time.sleep(0.5)  # until it is there
+            done.append(True)
+    finally:
+        over.set()
+        thread.join()
+    assert done and signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
 def test_ctrl_c_comes_up_afterwards_and_not_in_a_process_started_meanwhile():

@@ -12,7 +12,7 @@ import signal
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from multiprocessing import parent_process
+from multiprocessing import forkserver, parent_process
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from pickle import UnpicklingError
@@ -55,6 +55,9 @@ class Batches:
         return len(self.loader)
 
     def __iter__(self) -> Iterator[Batch]:
+        context = self.loader.multiprocessing_context
+        if context is not None and context.get_start_method() == "forkserver":
+            forkserver.ensure_running()  # it outlives these workers: it is not to be without Ctrl-C
         with interrupts_later():  # a worker that is only just there would print a traceback
             batches = iter(self.loader)
         try:
