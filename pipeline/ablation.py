@@ -107,23 +107,13 @@ def _train_and_score(job: Job, root: Path, cache_folder: Path, threads: int, dev
 
     import torch
 
-    from stages.datasets import load_dataset
     from stages.reid import train
 
     torch.set_num_threads(threads)
     shutil.rmtree(job.folder, ignore_errors=True)  # what is there is unfinished, or of another recipe
     job.folder.mkdir(parents=True)
     recipe = job.recipe
-    read = recipe.dataset
-    dataset = load_dataset(
-        read.name,
-        root,
-        split=read.split,
-        tracklets=read.tracklets,
-        boxes=read.boxes,
-        frame_list=read.list,
-    )
-    cache = PoseCache.open(cache_folder)
+    dataset, cache = recipe.dataset.load(root), PoseCache.open(cache_folder)
     start = time.monotonic()
     config = recipe.train.model_copy(update={"device": device})
     train.run(config, recipe.model, dataset, cache, job.folder, show_progress=False)

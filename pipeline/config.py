@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
@@ -13,6 +13,9 @@ from stages.pose.config import PoseConfig
 from stages.reid.model.config import ModelConfig
 from stages.reid.scoring.config import EvalConfig
 from stages.reid.training.config import TrainConfig
+
+if TYPE_CHECKING:
+    from stages.datasets.tracklet import Dataset
 
 CONFIGS = Path(__file__).resolve().parent.parent / "configs"
 
@@ -34,6 +37,20 @@ class DatasetConfig(StrictModel):
     list: Path | None = Field(
         None, description="folder: CSV list of frames in the data root; default frames.csv, or the only .csv"
     )
+
+    def load(self, root: Path, check_files: bool = True) -> "Dataset":
+        """The data set in `root`, read as these settings say. Raises KeyReIDError as `load_dataset` does."""
+        from stages.datasets import load_dataset
+
+        return load_dataset(
+            self.name,
+            root,
+            split=self.split,
+            check_files=check_files,
+            tracklets=self.tracklets,
+            boxes=self.boxes,
+            frame_list=self.list,
+        )
 
 
 class Recipe(StrictModel):

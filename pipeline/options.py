@@ -183,23 +183,12 @@ def typed_keys(given: Given, section: str) -> list[str]:
 
 def load_inputs(inputs: Inputs, check_files: bool = True):
     """The data set that the inputs name. Raises KeyReIDError, with the way to get it, where there is none."""
-    from stages.datasets import load_dataset
-
-    config = inputs.recipe.dataset
     if not inputs.root.is_dir():
-        walkers = config.name == "walkers"
+        walkers = inputs.recipe.dataset.name == "walkers"
         way = (
             f"make it with: keyreid synthesize {inputs.root}"
             if walkers
             else "give its folder with --data-root"
         )
         raise KeyReIDError(f"{inputs.root}: no such data root; {way}")
-    return load_dataset(
-        config.name,
-        inputs.root,
-        split=config.split,
-        check_files=check_files,
-        tracklets=config.tracklets,
-        boxes=config.boxes,
-        frame_list=config.list,
-    )
+    return inputs.recipe.dataset.load(inputs.root, check_files)

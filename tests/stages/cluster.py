@@ -2,8 +2,10 @@
 
 import contextlib
 import os
+import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -40,3 +42,17 @@ def two_workers(folder: Path, variables: Mapping[str, str] = {}) -> Iterator[tup
     finally:
         process.kill()
         process.wait()
+
+
+def kill_busy(client, folder: Path, made: str, seconds: float, killed: list[int]) -> None:
+    """Kill a worker that has a task once `folder` has a match of `made`; `killed` gets their number."""
+    pids = client.run(os.getpid)
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        done = len(list(folder.glob(made)))
+        busy = [worker for worker, tasks in client.processing().items() if tasks]
+        if done and busy:
+            killed.append(done)
+            os.kill(pids[busy[0]], signal.SIGKILL)
+            return
+        time.sleep(0.005)

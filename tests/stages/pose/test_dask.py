@@ -9,7 +9,7 @@ import pytest
 
 from stages.datasets.tracklet import Dataset, Tracklet
 from stages.pose.extract import run
-from tests.stages.cluster import two_workers
+from tests.stages.cluster import kill_busy, two_workers
 from tests.stages.pose import tiny
 from tests.stages.pose.compare import assert_same_shards
 
@@ -31,20 +31,8 @@ def test_a_cluster_that_loses_a_worker_makes_the_same_bytes(cluster, frames, est
     target = tmp_path / "there"
     killed = []
 
-    def kill_busy(client) -> None:
-        pids = client.run(os.getpid)
-        deadline = time.monotonic() + 150
-        while time.monotonic() < deadline:
-            done = len(list(target.glob("shard-*.h5")))
-            busy = [worker for worker, tasks in client.processing().items() if tasks]
-            if done and busy:
-                killed.append(done)
-                os.kill(pids[busy[0]], signal.SIGKILL)
-                return
-            time.sleep(0.005)
-
     with distributed.Client(address, set_as_default=False) as client:
-        killer = threading.Thread(target=kill_busy, args=(client,))
+        killer = threading.Thread(target=kill_busy, args=(client, target, "shard-*.h5", 150, killed))
         killer.start()
         run(frames, many.model_copy(update={"scheduler": address}), target)
         killer.join()

@@ -1,10 +1,7 @@
 """Parts of a gallery on a Dask cluster: the bytes of one process, also when a worker is killed meanwhile."""
 
-import os
 import shutil
-import signal
 import threading
-import time
 
 import pytest
 
@@ -12,7 +9,7 @@ from stages.datasets import load_dataset
 from stages.reid import Embedder, append, embed
 from stages.reid.embed_config import EmbedConfig
 from stages.reid.search.gallery_index import read_index
-from tests.stages.cluster import two_workers
+from tests.stages.cluster import kill_busy, two_workers
 from tests.stages.pose import tiny
 from tests.stages.reid.own import write_run
 from tests.stages.reid.test_append import film
@@ -44,20 +41,8 @@ def test_a_cluster_that_loses_a_worker_makes_the_parts_of_one_process(cluster, w
         shutil.rmtree(poses)
     many, killed = ALONE.model_copy(update={"scheduler": cluster}), []
 
-    def kill_busy(client) -> None:
-        pids = client.run(os.getpid)
-        deadline = time.monotonic() + 500
-        while time.monotonic() < deadline:
-            done = len(list((folder / "two").glob("part-*")))
-            busy = [worker for worker, tasks in client.processing().items() if tasks]
-            if done and busy:
-                killed.append(done)
-                os.kill(pids[busy[0]], signal.SIGKILL)
-                return
-            time.sleep(0.005)
-
     with distributed.Client(cluster, set_as_default=False) as client:
-        killer = threading.Thread(target=kill_busy, args=(client,))
+        killer = threading.Thread(target=kill_busy, args=(client, folder / "two", "part-*", 500, killed))
         killer.start()
         made = append.run(embedder, data, "all", folder / "alone", folder / "two", many).parts
         killer.join()
