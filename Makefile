@@ -22,7 +22,7 @@ REQUIREMENTS := $(wildcard requirements/*.txt)
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help setup demo synthesize doctor extract-poses train eval report probe track embed gallery search link browse ablation docs test lint bench clean
+.PHONY: help setup demo demo-videos synthesize doctor extract-poses train eval report probe track embed gallery search link browse ablation docs test lint bench clean
 
 help:  ## list the targets
 	@echo "usage: make TARGET [DATASET=walkers] [DATA=data/DATASET] [RUN=folder] [WORKERS=n] [NPROC=1] [ARGS='...']"
@@ -47,6 +47,9 @@ $(VENV)/.installed: $(VENV)/.ready setup.cfg pyproject.toml
 
 demo: setup  ## walkers from nothing to a ranked answer: synthesize, extract-poses, train, eval
 	@$(KEYREID) demo $(ARGS)
+
+demo-videos: $(VENV)/.track  ## two videos to who was where: track, embed, link, a page (with the network of demo, or a quick one)
+	@$(KEYREID) demo --videos $(ARGS)
 
 synthesize: setup  ## make the walkers data set in DATA
 	@$(KEYREID) synthesize "$(DATA)" $(if $(WORKERS),--workers $(WORKERS)) $(ARGS)

@@ -11,7 +11,7 @@ from typing import TypeVar
 import joblib
 
 from cache.errors import KeyReIDError
-from stages.extras import extra
+from stages.extras import CLUSTER
 from stages.interrupts import workers_unaware
 
 FEW = 256
@@ -80,7 +80,7 @@ def _in_processes(
 
 
 def _on_dask(run: Callable[[Task], Result], tasks: Iterable[Task], scheduler: str) -> Iterator[Result]:
-    with extra(f"--scheduler {scheduler}", "-r requirements/cluster.txt"):
+    with CLUSTER.imported():
         from distributed import Client, KilledWorker
 
         backend = _dask_backend()

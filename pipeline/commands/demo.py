@@ -7,7 +7,9 @@ from pathlib import Path
 
 import click
 
-from pipeline.options import PATH, device_option, renamed
+from pipeline.options import PATH, Given, device_option, renamed, resolve
+from pipeline.recipe_file import parse_override
+from stages.extras import TRACKING
 from stages.terminal import say
 
 FOLDER = Path("cameras-demo")
@@ -33,11 +35,16 @@ def command(
     the newest network of an earlier demo, or one that is trained quickly. What an earlier call made and is
     still valid (data set, poses, tracks) is reused.
     """
-    sets = [word for override in overrides for word in ("--set", override)]
     from pipeline.cli import keyreid
+    from stages.device import find_device
+
+    resolve(Given("walkers", overrides=tuple(map(parse_override, overrides))))  # refuses, before any work
+    find_device(device)
+    sets = [word for override in overrides for word in ("--set", override)]
 
     on = ["--device", device]
     if videos:
+        TRACKING.check()
         steps = _from_videos(data_root, cache, runs, on, sets)
     else:
         paths = ["--dataset", "walkers", "--data-root", str(data_root), "--cache", str(cache)]

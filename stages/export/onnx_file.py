@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from cache.errors import KeyReIDError
 from cache.files import writing
 from stages.export.precision import TOLERANCES, Precision, write_in
-from stages.extras import extra
+from stages.extras import ONNX_EXPORT
 
 OPSET = 18
 KEY = "keyreid"  # of the metadata, JSON
@@ -26,7 +26,7 @@ _LARGEST = 2**31 - 2**20  # bytes; a protobuf message ends at 2 GB
 
 def import_onnx():
     """onnx and onnxruntime. Raises KeyReIDError where they are not installed."""
-    with extra("ONNX export", "-r requirements/export.txt"):
+    with ONNX_EXPORT.imported():
         import onnx
         import onnxruntime
         import onnxscript  # noqa: F401

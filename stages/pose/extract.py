@@ -6,6 +6,7 @@ from pathlib import Path
 from cache.errors import KeyReIDError
 from stages.datasets.tracklet import Dataset
 from stages.device import find_device
+from stages.extras import CLUSTER
 from stages.pose import plan as planning
 from stages.pose.config import EstimatorSpec, PoseConfig, load_spec
 from stages.pose.filling import Work, finish, open_folder, split_frames, verify
@@ -24,6 +25,8 @@ def run(dataset: Dataset, config: PoseConfig, folder: Path, share: Share | None 
     folder that is not a cache, a cache made with different settings (what differs is named), another run in
     progress, a disk that is full or read-only.
     """
+    if config.scheduler is not None:
+        CLUSTER.check()
     spec = load_spec(config.estimator)
     weights, sha256 = find_weights(spec, config.weights)
     device = config.device

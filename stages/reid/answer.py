@@ -13,6 +13,7 @@ from stages.browse.answers import write_answers
 from stages.browse.config import BrowseConfig
 from stages.browse.site import check_site
 from stages.datasets.files import list_images, natural
+from stages.extras import LARGE_SEARCH
 from stages.precision import recorded
 from stages.reid.embedder import Embedder
 from stages.reid.scoring.embeddings import Embeddings
@@ -62,6 +63,8 @@ def run(
     a page of the answers, see `stages.browse.answers`.
     Raises KeyReIDError for what cannot be read or combined.
     """
+    if config.index != "exact":
+        LARGE_SEARCH.check()
     if picture is not None:
         prepare_file(picture)
     if page is not None:

@@ -11,6 +11,7 @@ from cache.errors import KeyReIDError
 from cache.manifest import MANIFEST
 from stages.datasets.times import moment
 from stages.datasets.tracklet import Dataset, Tracklet
+from stages.extras import CLUSTER
 from stages.pose.parts import Share
 from stages.pose.sources import changed_frames
 from stages.reid.embed_config import EmbedConfig
@@ -64,6 +65,8 @@ def run(
     that another process writes to, for frames that cannot be read, and as `embed.run`.
     """
     config = config or EmbedConfig()
+    if config.scheduler is not None:
+        CLUSTER.check()
     chosen, added, mark = chosen_of(dataset, subset), Added(), None
     if share is not None:
         parts = list(cut(chosen, config.part_size))

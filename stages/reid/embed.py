@@ -10,6 +10,7 @@ from cache.errors import KeyReIDError
 from cache.files import TEMPORARY, make_folder, prepare_file
 from cache.lock import LOCK, lock_folder
 from stages.datasets.tracklet import Dataset
+from stages.extras import CLUSTER
 from stages.reid.embed_config import EmbedConfig
 from stages.reid.embed_inputs import chosen_of, poses_of
 from stages.reid.embed_parts import Work, cut, embed_parts, sound_parts
@@ -42,6 +43,8 @@ def run(
     Raises KeyReIDError, before any network runs, for what does not fit together.
     """
     config = config or EmbedConfig()
+    if config.scheduler is not None:
+        CLUSTER.check()
     prepare_file(output)
     chosen = chosen_of(dataset, subset)
     pose = embedder.pose

@@ -11,6 +11,7 @@ from cache.files import make_folder
 from stages.browse import build as browse
 from stages.browse.config import BrowseConfig
 from stages.browse.site import SITE, check_site
+from stages.extras import LARGE_SEARCH
 from stages.reid.scoring.embeddings import Embeddings
 from stages.reid.search.agglomerate import agglomerate, joined_rows
 from stages.reid.search.agreement import agreement
@@ -49,6 +50,8 @@ def run(
     page: also write the page of `stages.browse.build` into the folder.
     Raises KeyReIDError, before anything is compared, for what cannot be read or contradicts itself.
     """
+    if config.index != "exact":
+        LARGE_SEARCH.check()
     if output.exists() and not output.is_dir():
         raise KeyReIDError(f"--output {output}: a file; expected the name of a folder")
     if threshold is not None and not 0 < threshold <= 1:

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from stages.extras import extra
+from stages.extras import TRACKING
 from stages.tracks.config import TrackConfig
 from stages.tracks.detect.base import Detections
 from stages.tracks.detect.spec import Scores
@@ -26,7 +26,7 @@ class Associator:
     """
 
     def __init__(self, config: TrackConfig, scores: Scores, rate: float):
-        with extra("tracking", "--no-deps -r requirements/track.txt"):
+        with TRACKING.imported():
             import supervision
             import trackers
         self._detections = supervision.Detections

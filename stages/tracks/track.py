@@ -27,6 +27,7 @@ from cache.errors import KeyReIDError
 from cache.files import make_folder, sha256_of
 from cache.lock import lock_folder
 from stages.datasets.times import TIMES, write_times, written
+from stages.extras import TRACKING
 from stages.tracks.associate import Associator
 from stages.tracks.cameras import tags
 from stages.tracks.config import CameraConfig, TrackConfig
@@ -86,6 +87,7 @@ def run(
     Memory: a frame and the boxes of unfinished tracklets, however long the video.
     Raises KeyReIDError.
     """
+    TRACKING.check()
     scores = load_detector_spec(config.detector).scores
     detector = detector or load_detector(config.detector, device)
     make_folder(out)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from cache.border import reading
 from cache.text_files import load_text
-from stages.extras import extra
+from stages.extras import TRACKING
 
 
 def score_tracks(truth: Path, tracks: Path, sparse: bool = False) -> dict[str, float]:
@@ -15,7 +15,7 @@ def score_tracks(truth: Path, tracks: Path, sparse: bool = False) -> dict[str, f
     count. sparse: judge only frames in which the truth has a row, as not every frame was labelled.
     Raises KeyReIDError where the library is missing or a file is not of that format.
     """
-    with extra("scoring tracks", "--no-deps -r requirements/track.txt"):
+    with TRACKING.imported():
         from trackers.eval import evaluate_mot_sequence
     what = f"to be compared with {tracks}"
     with reading(truth, what, "expected MOTChallenge files"), tempfile.TemporaryDirectory() as folder:

@@ -42,7 +42,7 @@ NOT_REPEATED = (
     "make lint",
     "make docs",
 )  # they run, or this is them
-ONCE = ("make demo",)  # what several documents begin with; the working folder is made by it
+ONCE = ("make demo", "make demo-videos")  # what several documents begin with
 
 # Small enough for seconds, whatever a command says: appended to it.
 TINY = [

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.commands import demo
+from stages.extras import Extra
 from tests.pipeline.conftest import TINY_SET
 
 WHY = "needs pip install --no-deps -r requirements/track.txt"
@@ -41,3 +42,13 @@ def test_from_two_videos_to_who_was_where(keyreid, tmp_path, monkeypatch):
         assert linked.code == 0, linked.err
     browsed = keyreid("browse", people, "--frames", 4)
     assert browsed.code == 0, browsed.err
+
+
+@pytest.mark.parametrize("more", [(), ("--device", "abacus"), ("--set", "train.epoch=1")])
+def test_what_is_missing_or_wrong_is_said_before_any_work(keyreid, tmp_path, monkeypatch, more):
+    monkeypatch.chdir(tmp_path)
+    modules = ("numpy",) if more else ("no_such_package",)
+    monkeypatch.setattr(demo, "TRACKING", Extra("tracking", modules, "-r requirements/track.txt"))
+    refused = keyreid("demo", "--videos", *more)
+    assert refused.code == 2 and not list(tmp_path.iterdir())
+    assert (more[-1].split("=")[0] if more else "no_such_package") in refused.err

@@ -18,7 +18,7 @@ import numpy as np
 from cache.errors import KeyReIDError
 from cache.files import make_folder, write_whole, writing
 from cache.text_files import load_record
-from stages.extras import extra
+from stages.extras import LARGE_SEARCH
 from stages.reid.scoring.stored_rows import block_rows
 
 KINDS = ("flat", "ivf", "hnsw")
@@ -42,7 +42,7 @@ class Rows(Protocol):
 
 def import_faiss():
     """The module. Raises KeyReIDError where it is not installed."""
-    with extra("search without --index exact", "-r requirements/search.txt"):
+    with LARGE_SEARCH.imported():
         import faiss
     return faiss
 

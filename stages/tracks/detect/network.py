@@ -6,7 +6,7 @@ import numpy as np
 
 from cache.border import reading
 from cache.errors import KeyReIDError
-from stages.extras import extra
+from stages.extras import TRACKING
 from stages.tracks.detect.base import Detections, Detector
 from stages.tracks.detect.input import network_input
 from stages.tracks.detect.output import READ, drop_overlapping
@@ -62,7 +62,7 @@ def load_detector(name: str = DEFAULT, device: str = "auto", threads: int = 0) -
 
 
 def _session(path: Path, device: str, threads: int):
-    with extra("detection", "--no-deps -r requirements/track.txt"):
+    with TRACKING.imported():
         import onnxruntime
     cuda = "CUDAExecutionProvider" in onnxruntime.get_available_providers()
     if device not in ("auto", "cpu", "cuda") or (device == "cuda" and not cuda):
