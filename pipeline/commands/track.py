@@ -63,6 +63,7 @@ def command(
     """
     from pipeline.progress import progress_bar
     from stages.tracks.cameras import load_cameras
+    from stages.tracks.detect.spec import load_detector_spec
     from stages.tracks.track import records, run
 
     if bool(videos) == (cameras is not None):
@@ -85,6 +86,9 @@ def command(
         counts = (record["frames"], record["tracks"], len(record["tracklets"]), record["crops"])
         table.add_row(record["tag"], record["camera"], *(f"{count:,}" for count in counts))
     show(table)
+    pinned = load_detector_spec(config.detector).sha256
+    for name, sha256 in sorted({tuple(record["detector"].values()) for record in done}):
+        say(f"detector: {name}, SHA-256 {sha256}{'' if pinned else ', with none in its YAML to compare'}")
     for record in done:
         if record["damaged_frames"]:
             say(

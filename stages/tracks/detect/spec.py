@@ -39,6 +39,7 @@ class DetectorSpec(StrictModel):
         pattern=r"^[\w.-]+\.onnx$", description="ONNX file, beside the YAML file or in the weights folder"
     )
     url: str | None = Field(None, description="where to get it")
+    how: str = Field("", description="what to do with what is there, where that is not the file itself")
     sha256: str = Field(
         "", pattern="^[0-9a-f]{0,64}$", description="of the file, or its first digits; empty: any file"
     )
@@ -57,11 +58,18 @@ class DetectorSpec(StrictModel):
     deviation: tuple[float, float, float] = Field(
         (1, 1, 1), description="then divided by, in the order of `channels`"
     )
-    person: int = Field(0, ge=0, description="class index of persons")
+    classes: int = Field(ge=1, description="how many classes it tells apart")
+    person: int = Field(ge=0, description="index of the class of persons, from 0")
     overlap: float = Field(
         0.6, gt=0, le=1, description="IoU from which on one of two boxes is dropped; 1: none"
     )
     scores: Scores = Field(description="thresholds of tracking")
+
+    @model_validator(mode="after")
+    def _person_is_a_class(self) -> "DetectorSpec":
+        if self.person >= self.classes:
+            raise ValueError(f"person is class {self.person} of {self.classes}, counted from 0")
+        return self
 
 
 def load_detector_spec(name: str) -> DetectorSpec:
@@ -80,14 +88,17 @@ def detector_file(spec: DetectorSpec) -> tuple[Path, str]:
     places = [spec.folder / spec.file, weights_folder() / spec.file]
     path = next((place for place in places if place.is_file()), None)
     if path is None:
-        way = f"get it ({spec.url})" if spec.url else "get it"
+        way = f"get it from {spec.url}" if spec.url else "get it"
+        way += f", {spec.how}," if spec.how else ""
+        known = f" (SHA-256 {spec.sha256})" if spec.sha256 else ""
         raise KeyReIDError(
-            f"detector {spec.name}: {spec.file} is not there; {way} and put it at {places[-1]}"
+            f"detector {spec.name}: {spec.file}{known} is not there; {way} and put it at {places[-1]}"
         )
     digest = sha256_of(path)
     if not digest.startswith(spec.sha256):
         raise KeyReIDError(
             f"{path}: is not the file that detector {spec.name} names: SHA-256 {digest[:12]}..., expected "
-            f"{spec.sha256[:12]}...; get it again ({spec.url or 'no URL known'})"
+            f"{spec.sha256[:12]}...; get it again ({spec.url or 'no URL known'}), or take "
+            "sha256 out of its YAML file to use any"
         )
     return path, digest

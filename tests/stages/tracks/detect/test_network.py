@@ -35,14 +35,22 @@ def test_every_spec_in_the_folder_is_well_formed_and_names_its_licence():
     specs = [load_detector_spec(path.stem) for path in SPECS.glob("*.yaml")]
     assert {spec.output for spec in specs} == {"centernet", "yolox", "boxes", "dfine", "detr"}
     assert all(spec.licence and spec.source for spec in specs)
+    published = [spec for spec in specs if spec.output in ("centernet", "yolox", "boxes")]
+    assert len(published) == 7 and all(len(spec.sha256) == 64 for spec in published)
+    assert all(spec.how for spec in specs if not spec.sha256)  # exported by whoever uses it
 
 
 def test_a_missing_file_is_an_error_that_says_where_to_get_it_and_where_to_put_it(monkeypatch, tmp_path):
     monkeypatch.setenv("KEYREID_WEIGHTS", str(tmp_path))
-    with pytest.raises(
-        KeyReIDError, match=r"yolox_s\.onnx is not there; get it \(https://.*put it at .*yolox_s"
-    ):
+    expected = (
+        r"yolox_s\.onnx \(SHA-256 c5c2\w{60}\) is not there; get it from https://.* and put it at /.*yolox_s"
+    )
+    with pytest.raises(KeyReIDError, match=expected):
         load_detector("yolox-s")
+    with pytest.raises(
+        KeyReIDError, match=r"get it from https://.*zip, unpack the archive .*, and put it at /"
+    ):
+        load_detector("rtmdet-nano")
 
 
 def test_another_file_of_that_name_is_refused(tmp_path):
@@ -67,6 +75,13 @@ def test_a_network_whose_output_is_of_another_kind_is_named(tmp_path):
     (tmp_path / "mine.yaml").write_text(text)
     with pytest.raises(KeyReIDError, match=r"detector mine: .* puts out .*heat.*expected"):
         load_detector(str(tmp_path / "mine.yaml"), threads=1).detect(np.zeros((64, 64, 3), np.uint8))
+
+
+def test_a_class_of_persons_that_there_is_not_is_refused(tmp_path):
+    text = (SPECS / "centernet-mobilenetv3.yaml").read_text().replace("person: 0", "person: 1")
+    (tmp_path / "mine.yaml").write_text(text)
+    with pytest.raises(KeyReIDError, match="person is class 1 of 1, counted from 0"):
+        load_detector_spec(str(tmp_path / "mine.yaml"))
 
 
 def test_an_unknown_name_is_answered_with_those_that_are_known():
