@@ -2,11 +2,9 @@
 
 The bytes are exactly what HDF5's own filters make (deflate, then fletcher32), so any HDF5 reader reads
 them. Doing it here lets threads compress side by side (the HDF5 library holds one lock for all) and lets
-a reader fetch a random frame with one `pread`. zlib packs, so that the bytes are the same everywhere;
-zlib-ng, which is several times faster at it, unpacks.
+a reader fetch a random frame with one `pread`. zlib-ng packs and unpacks, several times as fast as zlib: run
+lengths leave it no choice, so its bytes are zlib's (a test compares them).
 """
-
-import zlib
 
 import numpy as np
 from zlib_ng import zlib_ng
@@ -18,7 +16,7 @@ CHECKSUM_BYTES = 4
 FLOOR = 1 / 255  # heat below this is written as zero: no part weight moves by more than 1/255
 
 # Chosen by benchmarks/cache.py; docs/pose-cache.md has the table.
-LEVEL, STRATEGY = 6, zlib.Z_RLE
+LEVEL, STRATEGY = 6, zlib_ng.Z_RLE
 
 
 def quantise(heatmaps: np.ndarray) -> np.ndarray:
@@ -35,7 +33,7 @@ def quantise(heatmaps: np.ndarray) -> np.ndarray:
 
 def encode(heat: np.ndarray) -> bytes:
     """uint8 [17, 64, 32] as the stored bytes of its chunk."""
-    packer = zlib.compressobj(LEVEL, zlib.DEFLATED, 15, 9, STRATEGY)
+    packer = zlib_ng.compressobj(LEVEL, zlib_ng.DEFLATED, 15, 9, STRATEGY)
     packed = packer.compress(np.ascontiguousarray(heat).data) + packer.flush()
     return packed + fletcher32(packed).to_bytes(CHECKSUM_BYTES, "little")
 

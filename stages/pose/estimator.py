@@ -19,6 +19,7 @@ from stages.precision import dtype_of
 
 GRID = (GRID_WIDTH, GRID_HEIGHT)
 SCORE_STEPS = np.float32(4096)
+BELOW_ONE = 1 - 2**-24  # the largest float32 below one
 GRIDS = 32  # kept, of batches whose frames differ in size
 # Which joint a joint becomes in a mirrored frame: left and right change places.
 MIRRORED = [
@@ -244,5 +245,5 @@ def _refine(points: np.ndarray, maps: np.ndarray) -> np.ndarray:
 
 def quantised(heat: torch.Tensor) -> torch.Tensor:
     """What `cache.chunks.quantise` makes of heat, on its device."""
-    scaled = (heat * 255.0).clamp_(0.0, 255.0)
-    return (scaled + 0.5).to(torch.uint8) * (scaled >= 1.0)
+    scaled = torch.threshold_(heat * 255.0, BELOW_ONE, 0.0).clamp_(max=255.0).add_(0.5)
+    return scaled.to(torch.int16).to(torch.uint8)  # straight to bytes is five times as slow on CPUs

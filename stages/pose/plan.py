@@ -2,7 +2,6 @@
 
 import functools
 import json
-import zlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import Any
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
+from zlib_ng import zlib_ng
 
 from cache.border import reading
 from cache.chunks import FLOOR
@@ -30,7 +30,7 @@ PACKAGES = (
 
 def packages(device: str | None = None) -> dict[str, str]:
     """What can change a cache's bytes in this process: versions, and for a network the kind of its device."""
-    versions = versions_of(PACKAGES) | {"zlib": zlib.ZLIB_RUNTIME_VERSION}
+    versions = versions_of(PACKAGES) | {"zlib-ng": zlib_ng.ZLIBNG_RUNTIME_VERSION}
     return versions if device is None else versions | kind_of(device)
 
 

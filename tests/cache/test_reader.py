@@ -4,6 +4,7 @@ import io
 import multiprocessing
 import os
 import pickle
+import zlib
 
 import h5py
 import numpy as np
@@ -32,6 +33,16 @@ def sample(count: int, seed: int = 0):
     keypoints = rng.uniform(0, 100, (count, 17, 3)).astype(np.float32)
     sizes = np.tile(np.array([256, 128], np.int32), (count, 1))
     return frames, quantise(blobs(count, seed)), keypoints, sizes
+
+
+@pytest.mark.parametrize("longest", [1, 4, 300, 40_000])
+def test_zlib_ng_packs_to_the_bytes_of_zlib(longest):
+    rng = np.random.default_rng(longest)
+    for values in (2, 256):
+        runs = np.repeat(rng.integers(0, values, 34_816), rng.integers(1, longest + 1, 34_816))
+        heat = runs[:34_816].astype(np.uint8)
+        packer = zlib.compressobj(6, zlib.DEFLATED, 15, 9, zlib.Z_RLE)
+        assert encode(heat)[:-4] == packer.compress(heat.tobytes()) + packer.flush()
 
 
 @pytest.fixture

@@ -17,16 +17,16 @@ from tests.stages.pose.tiny import config
 def test_other_packages_do_not_finish_a_cache(frames, estimator, finished, tmp_path, monkeypatch):
     folder = tmp_path / "poses"
     shutil.copytree(finished, folder)
-    monkeypatch.setattr("stages.pose.plan.zlib.ZLIB_RUNTIME_VERSION", "0.9")
+    monkeypatch.setattr("stages.pose.plan.zlib_ng.ZLIBNG_RUNTIME_VERSION", "0.9")
     run(frames, config(estimator), folder)  # complete: nothing would be mixed
     (folder / "shard-00001.h5").unlink()
-    with pytest.raises(KeyReIDError, match=r"started with other packages \(zlib: .* -> \"0.9\"\)"):
+    with pytest.raises(KeyReIDError, match=r"started with other packages \(zlib-ng: .* -> \"0.9\"\)"):
         run(frames, config(estimator), folder)
     for path in folder.glob("*.h5"):
         path.unlink()
     (folder / "manifest.json").unlink()
     run(frames, config(estimator), folder)  # nothing was made yet: it is started again with these
-    assert PoseCache.open(folder).info.packages["zlib"] == "0.9"
+    assert PoseCache.open(folder).info.packages["zlib-ng"] == "0.9"
 
 
 def test_another_kind_of_cpu_is_told_how_to_finish_and_throws_nothing_away(
@@ -45,7 +45,7 @@ def test_another_kind_of_cpu_is_told_how_to_finish_and_throws_nothing_away(
     assert_same_shards(folder, finished)
 
 
-@pytest.mark.parametrize("key", ["torch", "cpu", "zlib"])
+@pytest.mark.parametrize("key", ["torch", "cpu", "zlib-ng"])
 def test_a_worker_with_other_packages_than_the_plans_refuses(key, frames, estimator, tmp_path, monkeypatch):
     make = planning.make_plan
 
