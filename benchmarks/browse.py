@@ -69,11 +69,11 @@ def film(root: Path, count: int, frames: int) -> list[Tracklet]:
 def wait_for(page: Page, script: str) -> float:
     """Its value, once there is one."""
     until = time.monotonic() + 60
-    while not (result := page.run(script)):
+    while not (value := page.run(script)):
         if time.monotonic() > until:
             raise TimeoutError(script)
         page.settle()
-    return result
+    return value
 
 
 def main(arguments: list[str] | None = None) -> None:

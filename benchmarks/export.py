@@ -95,6 +95,7 @@ class Exported(torch.nn.Module):
     def __init__(self, session: Any, model: KeyReID):
         super().__init__()
         self.session, self.names = session, [value.name for value in session.get_inputs()]
+        self.model, self.config = model, model.config
         self.block_widths, self.unit_blocks = model.block_widths, model.unit_blocks
         self.seconds = 0.0
 
@@ -138,12 +139,12 @@ def scores(run: Path, dataset: Dataset, poses: PoseCache, config: EvalConfig, op
 
     def line(name: str, features: np.ndarray, more: str) -> np.ndarray:
         test = dataclasses.replace(whole, features=features)
-        found, ranking, _ = rank_protocols(test, protocols[:1], config)[0]
+        ranked, ranking, _ = rank_protocols(test, protocols[:1], config)[0]
         answers = ranking.matches[:, 0]
         same = 1.0 if first is None else np.mean(answers == first)
         lengths = np.linalg.norm(features, axis=1) * np.linalg.norm(whole.features, axis=1)
         cosine = ((features * whole.features).sum(1) / lengths).mean()
-        figures = f"{100 * found.mean_ap:6.2f} {100 * found.cmc[0]:6.2f} {same:10.1%} {cosine:8.5f}"
+        figures = f"{100 * ranked.mean_ap:6.2f} {100 * ranked.cmc[0]:6.2f} {same:10.1%} {cosine:8.5f}"
         print(f"{name:12} {more} {figures}", flush=True)
         return answers
 

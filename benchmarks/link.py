@@ -78,9 +78,9 @@ def _quality(train: Embeddings, test: Embeddings, travel: Path | None) -> None:
             _plain(gallery) if way is None else _linked(gallery if timed else bare(gallery), way)
             for gallery in (train, test)
         ]
-        found = merges[1].labels(best_level(*pairwise_curve(merges[0], train.persons)))
-        scores = agreement(found, test.persons)
-        rules, identities = Apart.of(test), numbered(found, Apart.of(test))
+        level = best_level(*pairwise_curve(merges[0], train.persons))
+        rules, labels = Apart.of(test), merges[1].labels(level)
+        scores, identities = agreement(labels, test.persons), numbered(labels, rules)
         wrong = sum(rules.matrix(own, own).any() for own in map(np.flatnonzero, _members(identities)))
         cells = [scores[f"pairwise_{what}"] for what in ("precision", "recall", "f1")]
         print(

@@ -43,16 +43,12 @@ def refuse_foreign(folder: Path) -> None:
 
 
 def _proven(folder: Path) -> bool:
+    records = (load_record(folder / name) for name in (PLAN, MANIFEST))  # of any version
     return (
         is_ours(folder)
-        or any(map(_is_record, (folder / PLAN, folder / MANIFEST)))
+        or any({"schema", "fingerprint", "shards"} <= record.keys() for record in records)
         or any("fingerprint" in attributes_of(path) for path in shard_files(folder))
     )
-
-
-def _is_record(path: Path) -> bool:
-    """Whether a file is a plan or a manifest, of any version."""
-    return {"schema", "fingerprint", "shards"} <= load_record(path).keys()
 
 
 def remove_leftovers(folder: Path) -> None:

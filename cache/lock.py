@@ -40,8 +40,11 @@ def lock_folder(folder: Path, owner: str = OWNER) -> Iterator[str]:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
+            held, who = _note(path), "another process"
+            if {"pid", "host", "since"} <= held.keys():
+                who = f"process {held['pid']} on {held['host']} (since {held['since']})"
             raise KeyReIDError(
-                f"{_holder(path)} is writing to {folder}; wait for it to end, or choose another folder"
+                f"{who} is writing to {folder}; wait for it to end, or choose another folder"
             ) from None
         except OSError as error:  # NFS and Lustre can be mounted without locks
             raise KeyReIDError(
@@ -84,10 +87,3 @@ def _write(descriptor: int, note: dict) -> None:
 def _note(path: Path) -> dict:
     """What the lock file says; nothing where there is none, or another program's."""
     return load_record(path, MOST)
-
-
-def _holder(path: Path) -> str:
-    note = _note(path)
-    if {"pid", "host", "since"} <= note.keys():
-        return f"process {note['pid']} on {note['host']} (since {note['since']})"
-    return "another process"

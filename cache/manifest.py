@@ -5,7 +5,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import ConfigDict, Field, TypeAdapter
 
@@ -47,7 +47,7 @@ class Manifest:
 
     estimator: str
     weights_sha256: str
-    parts: dict[str, object]
+    parts: dict[str, Any]
     shards: tuple[ShardEntry, ...]
     packages: dict[str, str] = field(default_factory=dict)
     input_size: tuple[int, int] | None = None  # of the network, width and height

@@ -146,31 +146,20 @@ def score(job: Job, dataset: Dataset, cache: PoseCache, device: str = "cpu") -> 
     embeddings = evaluate.embed_dataset(tested, settings, dataset, cache, tested.extra["cameras"])
     [(ranked, _, _)] = rank_protocols(embeddings, [PROTOCOLS[PROTOCOL]], settings)
     rows = embeddings.query[ranked.valid]
-    halves = query_halves(dataset.root, embeddings.names, rows)
+    names = embeddings.names[rows].tolist()
+    halves = Occlusion(dataset.root).halves(names)
     values = {"mAP": ranked.average_precision, "rank1": (ranked.first_rank == 1) * 1.0}
     scores = {}
-    for name, half in halves.items():
-        mine = np.isin(rows, half)
-        means = {key: float(v[mine].mean()) for key, v in values.items()}
-        scores[name] = {**means, "num_valid": int(mine.sum())}
+    for half, mask in halves.items():
+        means = {key: float(v[mask].mean()) for key, v in values.items()}
+        scores[half] = {**means, "num_valid": int(mask.sum())}
     queries = {
-        "query": embeddings.names[rows].tolist(),
+        "query": names,
         "person": ranked.persons.tolist(),
-        "occluded": np.isin(rows, halves.get("occluded", [])).tolist(),
+        "occluded": halves.get("occluded", np.zeros(len(names), bool)).tolist(),
         **{key: v.tolist() for key, v in values.items()},
     }
     return {"scores": scores, "queries": queries}
-
-
-def query_halves(root: Path, names: np.ndarray, query: np.ndarray) -> dict[str, np.ndarray]:
-    """Rows of all queries, of those without an occluder, and of those with one (walkers.json names them).
-
-    A half without a query is left out.
-    """
-    occlusion = Occlusion(root)
-    hidden = np.array([str(names[row]) in occlusion for row in query], bool)
-    halves = {"all": query, "clean": query[~hidden], "occluded": query[hidden]}
-    return {name: rows for name, rows in halves.items() if len(rows)}
 
 
 def summary(results: Sequence[Mapping]) -> dict[str, dict[str, tuple[float, float]]]:

@@ -89,11 +89,11 @@ def measured_gain() -> float:
 def converted(network: "torch.nn.Module", precision: str) -> "torch.nn.Module":
     """A copy of a network with its weights in another precision, once and not at every call; fp32: itself.
 
-    A module with `half_parts` says which of its parts are converted, others keep float32.
+    Its `half_parts` are converted, the others keep float32.
     """
     if precision == "fp32":
         return network
     made = copy.deepcopy(network)
-    for part in getattr(made, "half_parts", lambda: [made])():
+    for part in made.half_parts():
         part.to(dtype_of(precision))
     return made

@@ -25,15 +25,15 @@ def command(a: Path, b: Path, resamples: int, seed: int, as_json: bool) -> None:
     """
     from stages.reid.scoring.compare import compare_queries, read_queries
 
-    results = compare_queries(read_queries(a), read_queries(b), resamples, seed)
+    compared = compare_queries(read_queries(a), read_queries(b), resamples, seed)
     if as_json:
-        say(json.dumps(results, indent=1))
+        say(json.dumps(compared, indent=1))
         return
     table = text_table(box=box.SIMPLE, padding=(0, 1, 0, 0))
     for name in ("protocol", "score", "A", "B", "B - A", "95 % interval", "p", "n"):
         table.add_column(name, justify="left" if name in ("protocol", "score") else "right", no_wrap=True)
-    for protocol, result in results.items():
-        for score, row in result["scores"].items():
+    for protocol, scored in compared.items():
+        for score, row in scored["scores"].items():
             interval = " ".join(f"{100 * v:+.2f}" for v in row["interval95"] or ())
             table.add_row(
                 protocol,
@@ -43,11 +43,11 @@ def command(a: Path, b: Path, resamples: int, seed: int, as_json: bool) -> None:
                 f"{100 * row['difference']:+.2f}",
                 interval or "-",
                 f"{row['p']:.4f}",
-                f"{result['queries']:,}",
+                f"{scored['queries']:,}",
             )
     show(table)
-    for protocol, result in results.items():
-        say(f"{protocol}: {result['queries']:,} queries of {result['persons']:,} persons")
-        only = [f"{result[k]:,} valid only in {k[-1].upper()}" for k in ("only_a", "only_b") if result[k]]
+    for protocol, scored in compared.items():
+        say(f"{protocol}: {scored['queries']:,} queries of {scored['persons']:,} persons")
+        only = [f"{scored[k]:,} valid only in {k[-1].upper()}" for k in ("only_a", "only_b") if scored[k]]
         if only:
             say(f"{protocol}: left out: {', '.join(only)}")

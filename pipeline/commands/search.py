@@ -78,25 +78,25 @@ def command(
         raise click.UsageError("give one QUERY: a tracklet, a picture, a folder of pictures, or a gallery")
     default = galleries[0].with_name(f"{galleries[0].stem}-search.png".replace("*", ""))
     drawn = None if no_picture else output or free_name(default)
-    result = answer.run(config, galleries, query or picture, drawn, threshold, calibration, device, page)
-    show_notes(result.notes)
+    answers = answer.run(config, galleries, query or picture, drawn, threshold, calibration, device, page)
+    show_notes(answers.notes)
     if as_json:
-        say(json.dumps(result.records, indent=1))
+        say(json.dumps(answers.records, indent=1))
     else:
-        _print(result)
-    for what, path in (("picture", result.picture), ("page", result.page)):
+        _print(answers)
+    for what, path in (("picture", answers.picture), ("page", answers.page)):
         if path is not None:
             say(f"{what}: {path}", error=as_json)
 
 
-def _print(result) -> None:
-    limit = result.limit
-    answers = [answer for record in result.records for answer in record["answers"]]
-    columns = ["filmed"] * any(answer["filmed"] for answer in answers)
-    columns += ["part"] * (len({answer["part"] for answer in answers}) > 1)
-    for record in result.records:
+def _print(answers) -> None:
+    limit = answers.limit
+    rows = [row for record in answers.records for row in record["answers"]]
+    columns = ["filmed"] * any(row["filmed"] for row in rows)
+    columns += ["part"] * (len({row["part"] for row in rows}) > 1)
+    for record in answers.records:
         heads = ["rank", "tracklet", "camera", *columns, "distance"]
-        heads += ["match"] * (limit is not None) + ["right"] * result.labelled
+        heads += ["match"] * (limit is not None) + ["right"] * answers.labelled
         about = [record["query"], f"camera {record['camera']}", record["filmed"]]
         table = text_table(*heads, title="query " + ", ".join(text for text in about if text))
         for row in record["answers"]:
@@ -104,7 +104,7 @@ def _print(result) -> None:
             cells.append(f"{row['distance']:.4g}")
             if limit is not None:
                 cells.append("yes" if row["match"] else "no")
-            if result.labelled:
+            if answers.labelled:
                 cells.append("✓" if row["right"] else "✗")
             table.add_row(*cells)
         show(table)

@@ -19,6 +19,7 @@ from stages.browse.config import BrowseConfig
 from stages.browse.tracklets import Shown
 from stages.frame_file import FrameError, read_picture, read_size
 from stages.parts import grouping, part_joints
+from stages.reid.search.identity import stamp_of
 from stages.sheet import cell_width, fitted, heat_over, jpeg, sheet, spread
 
 THUMBNAIL = 128  # px high
@@ -64,8 +65,8 @@ def _write(folder: Path, tracklet: Shown, config: BrowseConfig) -> Media:
     poses = tracklet.poses if config.parts and tracklet.poses and frames[middle] in tracklet.poses else None
     parts = config.parts if poses else 0
     try:
-        stamps = [(str(path), (status := path.stat()).st_size, status.st_mtime_ns) for path in paths]
-        made_of = [FORMAT, config.model_dump(), stamps, poses.info.fingerprint if poses else None]
+        stamp = stamp_of(str(tracklet.root), frames, tracklet.camera).hex()
+        made_of = [FORMAT, config.model_dump(), stamp, poses.info.fingerprint if poses else None]
         key = hashlib.sha256(json.dumps(made_of).encode()).hexdigest()[:32]
         names = f"{key}.jpg", f"{key}-frames.jpg"
         media = Media(*names, len(frames), parts)
@@ -80,8 +81,6 @@ def _write(folder: Path, tracklet: Shown, config: BrowseConfig) -> Media:
             cells = sheet(pictures, config.height, cell_width(pictures[0], config.height))
             write_whole(folder / names[1], jpeg(cells, config.quality))
         width = read_size(folder / names[1])[1] // (media.frames + media.parts)
-    except OSError as error:
-        return Media(why=f"Its frames cannot be read: {error.strerror}.")
     except FrameError as error:
         return Media(why=f"Its frames cannot be read: {error.reason}.")
     return Media(*names, media.frames, media.parts, width)

@@ -3,12 +3,13 @@
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from cache import PoseCache
+from cache.border import reading
 from cache.errors import KeyReIDError
 from stages.datasets import DATASETS, load_dataset
 from stages.datasets.times import time_text
@@ -107,17 +108,12 @@ class Footage:
 
 def inside(gallery: Embeddings, row: int) -> tuple[Path, tuple[str, ...]]:
     """The data root of a row and its frames under it. Raises KeyReIDError for frames that are elsewhere."""
-    try:
+    name, again = f"tracklet {gallery.names[row]}", "make the gallery again with keyreid embed"
+    with reading(name, "inside its data root", again):
         root, frames = gallery.frames_of(row)
-    except ValueError:
-        root, frames = gallery.root, gallery.frames[row]
-    for frame in frames:
-        path = PurePosixPath(frame)
-        if path.is_absolute() or ".." in path.parts or "\0" in frame:
-            raise KeyReIDError(
-                f"tracklet {gallery.names[row]}: frame {frame!r} is not inside its data root {root}; "
-                "make the gallery again with keyreid embed"
-            )
+        for frame in frames:
+            if ".." in frame.split("/") or "\0" in frame:
+                raise ValueError(f"frame {frame!r}")
     return root, frames
 
 

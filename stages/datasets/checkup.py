@@ -7,9 +7,9 @@ from pathlib import Path
 
 import joblib
 
-from cache.errors import KeyReIDError
+from cache.border import reading
 from cache.files import write_whole
-from stages.datasets.files import read_json
+from cache.text_files import load_json
 from stages.datasets.tracklet import DISTRACTOR, JUNK, Dataset
 from stages.frame_file import FrameError, decoder_warning, load, pixels
 from stages.interrupts import workers_unaware
@@ -132,11 +132,8 @@ def known_counts(dataset: Dataset) -> dict[str, int]:
         path = dataset.root / "walkers.json"
         if not path.is_file():
             return {}
-        record = read_json(path)
-        counts = record.get("counts") if isinstance(record, dict) else None
-        if not isinstance(counts, dict):
-            raise KeyReIDError(f"{path}: has no counts; make the data set again with keyreid synthesize")
-        return {k: v for k, v in counts.items() if isinstance(v, int)}
+        with reading(path, "a record of walkers", "make the data set again with keyreid synthesize"):
+            return {name: v for name, v in load_json(path)["counts"].items() if type(v) is int}
     return STATISTICS.get("/".join(filter(None, (dataset.name, dataset.variant))), {})
 
 
@@ -185,8 +182,8 @@ def check_frame(root: Path, frame: str, size: tuple[int, int] | None) -> FramePr
 def _check_chunk(
     root: Path, frames: Sequence[str], size: tuple[int, int] | None
 ) -> tuple[int, list[FrameProblem]]:
-    results = [check_frame(root, frame, size) for frame in frames]
-    return len(frames), [p for p in results if p is not None]
+    checked = (check_frame(root, frame, size) for frame in frames)
+    return len(frames), [problem for problem in checked if problem is not None]
 
 
 def check_frames_all(

@@ -110,10 +110,10 @@ def compare(session, checks: list[Check]) -> float:
     shares = []
     for inputs, tensor in checks:
         expected = tensor.numpy()
-        (got,) = session.run(None, {name: value.numpy() for name, value in inputs.items()})
-        if got.shape != expected.shape:
-            raise KeyReIDError(f"onnxruntime gives {got.shape}, torch {expected.shape}: the export is wrong")
-        shares.append(np.abs(got - expected).max() / np.abs(expected).max())
+        (ours,) = session.run(None, {name: value.numpy() for name, value in inputs.items()})
+        if ours.shape != expected.shape:
+            raise KeyReIDError(f"onnxruntime gives {ours.shape}, torch {expected.shape}: the export is wrong")
+        shares.append(np.abs(ours - expected).max() / np.abs(expected).max())
     return float(np.max(shares))  # NaN where there is one
 
 

@@ -127,7 +127,7 @@ class HRNetEstimator:
         a, b = geometry.input_to_heatmap(self.codec.scale_factor)[0, [0, 2]]
         self._mirror_shift = a * (self.input_size[0] - 1) + 2 * b - (self.heatmap_size[0] - 1)
         mean, std = (v.flatten() for v in (network.data_preprocessor.mean, network.data_preprocessor.std))
-        if getattr(network.data_preprocessor, "_channel_conversion", False):
+        if network.data_preprocessor._channel_conversion:
             # Frames stay BGR as they are read: the first convolution takes its colours in that order instead.
             stem = network.backbone.conv1
             stem.weight = torch.nn.Parameter(stem.weight.flip(1), requires_grad=False)

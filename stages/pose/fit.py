@@ -92,7 +92,7 @@ def to_tensor(network: torch.nn.Module, frames: np.ndarray) -> torch.Tensor:
     """BGR uint8 [N, h, w, 3] of the input's size to what the network's own preprocessor settings ask for."""
     settings = network.data_preprocessor
     pixels = torch.from_numpy(frames).to(settings.mean.device).permute(0, 3, 1, 2).float()
-    if getattr(settings, "_channel_conversion", False):
+    if settings._channel_conversion:
         pixels = pixels.flip(1)
     pixels = (pixels - settings.mean) / settings.std
     return pixels.contiguous(memory_format=torch.channels_last)

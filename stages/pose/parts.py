@@ -115,7 +115,7 @@ def _plan_of(path: Path) -> Manifest:
     if not (path / MANIFEST).is_file():
         raise KeyReIDError(f"{path}: not finished; run its job again")
     plan = load_manifest(path / MANIFEST)
-    if not isinstance(plan.parts.get("part"), dict):
+    if "part" not in plan.parts:
         raise KeyReIDError(f"{path}: a whole pose cache, not a part of one; make it with --part")
     for _, entry, wrong in check_shards(path, plan, max(cores(), 2)):
         if entry is None:

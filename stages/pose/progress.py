@@ -27,15 +27,6 @@ def note_progress(folder: Path, shard: int, frames: int) -> None:
             os.close(descriptor)
 
 
-def _noted(path: Path, shards: int) -> np.ndarray:
-    """The frames of each shard that are done as far as noted: int64 [shards], zeros without the file."""
-    with contextlib.suppress(OSError):
-        data = read_regular(path, 8 * shards)
-        if len(data) == 8 * shards:
-            return np.frombuffer(data, np.int64)
-    return np.zeros(shards, np.int64)
-
-
 class Rate(ProgressColumn):
     """Recent frames per second."""
 
@@ -89,11 +80,13 @@ class Bar:
         stop = threading.Event()
 
         def look() -> None:
-            counts = _noted(path, len(sizes))
-            own = range(len(sizes))
+            counts = np.zeros(len(sizes), np.int64)
+            with contextlib.suppress(OSError):
+                noted = read_regular(path, counts.nbytes)
+                counts = np.frombuffer(noted, np.int64) if len(noted) == counts.nbytes else counts
             done = sum(
-                sizes[number] if number in whole else min(int(counts[number]), sizes[number])
-                for number in own
+                size if number in whole else min(int(counts[number]), size)
+                for number, size in enumerate(sizes)
                 if number not in before
             )
             self._progress.update(task, completed=done)

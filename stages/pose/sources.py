@@ -5,7 +5,7 @@ import hashlib
 import io
 import logging
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -74,15 +74,13 @@ def known_records(
 
     None where there are no records, or not of these frames as they were when the cache was made.
     """
-    known = before.parts.get("frames") if before is not None else None
-    if not isinstance(known, Mapping) or known.get("names") != frames_digest(frames):
+    known = before.parts.get("frames", {}) if before is not None else {}
+    if known.get("names") != frames_digest(frames):
         return None, []
-    records, unreadable = load_records(path, len(frames)), known.get("unreadable")
-    if records is None or content_digest(records["digest"]) != known.get("content"):
+    records = load_records(path, len(frames))
+    if records is None or content_digest(records["digest"]) != known["content"]:
         return None, []
-    if not isinstance(unreadable, list) or not set(unreadable) <= set(range(len(frames))):
-        return None, []
-    return records, unreadable
+    return records, known["unreadable"]
 
 
 def content_digest(digests: np.ndarray) -> str:
@@ -151,8 +149,7 @@ def read_frame(path: Path, digest: int) -> np.ndarray:
 def _records_of(cache: PoseCache) -> np.ndarray | None:
     """What the frames of a cache were, in its order; None, with a warning where there should be a record."""
     records = load_records(cache.folder / SOURCES, len(cache))
-    known = cache.info.parts.get("frames")
-    content = known.get("content") if isinstance(known, Mapping) else None
+    content = cache.info.parts.get("frames", {}).get("content")
     if content is not None and (records is None or content_digest(records["digest"]) != content):
         log.warning(
             "%s is missing or damaged, so frames are not compared with those that the cache was made of; "

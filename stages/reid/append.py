@@ -114,8 +114,8 @@ def _tasks(
     tasks = []
     for number, some in enumerate(cut(tracklets, config.part_size)):
         few = [fresh[tracklet.name] for tracklet in some]
-        poses = cache.with_name(f"{cache.name}@{_digest(few)}")
-        tasks.append(work.task(number, some, poses, **columns(few)))
+        digest = hashlib.sha256(b"".join(one.stamp for one in few)).hexdigest()[:12]
+        tasks.append(work.task(number, some, cache.with_name(f"{cache.name}@{digest}"), **columns(few)))
     return tasks
 
 
@@ -156,10 +156,6 @@ def _whole(tracklets: Sequence[Tracklet], size: int) -> str:
     for tracklet in tracklets:
         digest.update(repr((tracklet.name, tracklet.frames)).encode())
     return digest.hexdigest()
-
-
-def _digest(some: Sequence[Seen]) -> str:
-    return hashlib.sha256(b"".join(one.stamp for one in some)).hexdigest()[:12]
 
 
 def _ready(cache: Path, embedder: Embedder, dataset: Dataset, fresh: Sequence[Tracklet]) -> PoseCache | None:

@@ -66,9 +66,10 @@ def run(
         wanted = {task.key: task.number for task in tasks}
         origin = {"checkpoint": embedder.checkpoint.about(), "poses": pose_record(poses)}  # may have moved
         whole = hashlib.sha256(json.dumps([*wanted, origin]).encode()).hexdigest()
-        if _key_of(output) == whole:
-            shutil.rmtree(folder)
-            return output
+        with contextlib.suppress(KeyReIDError):  # no file there, or another one
+            if read_about(output).get("key") == whole:
+                shutil.rmtree(folder)
+                return output
         paths = {wanted[key]: path for key, path in sound_parts(folder.iterdir()).items() if key in wanted}
         for path in set(folder.iterdir()) - {*paths.values(), folder / LOCK}:
             path.unlink()
@@ -77,10 +78,3 @@ def run(
         write_joined([paths[task.number] for task in tasks], output, key=whole, **origin)
         shutil.rmtree(folder)
     return output
-
-
-def _key_of(path: Path) -> str | None:
-    """What the file that is there was made of; None where there is none, or another one."""
-    with contextlib.suppress(KeyReIDError):
-        return read_about(path).get("key")
-    return None

@@ -162,11 +162,11 @@ def made_with(device: str) -> dict[str, str]:
 
 def sound_parts(files: Iterable[Path]) -> dict[str, Path]:
     """Part files by their keys, those whose content has the SHA-256 that their names say."""
-    found = {}
+    sound = {}
     for path in files:
         if is_part_file(path) and path.name == part_file(sha256_of(path)):
-            found[read_about(path).get("key", "")] = path
-    return found
+            sound[read_about(path).get("key", "")] = path
+    return sound
 
 
 def embed_parts(

@@ -1,7 +1,7 @@
 """Linking: galleries in, identities out: who was where, over cameras and days."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +16,7 @@ from stages.reid.scoring.embeddings import Embeddings
 from stages.reid.search.agglomerate import agglomerate, joined_rows
 from stages.reid.search.agreement import agreement
 from stages.reid.search.config import LinkConfig
-from stages.reid.search.constraints import Apart, Travel
+from stages.reid.search.constraints import Apart
 from stages.reid.search.gallery import index_folder, part_notes, read_gallery
 from stages.reid.search.link_calibration import link_threshold
 from stages.reid.search.link_files import check_cameras, find_pairs, read_groups, read_travel
@@ -95,7 +95,12 @@ def run(
         "model": gallery.about["checkpoint"],
         "threshold": {"value": limit, "from": source},
         "settings": config.model_dump(mode="json", exclude={"index_folder"}),
-        "constraints": _constraints(apart, travel, must, cannot),
+        "constraints": {
+            "tracklets_with_times": apart.timed,
+            "travel": [{k: None if v == np.inf else v for k, v in asdict(way).items()} for way in travel],
+            "must_link": len(must),
+            "cannot_link": len(cannot),
+        },
         "counts": {
             "tracklets": len(gallery),
             "identities": int(identities.max()),
@@ -117,21 +122,3 @@ def repeated(gallery: Embeddings) -> list[tuple[int, int]]:
     first: dict[int, int] = {}
     pairs = [(first.setdefault(place, row), row) for row, place in enumerate(gallery.places.tolist())]
     return [(a, b) for a, b in pairs if a != b]
-
-
-def _constraints(apart: Apart, travel: tuple[Travel, ...], must: list, cannot: list) -> dict:
-    ways = [
-        {
-            "cameras": way.cameras,
-            "least": way.least,
-            "greatest": None if np.isinf(way.greatest) else way.greatest,
-            "away": way.away,
-        }
-        for way in travel
-    ]
-    return {
-        "tracklets_with_times": apart.timed,
-        "travel": ways,
-        "must_link": len(must),
-        "cannot_link": len(cannot),
-    }

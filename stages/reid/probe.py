@@ -5,7 +5,7 @@ sides changed; a change that both sides share can cancel.
 """
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -15,9 +15,9 @@ import numpy as np
 from cache import PoseCache
 from cache.errors import KeyReIDError
 from cache.files import make_folder, write_whole
-from stages.datasets.tracklet import Dataset
+from stages.datasets.tracklet import Dataset, Tracklet
 from stages.datasets.walkers.occlusion import Occlusion
-from stages.datasets.walkers.record import RECORD, read_frame_records
+from stages.datasets.walkers.record import RECORD, FrameRecord, read_frame_records
 from stages.reid.data.loader import naming_killed_workers, test_loader
 from stages.reid.probing.conditions import Batches, Several, conditions
 from stages.reid.probing.config import ProbeConfig
@@ -28,7 +28,6 @@ from stages.reid.probing.sides import change, score_changed_queries, score_queri
 from stages.reid.scoring.config import EvalConfig
 from stages.reid.scoring.embed_set import described, embed_tracklets
 from stages.reid.scoring.embeddings import TestSet
-from stages.reid.scoring.metrics import RankingScores
 from stages.reid.scoring.protocols import PROTOCOLS, Protocol, protocols_for
 
 RESULT, PICTURE = "probe.json", "probe.png"
@@ -61,6 +60,9 @@ def run(
     make_folder(folder)
     (folder / RESULT).unlink(missing_ok=True)  # written last: it stands for the whole
     tracklets = dataset.test_tracklets()
+    walkers = (dataset.root / RECORD).is_file()
+    occlusion = Occlusion(dataset.root) if walkers else None
+    records = read_frame_records(dataset.root) if walkers else {}
 
     def loader(poses: Any):
         return test_loader(model, settings, dataset.root, tracklets, poses, cameras)
@@ -73,7 +75,8 @@ def run(
     plain = TestSet.of(dataset, made)
     protocol = _protocol(config, settings, plain)
     base = score_queries(plain, protocol, settings)
-    halves = _halves(dataset, plain, base)
+    names = plain.names[plain.query[base.valid]].tolist()
+    halves = occlusion.halves(names) if occlusion else {"all": np.ones(len(names), bool)}
     report = {
         **about,
         "dataset": dataset.name,
@@ -88,7 +91,7 @@ def run(
             for half, mask in halves.items()
         },
         "conditions": [],
-        **_evidence(recorded, model, dataset, settings),
+        **_evidence(recorded, model, tracklets, records, settings),
     }
     size = max(1, GROUP_BYTES // plain.features.nbytes)  # conditions whose features fit in memory together
     for group in (planned[first : first + size] for first in range(0, len(planned), size)):
@@ -129,17 +132,13 @@ def _protocol(config: ProbeConfig, settings: EvalConfig, plain: TestSet) -> Prot
     return PROTOCOLS[PREFERRED] if PROTOCOLS[PREFERRED] in allowed else allowed[0]
 
 
-def _halves(dataset: Dataset, plain: TestSet, base: RankingScores) -> dict[str, np.ndarray]:
-    """Masks over the valid queries: all; where walkers.json says it, clean and occluded ones."""
-    halves = {"all": np.ones(base.num_valid, bool)}
-    if (dataset.root / RECORD).is_file():
-        occlusion = Occlusion(dataset.root)
-        hidden = np.array([str(plain.names[row]) in occlusion for row in plain.query[base.valid]], bool)
-        halves |= {"clean": ~hidden, "occluded": hidden}
-    return {half: mask for half, mask in halves.items() if mask.any()}
-
-
-def _evidence(recorded: Recording, model: Any, dataset: Dataset, settings: EvalConfig) -> dict[str, Any]:
+def _evidence(
+    recorded: Recording,
+    model: Any,
+    tracklets: Sequence[Tracklet],
+    records: Mapping[str, FrameRecord],
+    settings: EvalConfig,
+) -> dict[str, Any]:
     """What the parts have in common, and the attention to hidden frames, as far as there are any."""
     relevance: dict[str, Any] = {}
     if recorded.parts:
@@ -148,13 +147,8 @@ def _evidence(recorded: Recording, model: Any, dataset: Dataset, settings: EvalC
             "common_share": common_share(parts),
             "left_right_cosine": side_cosines(parts, model.config.parts),
         }
-    if recorded.frame_weights and (dataset.root / RECORD).is_file():
-        try:
-            records = read_frame_records(dataset.root)
-        except KeyReIDError:  # made by a version that kept none
-            return relevance
-        weights = weights_of_hidden(
-            recorded.frame_weights, dataset.test_tracklets(), records, settings, model.config.clip_length
-        )
+    if recorded.frame_weights and records:
+        length = model.config.clip_length
+        weights = weights_of_hidden(recorded.frame_weights, tracklets, records, settings, length)
         relevance["attention_to"] = {kind: asdict(weight) for kind, weight in weights.items()}
     return relevance

@@ -57,7 +57,7 @@ def _view(contents: Contents, source: Source | None, config: ReportConfig) -> di
     best, worst = best_and_worst(queries, config.queries)
     cards, sheets = query_cards(contents, source, config, {"best": best, "worst": worst}, titles, rows)
     table = sorted(queries, key=lambda q: (q.average_precision, q.name))
-    part_names = _part_names(contents, embeddings.parts)
+    part_names = contents.part_names or [f"part {k + 1}" for k in range(embeddings.parts)]
     hidden = hiding.hidden_parts(embeddings, names)
     return {
         "title": contents.run.name,
@@ -109,13 +109,3 @@ def _covers(source: Source | None, names: list[str]) -> dict[str, hiding.Occlusi
         return {}
     wanted = set(names)
     return {t.name: hiding.of_tracklet(t, occluders) for t in source.dataset.query if t.name in wanted}
-
-
-def _part_names(contents: Contents, parts: int) -> list[str]:
-    from stages.parts import grouping
-
-    try:
-        names = list(grouping(contents.settings["model"]["parts"]))
-    except (KeyError, TypeError, KeyReIDError):
-        names = []
-    return names if len(names) == parts else [f"part {k + 1}" for k in range(parts)]

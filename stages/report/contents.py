@@ -9,6 +9,7 @@ from cache.border import reading
 from cache.errors import KeyReIDError
 from cache.files import write_whole
 from cache.text_files import load_json, load_lines, load_yaml
+from stages.parts import grouping
 from stages.reid.scoring.compare import QUERIES, read_queries
 from stages.reid.scoring.config import EvalConfig, RerankConfig
 from stages.reid.scoring.embeddings import TestSet
@@ -35,7 +36,7 @@ class Contents:
 
     scores: metrics.json. queries: every valid query of the headline protocol. ranking: by query name, its
     first answers as {name, distance, right}. steps: records of training, empty where there was none here.
-    settings, environment, baselines: empty where the run has none.
+    settings, part_names, environment, baselines: empty where the run has none.
     """
 
     run: Path
@@ -45,6 +46,7 @@ class Contents:
     ranking: dict[str, list[dict[str, Any]]]
     steps: list[dict[str, Any]]
     settings: dict[str, Any]
+    part_names: tuple[str, ...]
     environment: dict[str, Any]
     baselines: dict[str, dict[str, Any]]
 
@@ -96,6 +98,10 @@ def read_contents(run: Path, evaluation: Path | None = None) -> Contents:
     if missing or not queries:
         what = f"query {missing[0]} of {QUERIES} is not in ranking.json" if missing else "no valid query"
         raise KeyReIDError(f"{folder}: {what}; run keyreid eval again")
+    config = run / "config.yaml"
+    with reading(config):
+        settings = load_yaml(config) if config.is_file() else {}
+        part_names = tuple(grouping(settings["model"]["parts"])) if "model" in settings else ()
     return Contents(
         run=run,
         scores=scores,
@@ -103,7 +109,8 @@ def read_contents(run: Path, evaluation: Path | None = None) -> Contents:
         queries=[Scored(name, *values) for name, values in queries.items()],
         ranking=ranking,
         steps=_lines(run / "metrics.jsonl"),
-        settings=_yaml(run / "config.yaml"),
+        settings=settings,
+        part_names=part_names,
         environment=_optional(run / "environment.json"),
         baselines=baselines,
     )
@@ -143,19 +150,8 @@ def _lines(path: Path) -> list[dict[str, Any]]:
     with reading(path, remedy="remove it, or restore it"):
         records = list(load_lines(path)) if path.is_file() else []
     return [
-        {key: value for key, value in record.items() if _is_plain(value)}
+        # what a chart can show: numbers, but for too large ones, and which kind of record it is
+        {k: v for k, v in record.items() if k == "kind" or (isinstance(v, int | float) and abs(v) < 2**53)}
         for record in records
         if type(record.get("step")) is int and 0 <= record["step"] < 2**53
     ]
-
-
-def _is_plain(value: Any) -> bool:
-    """Not a number that no chart can show."""
-    return not isinstance(value, int | float) or abs(value) < 2**53
-
-
-def _yaml(path: Path) -> dict[str, Any]:
-    if not path.is_file():
-        return {}
-    with reading(path):
-        return load_yaml(path)

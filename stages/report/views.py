@@ -66,7 +66,7 @@ def training_charts(contents: Contents) -> list[Chart]:
     charts = []
     train = [r for r in contents.steps if r.get("kind", "train") == "train"]
     for key, title, axis, share in CURVES:
-        records = [r for r in train if isinstance(r.get(key), int | float)]
+        records = [r for r in train if key in r]
         if records:
             x, y = thinned([r["step"] for r in records], [r[key] for r in records])
             whole = (0.0, 1.0) if share else None
@@ -77,7 +77,7 @@ def training_charts(contents: Contents) -> list[Chart]:
         keys = sorted({k for r in held for k in r if k == ending or k.endswith((f"/{ending}", f"_{ending}"))})
         series = []
         for key in keys:
-            records = [r for r in held if isinstance(r.get(key), int | float)]
+            records = [r for r in held if key in r]
             series.append(Series(key, [r["step"] for r in records], [r[key] for r in records]))
         if series:
             charts.append(line_chart(title, series, "step", "share", (0.0, 1.0), True))

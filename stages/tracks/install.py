@@ -43,20 +43,16 @@ def resume(out: Path) -> None:
 
 
 def _move(out: Path, ready: Path) -> None:
-    if (ready / _REPLACED).is_file():  # nothing is moved yet, so that nothing new can be hit
-        for name in _names(ready / _REPLACED):
+    listed = ready / _REPLACED
+    if listed.is_file():  # nothing is moved yet, so that nothing new can be hit
+        with reading(listed, "a list of folders", f"nothing was touched: remove {ready}"):
+            names = load_json(listed)
+            if not isinstance(names, list) or not all(map(is_folder_name, names)):  # beside the .ready folder
+                raise ValueError("other values in it")
+        for name in names:
             shutil.rmtree(out / name, ignore_errors=True)
-        (ready / _REPLACED).unlink()
+        listed.unlink()
     for entry in sorted(ready.iterdir(), key=lambda path: path.name.endswith(RECORD)):
         entry.replace(out / entry.name)
     sync_folder(out)
     ready.rmdir()
-
-
-def _names(path: Path) -> list[str]:
-    """Names of folders beside the .ready folder; nothing else may be removed. Raises KeyReIDError."""
-    with reading(path, "a list of folders", f"nothing was touched: remove {path.parent}"):
-        names = load_json(path)
-        if not isinstance(names, list) or not all(map(is_folder_name, names)):
-            raise ValueError("other values in it")
-        return names

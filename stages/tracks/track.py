@@ -54,6 +54,20 @@ class _Video:
     fingerprint: str
     sha256: str
 
+    @classmethod
+    def of(cls, path, tag, camera, start, offset, config, detector) -> "_Video":
+        digest, offset = sha256_of(path), 0.0 if start else offset
+        settings = {
+            "config": config.model_dump(mode="json"),
+            "camera": camera.model_dump(mode="json", exclude={"files", "start"}),
+            "start": start and start.isoformat(),
+            "offset": offset,
+            "video": digest,
+            "detector": detector.sha256,
+        }
+        fingerprint = hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()
+        return cls(path, tag, camera, start, offset, fingerprint, digest)
+
 
 @dataclass
 class _Counts:
@@ -102,7 +116,7 @@ def run(
             start, offset = camera.start, 0.0
             for given, tag in zip(camera.files, tags(camera), strict=True):
                 start = given.start or start
-                video = _video(given.file, tag, camera, start, offset, config, detector)
+                video = _Video.of(given.file, tag, camera, start, offset, config, detector)
                 record = _done(out, video, force)
                 if record is None:
                     record = _track(config, video, out, detector, scores, count)
@@ -127,20 +141,6 @@ def _frames(cameras: Sequence[CameraConfig]) -> int:
             total += stream.count
             stream.close()
     return total
-
-
-def _video(path, tag, camera, start, offset, config, detector) -> _Video:
-    digest = sha256_of(path)
-    settings = {
-        "config": config.model_dump(mode="json"),
-        "camera": camera.model_dump(mode="json", exclude={"files", "start"}),
-        "start": start and start.isoformat(),
-        "offset": 0.0 if start else offset,
-        "video": digest,
-        "detector": detector.sha256,
-    }
-    fingerprint = hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()
-    return _Video(path, tag, camera, start, 0.0 if start else offset, fingerprint, digest)
 
 
 def _done(out: Path, video: _Video, force: bool) -> dict | None:
@@ -232,19 +232,13 @@ def _track(config, video: _Video, out: Path, detector: Detector, scores, count: 
             "tracklets": tracklets,
         }
         (folder / f"{video.tag}{RECORD}").write_text(json.dumps(record, indent=1))
-        install(out, video.tag, _persons(out, video.tag))
+        before = out / f"{video.tag}{RECORD}"  # of an earlier run over this video, whose folders go
+        replaced = read_record(before)["tracklets"] if before.is_file() else ()
+        install(out, video.tag, sorted({name.split("/")[0] for name in replaced}))
     finally:
         stream.close()
         shutil.rmtree(folder, ignore_errors=True)  # where it is not installed
     return record
-
-
-def _persons(out: Path, tag: str) -> list[str]:
-    """Folders of the persons of an earlier run over this video."""
-    path = out / f"{tag}{RECORD}"
-    if not path.is_file():
-        return []
-    return sorted({name.split("/")[0] for name in read_record(path)["tracklets"]})
 
 
 def _wanted(detections: Detections, height: int, region: np.ndarray, config: TrackConfig) -> np.ndarray:

@@ -25,14 +25,14 @@ def score_tracks(truth: Path, tracks: Path, sparse: bool = False) -> dict[str, f
             judged = Path(folder) / "tracks.txt"
             frames = {_frame(line) for line in labelled if line.strip()}
             judged.write_text("".join(line for line in tracked if _frame(line) in frames))
-        result = evaluate_mot_sequence(truth, judged, metrics=["CLEAR", "HOTA", "Identity"])
+        scores = evaluate_mot_sequence(truth, judged, metrics=["CLEAR", "HOTA", "Identity"])
     return {
-        "HOTA": float(result.HOTA.HOTA),
-        "IDF1": float(result.Identity.IDF1),
-        "MOTA": float(result.CLEAR.MOTA),
-        "recall": float(result.CLEAR.CLR_Re),
-        "precision": float(result.CLEAR.CLR_Pr),
-        "switches": int(result.CLEAR.IDSW),
+        "HOTA": float(scores.HOTA.HOTA),
+        "IDF1": float(scores.Identity.IDF1),
+        "MOTA": float(scores.CLEAR.MOTA),
+        "recall": float(scores.CLEAR.CLR_Re),
+        "precision": float(scores.CLEAR.CLR_Pr),
+        "switches": int(scores.CLEAR.IDSW),
     }
 
 

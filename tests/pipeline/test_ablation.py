@@ -1,8 +1,6 @@
 """`keyreid ablation`: every variant with every seed, resumable, clean and occluded queries apart."""
 
-import csv
 import json
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,7 +8,6 @@ import yaml
 
 from cache.errors import KeyReIDError
 from pipeline import ablation
-from stages.datasets import load_dataset
 from tests.pipeline.conftest import TINY, Trained
 
 
@@ -97,21 +94,6 @@ def test_a_file_that_is_no_table_is_named(tmp_path, text):
         (tmp_path / "table.json").write_text(text)
     with pytest.raises(KeyReIDError, match=r"table\.json: .*make it with keyreid ablation"):
         ablation.from_json(tmp_path / "table.json")
-
-
-def test_queries_are_split_by_what_stood_before_them(walkers_tiny, tmp_path):
-    data = load_dataset("walkers", walkers_tiny)
-    names = np.array([t.name for t in data.query])
-    rows = np.arange(len(names))
-    halves = ablation.query_halves(walkers_tiny, names, rows)
-    with (walkers_tiny / "occluders.csv").open() as file:
-        hidden = {Path(row["frame"]).name[:11] for row in csv.DictReader(file)}
-    expected = [name for name in names if name.rpartition("/")[2][:11] in hidden]
-    assert names[halves["occluded"]].tolist() == expected and expected
-    assert len(halves["clean"]) == len(names) - len(expected) > 0
-    assert set(ablation.query_halves(walkers_tiny, names, halves["clean"])) == {"all", "clean"}
-    with pytest.raises(KeyReIDError, match=r"walkers\.json"):
-        ablation.query_halves(tmp_path, names, rows)
 
 
 @pytest.mark.parametrize(

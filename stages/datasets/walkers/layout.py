@@ -8,7 +8,7 @@ import scipy.io
 
 from cache.manifest import COCO_JOINTS
 from stages.datasets.walkers.film import Occlusion
-from stages.datasets.walkers.plan import Plan, TrackletPlan
+from stages.datasets.walkers.plan import Plan
 
 OCCLUDER_COLUMNS = ("frame", "kind", "left", "top", "right", "bottom", "covered")
 
@@ -19,15 +19,6 @@ def _save_mat(path: Path, values: dict[str, np.ndarray]) -> None:
         file.write(b"MATLAB 5.0 MAT-file, walkers".ljust(116))
 
 
-def _table(tracklets: tuple[TrackletPlan, ...]) -> np.ndarray:
-    """MARS's table int32 [N, 4]: first and last line of the name list (from 1), person, camera."""
-    ends = np.cumsum([t.frames for t in tracklets])
-    return np.array(
-        [(end - t.frames + 1, end, t.person, t.camera) for t, end in zip(tracklets, ends, strict=True)],
-        np.int32,
-    )
-
-
 def write_info(plan: Plan, root: Path) -> None:
     """The five files of MARS's `info` folder; lines end with CR LF, as MARS's do."""
     info = root / "info"
@@ -35,7 +26,10 @@ def write_info(plan: Plan, root: Path) -> None:
     for split, tracklets in (("train", plan.train), ("test", plan.test)):
         names = [Path(path).name for t in tracklets for path in t.frame_paths()]
         (info / f"{split}_name.txt").write_bytes("".join(f"{name}\r\n" for name in names).encode())
-        _save_mat(info / f"tracks_{split}_info.mat", {f"track_{split}_info": _table(tracklets)})
+        ends = np.cumsum([t.frames for t in tracklets])
+        # a row: first and last line of the list of names (from 1), person, camera
+        rows = [(end - t.frames + 1, end, t.person, t.camera) for t, end in zip(tracklets, ends, strict=True)]
+        _save_mat(info / f"tracks_{split}_info.mat", {f"track_{split}_info": np.array(rows, np.int32)})
     query = np.array(plan.query, np.int64)[None] + 1
     kind = np.uint16 if query.max(initial=0) < 2**16 else np.int32
     _save_mat(info / "query_IDX.mat", {"query_IDX": query.astype(kind)})

@@ -2,7 +2,7 @@
 
 import hashlib
 import shutil
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -39,15 +39,6 @@ def film_to_disk(plan: TrackletPlan, config: WalkersConfig, root: Path) -> tuple
         digest.update(data.tobytes())
         (root / path).write_bytes(data.tobytes())
     return replace(made, frames=made.frames[:0]), digest.hexdigest()
-
-
-def _in_order(results: Iterable, total: int, progress: Callable[[int, int], None] | None, lengths: list[int]):
-    done = 0
-    for result, length in zip(results, lengths, strict=True):
-        done += length
-        if progress:
-            progress(done, total)
-        yield result
 
 
 def is_made(config: WalkersConfig, root: Path) -> bool:
@@ -112,9 +103,13 @@ def _write(
         (root / folder).mkdir(parents=True)
     total = sum(t.frames for t in tracklets)
     jobs = (joblib.delayed(film_to_disk)(t, config, root) for t in tracklets)
-    results = joblib.Parallel(n_jobs=workers, return_as="generator")(jobs)
+    films = joblib.Parallel(n_jobs=workers, return_as="generator")(jobs)
     keypoints, occlusions, records, digest = [], [], [], hashlib.sha256()
-    for made, files in _in_order(results, total, progress, [t.frames for t in tracklets]):
+    done = 0
+    for tracklet, (made, files) in zip(tracklets, films, strict=True):
+        done += tracklet.frames
+        if progress:
+            progress(done, total)
         keypoints.append(made.keypoints)
         occlusions += made.occlusions
         records += made.records

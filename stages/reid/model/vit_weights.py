@@ -89,7 +89,8 @@ def load_vit(vit: nn.Module, path: Path, guidance: str = "prior") -> LoadReport:
             f"backbone {ours[0]} and {ours[1]}; {OTHER_BACKBONE}. {_advice(about)}"
         )
     tensors, moved = _positioned(vit, tensors, path, bilinear=guidance == "published")
-    state = _converted(vit, tensors, path)
+    with reading(f"weights {path}", "a ViT's state dict"):  # whose names and shapes timm takes for granted
+        state = checkpoint_filter(vit)(tensors, vit)
     loaded, unused = [], [f"{name} (no tensor)" for name, v in file.items() if not isinstance(v, Tensor)]
     for name, value in state.items():
         if name not in own:
@@ -172,12 +173,6 @@ def _positioned(
         {**file, name: torch.cat([rows[:before], moved]).reshape(shape)},
         [f"{name} {as_text(old)} -> {as_text(new)}"],
     )
-
-
-def _converted(vit: nn.Module, tensors: dict[str, Tensor], path: Path) -> dict[str, Tensor]:
-    """The tensors of a file under timm's names, patches in the size of `vit`."""
-    with reading(f"weights {path}", "a ViT's state dict"):  # whose names and shapes timm takes for granted
-        return checkpoint_filter(vit)(tensors, vit)
 
 
 def grouped(names: Iterable[str]) -> str:

@@ -106,13 +106,9 @@ def refuse_other_config(
     only: dotted keys to compare; default: all.
     """
     left, right = ({**c.model_dump(mode="json"), "tcss": c.tcss_mode} for c in (expected, actual))
-    keys = left.keys() if only is None else only
-    wrong = [
-        line
-        for key in keys
-        if key not in ("pretrained", "vit_path")
-        for line in differences({key: _value(left, key)}, {key: _value(right, key)})
-    ]
+    for start in ("pretrained", "vit_path"):
+        del left[start], right[start]
+    wrong = differences(left, right, only)
     if wrong:
         raise KeyReIDError(f"checkpoint {path}: trained with another config: {listed(wrong)}")
 
@@ -123,15 +119,13 @@ def stored_config(path: Path) -> ModelConfig:
     return _parse_config(described["config"], path)
 
 
-def _value(values: Mapping, key: str) -> Any:
-    for step in key.split("."):
-        values = values.get(step) if isinstance(values, Mapping) else None
-    return values
-
-
-def differences(expected: Mapping, stored: Mapping) -> list[str]:
-    """Leaves in which two nested mappings differ, in words."""
-    return [f"{name} is {right!r}, expected {left!r}" for name, left, right in differing(expected, stored)]
+def differences(expected: Mapping, stored: Mapping, only: Collection[str] | None = None) -> list[str]:
+    """Leaves in which two nested mappings differ, in words. only: dotted keys of leaves or whole sections."""
+    return [
+        f"{name} is {right!r}, expected {left!r}"
+        for name, left, right in differing(expected, stored)
+        if only is None or any(f"{name}.".startswith(f"{k}.") or k.startswith(f"{name}.") for k in only)
+    ]
 
 
 def entry_differences(expected: Mapping[str, tuple], actual: Mapping[str, tuple]) -> list[str]:

@@ -70,7 +70,7 @@ def compare_queries(a: Queries, b: Queries, resamples: int = 10_000, seed: int =
     test by persons (see `stages.reid.scoring.statistics`). With one person there is no interval (None).
     Raises KeyReIDError when the runs share no query, or a query is of different persons in them.
     """
-    results = {}
+    compared = {}
     for protocol in (p for p in a if p in b):
         shared = sorted(a[protocol].keys() & b[protocol].keys())
         if not shared:
@@ -97,19 +97,19 @@ def compare_queries(a: Queries, b: Queries, resamples: int = 10_000, seed: int =
             }
             for i, name in enumerate(left)
         }
-        results[protocol] = {
+        compared[protocol] = {
             "queries": len(shared),
             "persons": len(np.unique(persons)),
             "only_a": len(a[protocol]) - len(shared),
             "only_b": len(b[protocol]) - len(shared),
             "scores": scores,
         }
-    if not results:
+    if not compared:
         raise KeyReIDError(
             f"the runs share no query: A has {_summary(a)}, B has {_summary(b)}; "
             "expected two evaluations of the same data set and protocol"
         )
-    return results
+    return compared
 
 
 def _scores(values: list[QueryScore]) -> dict[str, np.ndarray]:

@@ -93,7 +93,7 @@ def embed_set(
 
 @torch.inference_mode()
 def embed_tracklets(
-    model: torch.nn.Module,
+    model: KeyReID,
     batches: Iterable[Mapping[str, Tensor]],
     num_tracklets: int,
     camera: str = "given",
@@ -106,13 +106,11 @@ def embed_tracklets(
     Returns features float32 [N, F] and visibility float32 [N, K] in [0, 1]: the highest heat of a part in
     a frame, averaged over frames and clips. Raises KeyReIDError for a tracklet without a clip.
     """
-    parameter = next(iter(model.parameters()), None)
-    device = parameter.device if parameter is not None else torch.device("cpu")
-    # Heat is in [-1, 1] for the released arithmetic and in [0, 1] otherwise.
-    signed = getattr(getattr(model, "config", None), "guidance", "prior") == "published"
+    device = next(model.parameters()).device
+    signed = model.config.guidance == "published"  # whose heat is in [-1, 1], not in [0, 1]
     training = model.training
     model.eval()
-    widths = model.block_widths if getattr(model, "unit_blocks", False) else None
+    widths = model.block_widths if model.unit_blocks else None
     lengths = torch.zeros(num_tracklets, len(widths)) if widths else None
     features: Tensor | None = None
     visibility: Tensor | None = None
@@ -182,7 +180,7 @@ def described(
         visibility=visibility if parts else None,
         parts=parts,
         global_width=0 if model.global_branch is None else model.backbone.width,
-        normalised=getattr(model, "unit_blocks", False),
+        normalised=model.unit_blocks,
         about=header | dict(about),
     )
 

@@ -169,8 +169,16 @@ class Embeddings:
                 f"{where}: {columns} columns; expected {self.global_width} and {self.parts} equal parts"
             )
         for name in ("features", "visibility"):
-            if not isinstance(getattr(self, name), StoredRows):
-                self._check_finite(name, where)
+            values = getattr(self, name)
+            if values is None or isinstance(values, StoredRows):  # whose rows are checked when they are read
+                continue
+            bad = ~np.isfinite(values.reshape(len(values), -1)).all(1)
+            if bad.any():
+                raise KeyReIDError(
+                    f"{where}: {name} of {int(bad.sum())} tracklets is not finite, first "
+                    f"{self.names[int(np.argmax(bad))]}; check the checkpoint, and that its numbers fit into "
+                    "the precision: give precision fp32"
+                )
         for name in ("start", "end", "zone"):
             if getattr(self, name) is not None and np.isinf(getattr(self, name)).any():
                 raise KeyReIDError(f"{where}: {name} is infinite; make it again")
@@ -182,18 +190,6 @@ class Embeddings:
                     raise KeyReIDError(f"{where}: a clock time is centuries away; make it again")
         if self.visibility is not None and not ((self.visibility >= 0) & (self.visibility <= 1)).all():
             raise KeyReIDError(f"{where}: visibility is outside 0..1; make it again")
-
-    def _check_finite(self, name: str, where: str) -> None:
-        values = getattr(self, name)
-        if values is None:
-            return
-        bad = ~np.isfinite(values.reshape(len(values), -1)).all(1)
-        if bad.any():
-            first = self.names[int(np.argmax(bad))]
-            raise KeyReIDError(
-                f"{where}: {name} of {int(bad.sum())} tracklets is not finite, first {first}; check "
-                "the checkpoint, and that its numbers fit into the precision: give precision fp32"
-            )
 
     def save(self, path: Path, half: bool = False) -> Path:
         """Write the file whole or not at all; returns its path. half: features as float16, half the size.

@@ -109,7 +109,7 @@ def read(kind: type[Kind], path: Path, stored: bool = False) -> Kind:
             raise ValueError("the header has values of another type")
         if any(c.dtype.kind not in "iufUT" for c in columns.values()):
             raise ValueError("a column is of another type")
-        if loaded.root != Path("/") and any(_leaves(frame) for frame in shown):
+        if loaded.root != Path("/") and any(f.startswith("/") or ".." in f.split("/") for f in shown):
             raise ValueError("a frame is outside the root")
         return loaded
 
@@ -243,10 +243,6 @@ def write_joined(files: Sequence[Path], path: Path, **about: Any) -> Path:
         made.close()
         file.check()
     return path
-
-
-def _leaves(frame: str) -> bool:
-    return frame.startswith("/") or ".." in frame.split("/")
 
 
 def _bytes_of(texts: Sequence[str]) -> np.ndarray:

@@ -25,7 +25,9 @@ def join(sets: Iterable[tuple[str, Embeddings]], rows: int | None = None, stored
     columns: dict[str, list[np.ndarray]] = {name: [] for name in ("names", "visibility", *COLUMNS)}
     abouts, frames, sources, at, pieces = [], [], {}, 0, []
     for name, one in sets:
-        one = one if one.part is not None else _named(one, name)
+        if one.part is None:
+            source = one.about | {"root": str(one.root)}
+            one = replace(one, part=np.full(len(one), name), sources={name: source})
         if len(one) == rows:
             return one
         if not abouts:
@@ -73,12 +75,6 @@ def join(sets: Iterable[tuple[str, Embeddings]], rows: int | None = None, stored
     )
     made.check(f"{first_name} and {name}")
     return made
-
-
-def _named(one: Embeddings, part: str) -> Embeddings:
-    """With the part that all rows are from."""
-    source = one.about | {"root": str(one.root)}
-    return replace(one, part=np.full(len(one), part), sources={part: source})
 
 
 def _agreed(names: np.ndarray, numbers: np.ndarray) -> np.ndarray:

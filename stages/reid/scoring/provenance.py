@@ -16,8 +16,7 @@ def origin_of(dataset: Dataset, cache: PoseCache) -> dict[str, Any]:
 
     data: the data set by its tracklets, and by the content of its frames as stage one read them.
     """
-    frames = cache.info.parts.get("frames")
-    content = frames.get("content") if isinstance(frames, Mapping) else None
+    content = cache.info.parts.get("frames", {}).get("content")
     return {
         "dataset": dataset.name,
         "split": dataset.split,

@@ -41,12 +41,12 @@ def reranked_rows(
 
     def reranked(index: np.ndarray) -> np.ndarray:
         block_rows = rows(index)[:, len(query) :]
-        result = np.empty(block_rows.shape, np.float32)
+        blended = np.empty(block_rows.shape, np.float32)
         for i, (row, original) in enumerate(zip(index.tolist(), block_rows, strict=True)):
             at = place[row]
             jaccard = _jaccard(encoding, at, by_item)
-            result[i] = (1 - weight) * jaccard + weight * (original / largest[at])
-        return result
+            blended[i] = (1 - weight) * jaccard + weight * (original / largest[at])
+        return blended
 
     return reranked
 

@@ -43,8 +43,8 @@ def score(test: TestSet, config: EvalConfig, folder: Path | None = None) -> dict
         "protocols": {},
     }
     queries = []
-    results = rank_protocols(test, protocols, config)
-    for protocol, (scores, _, size) in zip(protocols, results, strict=True):
+    ranked = rank_protocols(test, protocols, config)
+    for protocol, (scores, _, size) in zip(protocols, ranked, strict=True):
         if not scores.num_valid:
             raise KeyReIDError(
                 f"protocol {protocol.name}: none of {scores.num_queries} queries has a right answer from "
@@ -58,7 +58,7 @@ def score(test: TestSet, config: EvalConfig, folder: Path | None = None) -> dict
     log.info(report["line"])
     if folder is not None:
         write_queries(folder / QUERIES, queries)
-        write_ranking(folder / RANKING, test, results[0][1])
+        write_ranking(folder / RANKING, test, ranked[0][1])
         write_whole(folder / METRICS, json.dumps(report, indent=1).encode())
     return report
 

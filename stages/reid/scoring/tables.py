@@ -25,7 +25,7 @@ def figures(
     gallery: rows of the gallery. bootstrap: resamples for `interval95`, 0 for none; none either where all
     queries are of one person.
     """
-    result = {
+    values = {
         "mAP": scores.mean_ap,
         **{f"rank{r}": float(scores.cmc[r - 1]) for r in TABLE_RANKS},
         "mINP": scores.mean_inp,
@@ -36,8 +36,8 @@ def figures(
         "cmc": scores.cmc.tolist(),
     }
     if bootstrap and np.ptp(scores.persons):
-        result["interval95"] = intervals(scores, bootstrap, seed, TABLE_RANKS)
-    return result
+        values["interval95"] = intervals(scores, bootstrap, seed, TABLE_RANKS)
+    return values
 
 
 def headline(report: Mapping) -> str:

@@ -144,15 +144,15 @@ def _parts(gallery: Embeddings, rows: np.ndarray) -> list[tuple[str, int]]:
 
 def _exact(gallery: Embeddings, query: np.ndarray, matches: np.ndarray, distance: Distance) -> np.ndarray:
     """Distances float32 [Q, k] of the answers; those of a compressing index are of its own space."""
-    result = np.full(matches.shape, np.inf, np.float32)
-    for row, answers, line in zip(query, matches, result, strict=True):
+    distances = np.full(matches.shape, np.inf, np.float32)
+    for row, answers, line in zip(query, matches, distances, strict=True):
         kept = answers[answers >= 0]
         difference = _features(gallery, kept, distance) - _features(gallery, np.array([row]), distance)
         # |a - b|^2 = 2 (1 - cos) for unit vectors
         line[answers >= 0] = np.einsum("kf,kf->k", difference, difference) / (
             2 if distance == "cosine" else 1
         )
-    return result
+    return distances
 
 
 def _features(gallery: Embeddings, rows: np.ndarray, distance: Distance) -> np.ndarray:

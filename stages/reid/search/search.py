@@ -34,22 +34,27 @@ def search(gallery: Embeddings, query: np.ndarray, rows: np.ndarray, config: Sea
         config = config.model_copy(update={"distance": gallery.about.get("distance", "euclidean")})
     if config.index != "exact" and (answers := _indexed(gallery, query, rows, config)) is not None:
         return answers
-    if config.rerank.enabled:
-        return _reranked(gallery, query, rows, config)
+    matches, values = (_reranked if config.rerank.enabled else _exact)(gallery, query, rows, config)
+    width = max(1, int((matches >= 0).sum(1).max()))
+    return Ranking(query, matches[:, :width], values[:, :width])
+
+
+def _exact(
+    gallery: Embeddings, query: np.ndarray, rows: np.ndarray, config: SearchConfig
+) -> tuple[np.ndarray, np.ndarray]:
     closed = np.ones(len(gallery), bool)
     closed[rows] = False
     k = min(config.top, len(rows))
     matches, values = np.empty((len(query), k), np.int64), np.empty((len(query), k), np.float32)
     for at, asked in groups(query, gallery.features.shape[1]):
-        found = Nearest(len(asked), k)
+        nearest = Nearest(len(asked), k)
         for first, part in distance_to_blocks(gallery, asked, config.distance, closed):
             own = slice(first, first + part.shape[1])
             part[:, closed[own]] = np.inf
             part[excluded(gallery, asked, own, config)] = np.inf
-            found.add(first, part)
-        matches[at : at + len(asked)], values[at : at + len(asked)] = found.rows, found.distances
-    width = max(1, int((matches >= 0).sum(1).max()))
-    return Ranking(query, matches[:, :width], values[:, :width])
+            nearest.add(first, part)
+        matches[at : at + len(asked)], values[at : at + len(asked)] = nearest.rows, nearest.distances
+    return matches, values
 
 
 def excluded(
@@ -66,23 +71,9 @@ def excluded(
     return same
 
 
-def _first(line: np.ndarray, rows: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
-    """The k nearest of a line of distances, as rows and distances; infinite ones are none."""
-    places = smallest(line, k)
-    places = places[np.isfinite(line[places])]
-    return rows[places], line[places]
-
-
-def _collect(query: np.ndarray, answers: list[tuple[np.ndarray, np.ndarray]]) -> Ranking:
-    width = max(1, max(len(rows) for rows, _ in answers))
-    matches = np.full((len(answers), width), -1, np.int64)
-    distances = np.full((len(answers), width), np.inf, np.float32)
-    for i, (rows, values) in enumerate(answers):
-        matches[i, : len(rows)], distances[i, : len(rows)] = rows, values
-    return Ranking(query, matches, distances)
-
-
-def _reranked(gallery: Embeddings, query: np.ndarray, rows: np.ndarray, config: SearchConfig) -> Ranking:
+def _reranked(
+    gallery: Embeddings, query: np.ndarray, rows: np.ndarray, config: SearchConfig
+) -> tuple[np.ndarray, np.ndarray]:
     from stages.reid.scoring.rerank import reranked_rows
 
     others = np.setdiff1d(rows, query)
@@ -91,11 +82,15 @@ def _reranked(gallery: Embeddings, query: np.ndarray, rows: np.ndarray, config: 
     distances = reranked_rows(
         gallery, query, others, config.distance, settings.k1, settings.k2, settings.weight
     )
-    answers = []
+    k = min(config.top, len(others))
+    matches, values = np.full((len(query), k), -1), np.full((len(query), k), np.inf, np.float32)
     for first, part in distance_blocks(distances, query, 256):
         part[excluded(gallery, query[first : first + 256], others, config)] = np.inf
-        answers += [_first(line, others, config.top) for line in part]
-    return _collect(query, answers)
+        for at, line in enumerate(part, start=first):
+            nearest = smallest(line, k)
+            nearest = nearest[np.isfinite(line[nearest])]
+            matches[at, : len(nearest)], values[at, : len(nearest)] = others[nearest], line[nearest]
+    return matches, values
 
 
 def _indexed(

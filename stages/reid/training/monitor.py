@@ -128,7 +128,7 @@ class Monitor:
             self.file.write(json.dumps(record, allow_nan=False) + "\n")
             self.file.flush()
             for name, value in record.items():
-                if name not in ("step", "epoch", "kind") and isinstance(value, int | float):
+                if name not in ("step", "epoch", "kind") and value is not None:
                     self.board.add_scalar(f"{record['kind']}/{name}", value, record["step"])
 
 

@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 import torch
-import torch.distributed as dist
 from accelerate import Accelerator
+from accelerate.utils import gather_object
 from timm.utils import ModelEmaV3
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
@@ -143,7 +143,7 @@ class Trainer:
             "ema": None if self.ema is None else self.ema.module.state_dict(),
             "updates": self.updates,
             "skipped": self.skipped,
-            "random": self._gathered(random_state()),
+            "random": gather_object([random_state()]),
         }
 
     def load_state(self, state: dict[str, Any]) -> None:
@@ -160,13 +160,6 @@ class Trainer:
         self.updates, self.skipped = state["updates"], state["skipped"]
         if self.accelerator.process_index < len(state["random"]):
             set_random_state(state["random"][self.accelerator.process_index])
-
-    def _gathered(self, value: Any) -> list[Any]:
-        if self.accelerator.num_processes == 1:
-            return [value]
-        values = [None] * self.accelerator.num_processes
-        dist.all_gather_object(values, value)
-        return values
 
 
 def random_state() -> dict[str, Any]:

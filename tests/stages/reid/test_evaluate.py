@@ -13,6 +13,7 @@ from rich.console import Console
 from cache.errors import KeyReIDError
 from stages.datasets.tracklet import Dataset, Tracklet
 from stages.reid.evaluate import EvalConfig, check_tests, score
+from stages.reid.model import ModelConfig
 from stages.reid.scoring.distances import distance_rows, smallest
 from stages.reid.scoring.embed_set import embed_tracklets
 from stages.reid.scoring.embeddings import TestSet
@@ -193,6 +194,8 @@ def test_smallest_equals_a_stable_sort(values, k):
 
 class Tiny(torch.nn.Module):
     """A network whose feature of a clip is easy to foresee."""
+
+    config, unit_blocks = ModelConfig(), False
 
     def __init__(self):
         super().__init__()
