@@ -90,13 +90,17 @@ class Work:
         config: EmbedConfig,
         poses: PoseCache | None,
     ) -> "Work":
-        """folder, token: where parts are written, and of its lock. Raises as `Embedder.camera_mode`."""
+        """folder, token: where parts are written, and of its lock. Raises as `Embedder.camera_mode`, and
+        KeyReIDError where there are no weights for poses that are still to be made."""
         camera = embedder.camera_mode(config.camera, dataset, poses)
         changes = {"camera": camera} | ({} if config.workers is None else {"workers": config.workers})
         if config.processes > 1 or config.scheduler is not None:
             changes["workers"] = 0  # a part's own process reads
         changes |= {"precision": name_of(embedder.model), "device": embedder.device}
         settings = embedder.config.model_copy(update=changes)
+        if poses is None:  # what they depend on besides the frames
+            weights = find_weights(load_spec(embedder.pose.estimator), embedder.pose.weights)[1]
+            pose = embedder.pose.model_dump(mode="json", exclude=_WHO) | {"weights_sha256": weights}
         recipe = {
             name: getattr(settings, name) for name in (*CLIP_FIELDS, "distance", "batch_size", "precision")
         }
@@ -104,7 +108,7 @@ class Work:
             "camera": camera,
             "checkpoint": embedder.checkpoint.sha256,
             "half": config.half,
-            "poses": _stage_one(embedder.pose) if poses is None else poses.info.fingerprint,
+            "poses": pose if poses is None else poses.info.fingerprint,
             "threads": _threads(config),
             "made_with": made_with(embedder.device),
         }
@@ -232,12 +236,6 @@ def _made(task: PartTask, checkpoint: Checkpoint, progress: Progress = silent) -
     path = task.folder / part_file(hashlib.sha256(data).hexdigest())
     write_whole(path, data, partial(check_token, task.folder, task.token))
     return task.number, path
-
-
-def _stage_one(pose: PoseConfig) -> dict[str, Any]:
-    """What poses depend on besides the frames. Raises KeyReIDError where there are no weights."""
-    weights = find_weights(load_spec(pose.estimator), pose.weights)[1]
-    return pose.model_dump(mode="json", exclude=_WHO) | {"weights_sha256": weights}
 
 
 def _threads(config: EmbedConfig) -> int:
