@@ -12,7 +12,7 @@ import numpy as np
 
 from cache.chunks import CHUNK_SHAPE, JOINTS, encode
 from cache.files import make_folder, write_whole
-from cache.manifest import COCO_JOINTS, MANIFEST, Manifest, ShardEntry, fingerprint
+from cache.manifest import COCO_JOINTS, MANIFEST, Manifest, ShardEntry
 from cache.shard import SCHEMA, SMALL_CHUNK, chunk_places, frames_digest, shard_name
 
 
@@ -129,7 +129,7 @@ def write_cache(
         parts={
             "estimator": estimator,
             "weights": weights_sha256,
-            "frames": fingerprint({"frames": list(frames)}),
+            "frames": {"names": frames_digest(frames)},
             **(parts or {}),
         },
         shards=tuple(ShardEntry(shard_name(i), len(run), frames_digest(run)) for i, run in enumerate(runs)),

@@ -78,7 +78,7 @@ def known_records(
     if known.get("names") != frames_digest(frames):
         return None, []
     records = load_records(path, len(frames))
-    if records is None or content_digest(records["digest"]) != known["content"]:
+    if records is None or content_digest(records["digest"]) != known.get("content"):
         return None, []
     return records, known["unreadable"]
 
