@@ -12,6 +12,7 @@ from cache.errors import KeyReIDError
 from pipeline.config import Recipe, load_recipe
 from pipeline.recipe_file import Override, changed, parse_override, read_yaml
 from pipeline.settings import setting, taken
+from stages.pose.config import PoseConfig
 
 
 class NamedPath(click.Path):
@@ -179,6 +180,14 @@ def typed_keys(given: Given, section: str) -> list[str]:
         if first == section:
             keys += [".".join(rest)] if rest else list(override.value or {})
     return list(dict.fromkeys(keys))
+
+
+def pose_config(run: Path, overrides: tuple[Override, ...]) -> PoseConfig | None:
+    """The pose config of a run with the changes asked for; None where nothing is known."""
+    from stages.reid.embedder import checkpoint_file, run_config
+
+    pose, _ = run_config(checkpoint_file(run))
+    return changed(pose or PoseConfig(), overrides) if overrides else pose
 
 
 def load_inputs(inputs: Inputs, check_files: bool = True):

@@ -35,7 +35,7 @@ class Setting(click.Option):
             more |= {"is_flag": True, "default": None}
         elif not more.get("metavar"):
             more["metavar"] = f"[{'|'.join(self.choices)}]" if self.choices else _NAMES.get(kind, "TEXT")
-        more.setdefault("help", field.description)
+        more.setdefault("help", _sentence(field.description))
         super().__init__([*declarations, key.replace(".", "__")], **more)
 
     def get_help_extra(self, ctx: click.Context) -> Any:
@@ -50,6 +50,7 @@ class Setting(click.Option):
             "." not in self.key
             and not self.is_flag
             and not self._field.is_required()
+            and "Default" not in self.help
             and default not in (None, ())
         ):
             extra["default"] = _text(default)
@@ -125,6 +126,12 @@ def overrides_options(model: type[StrictModel]) -> Callable:
         return wrapped
 
     return decorate
+
+
+def _sentence(description: str) -> str:
+    """A field's description as the help of an option; of several sentences where it has parts."""
+    first, *rest = description.removeprefix("* ").split("; default: ")
+    return ". ".join([first[0].upper() + first[1:], *(f"Default: {text}" for text in rest)]) + "."
 
 
 def _text(default: Any) -> str:

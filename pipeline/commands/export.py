@@ -7,7 +7,7 @@ import click
 
 from cache.errors import KeyReIDError
 from cache.files import prepare_file
-from pipeline.options import PATH, output_option, renamed, run_option
+from pipeline.options import PATH, output_option, pose_config, renamed, run_option
 from pipeline.recipe_file import Override
 from pipeline.settings import overrides_options, setting
 from stages.export.precision import Precision
@@ -43,7 +43,6 @@ def command(
     1e-4 of the largest value, or nothing is written; then fewer bits are checked, too.
     examples/onnx_inference.py runs both files.
     """
-    from pipeline.commands.embed import pose_config
     from stages.export import network, onnx_file
     from stages.export import pose as pose_export
     from stages.reid.embedder import checkpoint_file

@@ -6,44 +6,29 @@ from pathlib import Path
 import click
 
 from pipeline.options import PATH, device_option, output_option, renamed
-from pipeline.settings import config_options, setting
+from pipeline.settings import config_options, setting, settings
 from stages.reid.search.config import SearchConfig
 from stages.terminal import say, show, show_notes, text_table
 
 
 @click.command()
 @click.argument("picture", metavar="[QUERY]", required=False)
-@click.option(
-    "--gallery",
-    "galleries",
-    type=PATH,
-    multiple=True,
-    required=True,
-    help="File, folder of parts, or pattern of these, such as 'day*.h5'. Repeat for more.",
-)
+@click.option("--gallery", "galleries", type=PATH, multiple=True, required=True,
+              help="File, folder of parts, or a pattern such as 'day*.h5'. Repeat for more.")  # fmt: skip
 @click.option("--query", help="The same as QUERY.")
 @config_options(SearchConfig)
-@setting(SearchConfig, "top", help="Answers per query.")
-@setting(SearchConfig, "distance", help="Default: as in the run.")
+@settings(SearchConfig, "top", "distance")
 @setting(SearchConfig, "rerank.enabled", "--rerank", help="k-reciprocal re-ranking.")
-@setting(SearchConfig, "other_cameras", help="Leave out tracklets of the query's own camera.")
+@settings(SearchConfig, "other_cameras")
 @setting(SearchConfig, "since", "--from", metavar="TIME", help="Only tracklets seen then or later.")
 @setting(SearchConfig, "until", "--to", metavar="TIME", help="Only tracklets seen then or before.")
-@setting(
-    SearchConfig,
-    "cameras",
-    "--camera",
-    multiple=True,
-    metavar="NAME",
-    help="Name of the camera of answers. Repeat for more.",
-)
+@setting(SearchConfig, "cameras", "--camera", multiple=True, metavar="NAME",
+         help="Name of the camera of answers. Repeat for more.")  # fmt: skip
 @click.option("--threshold", metavar="DISTANCE|fpr=RATE", help="Rejection threshold: beyond it, no match.")
 @click.option("--calibration", type=PATH, help="File of keyreid calibrate. Default: beside the checkpoint.")
-@setting(SearchConfig, "index", help="exact; FAISS: flat, ivf, hnsw, or a factory string.")
-@setting(SearchConfig, "index_folder", help="Keep the FAISS index there for the next search.")
-@setting(SearchConfig, "precision", help="For a query of pictures. Default: the gallery's.")
+@settings(SearchConfig, "index", "index_folder", "precision")
 @output_option("Ranking picture (PNG). Default: a new one beside the (first) gallery.")
-@setting(SearchConfig, "rows", help="Queries in the picture.")
+@settings(SearchConfig, "rows")
 @click.option("--html", "page", type=PATH, help="Folder for a page of the answers, to open in a browser.")
 @click.option("--no-picture", is_flag=True, help="Draw none.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")

@@ -7,7 +7,7 @@ import click
 from cache.errors import KeyReIDError
 from pipeline.options import PATH, device_option, output_option
 from pipeline.recipe_file import Override, check
-from pipeline.settings import config_options, overrides_options, setting
+from pipeline.settings import config_options, overrides_options, setting, settings
 from stages.terminal import say, show, text_table
 from stages.tracks.config import CameraConfig, TrackConfig
 
@@ -29,18 +29,10 @@ from stages.tracks.config import CameraConfig, TrackConfig
 @setting(CameraConfig, "fps", help="Frames/s, where the file's own times are wrong.")
 @click.option("--cameras", type=PATH, help="Instead of VIDEOS: a YAML file of cameras and their videos.")
 @config_options(TrackConfig)
-@setting(TrackConfig, "detector", help="Name in configs/detect/, or YAML file.")
-@setting(TrackConfig, "tracker", help="Of the library trackers.")
-@setting(TrackConfig, "lost", help="Seconds that a person may be out of sight and keep a track.")
-@setting(TrackConfig, "min_width", help="Least width of a box in the video, px.")
-@setting(TrackConfig, "min_height", help="Least height of a box in the video, px.")
-@setting(TrackConfig, "min_length", help="Least number of frames of a tracklet.")
-@setting(TrackConfig, "max_length", help="Split longer tracklets; frames.")
-@setting(TrackConfig, "max_gap", help="Split a track where more frames are missing.")
-@setting(TrackConfig, "pad_width", help="Margin left and right, share of the box.")
-@setting(TrackConfig, "pad_height", help="Margin above and below, share of the box.")
+@settings(TrackConfig, "detector", "tracker", "lost", "min_width", "min_height", "min_length", "max_length")
+@settings(TrackConfig, "max_gap", "pad_width", "pad_height")
 @setting(TrackConfig, "size", metavar="WxH", help="Size of a crop, or keep.")
-@setting(TrackConfig, "quality", help="JPEG quality of a crop.")
+@settings(TrackConfig, "quality")
 @device_option("Of the detector: cpu, cuda or auto.")
 @click.option("--truth", type=PATH, help="True tracks of the one video (MOTChallenge): score against them.")
 @click.option("--truth-sparse", is_flag=True, help="Judge only frames in which TRUTH has a row.")

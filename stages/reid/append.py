@@ -26,9 +26,9 @@ from stages.reid.search.identity import Known, Seen, columns, seen
 
 @dataclass
 class Added:
-    """Result of appending. parts: those written. known: tracklets that were there already.
+    """What was appended. parts: those written. known: tracklets that were there already.
 
-    retimed: those of them that were filmed at another time, as the gallery has it. notes: for the user.
+    retimed: those of them whose times in the gallery are other ones. notes: for the user.
     """
 
     parts: list[Part] = field(default_factory=list)
@@ -40,6 +40,14 @@ class Added:
     def tracklets(self) -> int:
         """How many were added."""
         return sum(part.tracklets for part in self.parts)
+
+    def summary(self, gallery: Path) -> str:
+        """In a line."""
+        names = ", ".join(part.name for part in self.parts[:4]) + ", ..." * (len(self.parts) > 4)
+        return (
+            f"{gallery}: {self.tracklets} tracklets added{f' ({names})' if names else ''}, "
+            f"{self.known} were there already"
+        )
 
 
 def run(
@@ -92,6 +100,11 @@ def run(
             added.notes += device_note(part.device for part in writer.index.parts)
         if mark is not None:
             writer.mark(mark)
+    if added.retimed:
+        added.notes.append(
+            f"{added.retimed} of them have other times in the gallery; to change those, remove their "
+            "part (keyreid gallery remove) and append them again"
+        )
     return added
 
 

@@ -16,6 +16,7 @@ from stages.reid.embed_inputs import chosen_of, poses_of
 from stages.reid.embed_parts import Work, cut, embed_parts, sound_parts
 from stages.reid.embedder import Embedder
 from stages.reid.scoring.embed_set import Progress, pose_record, silent
+from stages.reid.scoring.embeddings import Embeddings
 from stages.reid.scoring.embeddings_file import read_about, write_joined
 from stages.reid.search.gallery_index import is_part_file
 
@@ -78,3 +79,13 @@ def run(
         write_joined([paths[task.number] for task in tasks], output, key=whole, **origin)
         shutil.rmtree(folder)
     return output
+
+
+def summary(gallery: Path) -> str:
+    """What a gallery file holds, in a line."""
+    made = Embeddings.load(gallery, stored=True)
+    return (
+        f"{gallery}: {len(made)} tracklets, {made.features.shape[1]} numbers each, "
+        f"camera {made.about['camera']}, {made.about['precision']}, checkpoint {made.checkpoint[:12]}, "
+        f"{gallery.stat().st_size / 1e6:.1f} MB"
+    )

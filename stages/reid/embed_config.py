@@ -18,11 +18,11 @@ class EmbedConfig(StrictModel):
         None,
         ge=1,
         le=4096,
-        description="* threads of the network per process; None: all cores, 1 with several processes",
+        description="* threads of the network per process; default: all cores, 1 with several processes",
     )
-    scheduler: str | None = Field(None, description="tcp://host:port of a Dask scheduler to run the parts on")
+    scheduler: str | None = Field(None, description="Dask scheduler of the cluster to run the parts on")
     workers: int | None = Field(
-        None, ge=0, le=4096, description="reading processes, with a single process; None: as in the run"
+        None, ge=0, le=4096, description="reading processes, with a single process; default: as in the run"
     )
     camera: Literal["auto", "given", "unknown"] = Field(
         "auto", description="* camera embeddings of the network; auto: where it was trained on this data set"

@@ -16,10 +16,10 @@ class CropConfig(StrictModel):
 
     pad_width: float = Field(0.04, ge=0, le=1, description="margin left and right, share of the box's width")
     pad_height: float = Field(0.02, ge=0, le=1, description="margin above and below, share of its height")
-    min_width: int = Field(16, ge=1, description="pixels of the video; narrower boxes are left out")
-    min_height: int = Field(32, ge=1, description="pixels of the video; lower boxes are left out")
-    min_length: int = Field(4, ge=1, description="frames; shorter tracklets are left out")
-    max_gap: int = Field(10, ge=0, description="frames; a track is split where more than these are missing")
+    min_width: int = Field(16, ge=1, description="least width of a box in the video, pixels")
+    min_height: int = Field(32, ge=1, description="least height of a box in the video, pixels")
+    min_length: int = Field(4, ge=1, description="least number of frames of a tracklet")
+    max_gap: int = Field(10, ge=0, description="frames; split a track where more than this are missing")
     size: tuple[int, int] | None = Field(
         (128, 256), description="(width, height) of a crop in pixels; none: as large as in the video"
     )
@@ -67,12 +67,12 @@ class TrackConfig(CropConfig):
         "centernet-mobilenetv3", description="name of a file in configs/detect/, or path of such a YAML file"
     )
     tracker: Literal["bytetrack", "sort", "ocsort", "botsort"] = Field(
-        "bytetrack", description="of the library trackers"
+        "bytetrack", description="tracker, of the library trackers"
     )
     lost: float = Field(
         1.0, gt=0, le=60, description="seconds that a person may be out of sight and keep a track"
     )
-    max_length: int = Field(1000, ge=1, description="frames; longer tracklets are split, which bounds memory")
+    max_length: int = Field(1000, ge=1, description="frames; split longer tracklets, which bounds memory")
 
 
 class VideoFile(StrictModel):

@@ -11,6 +11,7 @@ import numpy as np
 from pydantic import AwareDatetime, Field
 
 from cache.border import reading
+from cache.errors import KeyReIDError
 from cache.files import read_regular
 from stages.config import StrictModel
 from stages.reid.scoring.embeddings import Embeddings
@@ -106,6 +107,16 @@ def read_index(folder: Path) -> Index:
         missing="it is not a gallery; keyreid embed --append makes one",
     ):
         return Index.model_validate_json(read_regular(path, MOST))
+
+
+def run_of(gallery: Path | None) -> Path:
+    """The weights file that made a gallery. Raises KeyReIDError where there is none."""
+    if gallery is None or not is_gallery(gallery):
+        raise KeyReIDError("give --run, a run folder or its .safetensors file; an existing gallery has one")
+    path = Path(read_index(gallery).checkpoint_path)
+    if not path.is_file():
+        raise KeyReIDError(f"{path}: the checkpoint of {gallery} is not there any more; give --run")
+    return path
 
 
 def described(made: Embeddings, sha256: str, size: int, created: datetime) -> Part:
