@@ -35,7 +35,7 @@ class Setting(click.Option):
             more |= {"is_flag": True, "default": None}
         elif not more.get("metavar"):
             more["metavar"] = f"[{'|'.join(self.choices)}]" if self.choices else _NAMES.get(kind, "TEXT")
-        more.setdefault("help", _sentence(field.description))
+        more.setdefault("help", field.description and _sentence(field.description))
         super().__init__([*declarations, key.replace(".", "__")], **more)
 
     def get_help_extra(self, ctx: click.Context) -> Any:
@@ -50,7 +50,7 @@ class Setting(click.Option):
             "." not in self.key
             and not self.is_flag
             and not self._field.is_required()
-            and "Default" not in self.help
+            and "Default" not in (self.help or "")
             and default not in (None, ())
         ):
             extra["default"] = _text(default)

@@ -68,9 +68,9 @@ def test_a_wrong_value_names_its_option(words, message):
 
 def test_help_shows_text_range_choices_and_default_of_the_field():
     text = " ".join(CliRunner().invoke(command, ["--help"]).output.split())
-    assert "--quality INTEGER of the JPEG file [default: 90; > 0, <= 100]" in text
+    assert "--quality INTEGER Of the JPEG file. [default: 90; > 0, <= 100]" in text
     assert "--mode [fast|exact] [default: fast]" in text
-    assert "--workers INTEGER reading processes [>= 0, <= 8]" in text  # a recipe decides its default
+    assert "--workers INTEGER Reading processes. [>= 0, <= 8]" in text  # a recipe decides its default
 
 
 def test_the_shell_completes_choices():
