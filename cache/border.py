@@ -1,4 +1,4 @@
-"""The border to files: what goes wrong with one, there and nowhere else, becomes one error that names it.
+"""The border to files: whatever goes wrong when one is read or written becomes one error that names it.
 
 Code inside `with reading(path, ...)` takes a file apart as if it were sound, and code inside
 `with saving(path)` writes as if the disk had room; neither has handlers of its own.
@@ -26,7 +26,7 @@ def reading(
     missing: str = "",
     error: type[Exception] = KeyReIDError,
 ) -> Iterator[None]:
-    """Whatever is raised inside is raised as one line: the file, what is wrong with it, and the way out.
+    """An exception raised inside becomes one line: the file, what is wrong with it, and what to do.
 
     path: the file, or what names it when made a string. expected: what it should be, such as "a list of
     cameras". remedy: what to do; missing: what to do where there is no such file. error: the type that is
@@ -51,7 +51,7 @@ def reading(
 
 @contextlib.contextmanager
 def saving(path: Path, size: int = 0) -> Iterator[None]:
-    """What the system raises inside about writing is raised as a KeyReIDError about `path`, with the way out.
+    """An OSError raised inside becomes a KeyReIDError about `path` that says what to do.
 
     size: bytes to be written, for the message.
     """
@@ -62,7 +62,7 @@ def saving(path: Path, size: int = 0) -> Iterator[None]:
 
 
 def problem(error: Exception) -> str:
-    """What an error says, for one who has the file, not the code: a short line without control characters."""
+    """An error's message for users, who do not know the code: a short line without control characters."""
     return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in " ".join(_said(error).split()))
 
 
@@ -99,7 +99,7 @@ def _said(error: Exception) -> str:
 
 
 def explain(error: OSError, path: Path, size: int) -> str:
-    """One line about a failed write: what, where, and the way out."""
+    """One line about a failed write: what, where, and what to do."""
     if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
         reason = os.strerror(error.errno)
         return (

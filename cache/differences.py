@@ -1,4 +1,4 @@
-"""In what two nested mappings differ."""
+"""Differences between two nested mappings."""
 
 import json
 from collections.abc import Iterator, Mapping

@@ -1,4 +1,4 @@
-"""The folder of a cache: which files belong to it, and whether it is one of this program at all."""
+"""The folder of a cache: which files belong to it, and whether this program wrote it."""
 
 import re
 from pathlib import Path
@@ -15,7 +15,7 @@ SOURCES = "sources.npy"  # what every frame was when it was checked
 UNREADABLE = "unreadable-frames.txt"
 PROGRESS = "progress.tmp"  # int64 per shard: its frames done so far
 SHARD = re.compile(r"shard-\d{5,}\.h5")
-_STARTED = {LOCK, SOURCES, UNREADABLE, PROGRESS}  # all that a run leaves that stopped before its plan
+_STARTED = {LOCK, SOURCES, UNREADABLE, PROGRESS}  # left by a run that stopped before it wrote its plan
 _ASIDE = re.compile(
     rf"({SHARD.pattern}|{re.escape(PLAN)}|{re.escape(MANIFEST)}|{re.escape(SOURCES)}|{re.escape(UNREADABLE)}|probe)"
     rf"\.[0-9a-f]+{re.escape(TEMPORARY)}"

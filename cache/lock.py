@@ -85,5 +85,5 @@ def _write(descriptor: int, note: dict) -> None:
 
 
 def _note(path: Path) -> dict:
-    """What the lock file says; nothing where there is none, or another program's."""
+    """Content of the lock file; empty where there is none, or another program's."""
     return load_record(path, MOST)

@@ -74,7 +74,7 @@ class Manifest:
         return replace(self, shards=tuple(shards), created=created)
 
     def plan(self) -> "Manifest":
-        """The plan that this was, before any shard was written."""
+        """The plan of this manifest, as it was before any shard was written."""
         shards = tuple(replace(shard, bytes=0, sha256="") for shard in self.shards)
         return replace(self, shards=shards, created="")
 
@@ -97,7 +97,7 @@ class Manifest:
         write_whole(path, self.encoded())
 
     def differences(self, other: "Manifest") -> list[str]:
-        """What differs between two fingerprints, or else anywhere, one phrase each: name, here, there."""
+        """Differences of what the fingerprint is made of, or else of anything: "name: here -> there"."""
         return differences(self.parts, other.parts) or differences(asdict(self), asdict(other))
 
 

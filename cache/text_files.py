@@ -1,4 +1,4 @@
-"""Text, JSON and YAML of others: read with limits, inside `cache.border.reading`, which names the file.
+"""Text, JSON and YAML files from outside, read with limits; `cache.border.reading` names the file in errors.
 
 Regular files only, of at most MOST bytes, in UTF-8. JSON and YAML may be nested as deep as Python reads them;
 YAML may not be larger than its text by repeating parts of itself.

@@ -23,7 +23,7 @@ GROUPS = {
     "Stage one": {
         "extract-poses": "Run HRNet over every frame and fill the pose cache.",
         "import-poses": "Fill the pose cache from keypoints of other tools.",
-        "cache": "Look at a pose cache, check every byte of it, draw a frame.",
+        "cache": "Inspect a pose cache, check every byte of it, draw a frame.",
     },
     "Stage two": {
         "train": "Train the dual-branch transformer on frames and cached poses.",
@@ -37,7 +37,7 @@ GROUPS = {
         "track": "Detect and track persons in videos, and cut tracklets.",
         "import-mot": "Cut tracklets from your own video with the tracks of any tracker.",
         "embed": "Embed tracklets into a gallery, stage one included.",
-        "gallery": "List, check, put together and thin out galleries.",
+        "gallery": "List, check, merge and thin out galleries.",
         "search": "Rank a gallery by distance to a query; draw it.",
         "link": "Link tracklets over cameras and days to identities: who was where.",
         "browse": "Write a page of who was where, to be opened in a browser.",
@@ -92,7 +92,7 @@ def keyreid(debug: bool) -> None:
 def main() -> None:
     """Entry point: mistakes in the input end in one line and exit code 2, Ctrl-C in one line and 130.
 
-    What the system says of a path that no check has found, such as a name too long for it, is such a mistake.
+    An OSError about a path that no check caught, such as a name that is too long, is such a mistake.
     """
     debug = "--debug" in sys.argv or os.environ.get("KEYREID_DEBUG") == "1"
     if "--debug" in sys.argv:

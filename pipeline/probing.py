@@ -1,4 +1,4 @@
-"""What `keyreid probe` does: one checkpoint on one data set, and the tables about it."""
+"""Runs the probe for `keyreid probe`, one checkpoint on one data set, and prints its tables."""
 
 import json
 from collections.abc import Mapping

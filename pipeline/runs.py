@@ -1,4 +1,4 @@
-"""Run folders: `runs/<dataset>/<time>-<name>/`, what goes into each, and which one is the newest."""
+"""Run folders: `runs/<dataset>/<time>-<name>/`, their content, and the newest of them."""
 
 import json
 import logging
@@ -54,7 +54,7 @@ def git_revision() -> str:
     folder = Path(__file__).parent
 
     def git(*words: str) -> str:
-        """What it prints; nothing where it fails."""
+        """The output of a git command; empty where it fails."""
         return subprocess.run(
             ["git", "-C", folder, *words], capture_output=True, text=True, check=False
         ).stdout.strip()

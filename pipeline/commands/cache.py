@@ -13,7 +13,7 @@ FOLDER = click.argument("folder", type=PATH)
 
 @click.group("cache")
 def command() -> None:
-    """Look at a pose cache, check every byte of it, or put its parts together."""
+    """Inspect a pose cache, check every byte of it, or merge its parts."""
 
 
 @command.command("info")

@@ -1,4 +1,4 @@
-"""`keyreid gallery`: what is in a gallery that grows, whether it is sound, and what has to leave it."""
+"""`keyreid gallery`: list, check, merge and thin out galleries that grow."""
 
 import json
 from pathlib import Path
@@ -15,7 +15,7 @@ FOLDER = click.argument("folder", type=PATH)
 
 @click.group("gallery")
 def command() -> None:
-    """List, check, put together and thin out gallery folders, as keyreid embed --append makes them."""
+    """List, check, merge and thin out gallery folders, as keyreid embed --append makes them."""
 
 
 @command.command("list")

@@ -1,4 +1,4 @@
-"""What can be chosen about the pages."""
+"""Settings of the pages."""
 
 from pydantic import Field, field_validator
 

@@ -59,14 +59,14 @@ class Page:
             "made": f"{datetime.now().astimezone():%Y-%m-%d %H:%M %Z}",
             "data": printable(self.data()),
         }
-        # 'self' is nothing in a page opened as a file.
+        # 'self' allows nothing in a page opened as a file.
         pictures = "'self' file: data:"
         return render(
             "browse/browse.html.j2", view, ("browse/player.css", "browse/browse.css"), SCRIPTS, pictures
         )
 
     def data(self) -> dict[str, Any]:
-        """What the script draws, JSON values; browse.js says what they mean."""
+        """What the script draws, JSON values; browse.js documents them."""
         cameras = sorted({t.camera for t in self.tracklets}, key=natural)
         galleries = sorted({t.part for t in self.tracklets}, key=natural)
         # Where some have clock times, seconds of a video have no place on the axis.

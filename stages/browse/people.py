@@ -28,7 +28,7 @@ class People:
     """A folder of linked tracklets.
 
     rows: of identities.csv. nearest: by row, its nearest others as (row, distance). galleries: as they were
-    given to keyreid link. notes: what it had to say.
+    given to keyreid link. notes: its notes for the user.
     """
 
     folder: Path

@@ -1,4 +1,4 @@
-"""The folder of a page: index.html, its pictures, and a file by which it is known as ours.
+"""The folder of a page: index.html, its pictures, and a file that marks it as made by this program.
 
 A page takes the place of the one before in one step: pictures first, then index.html, then those that no
 page needs any more are removed. A process that is killed leaves a page that works.

@@ -58,7 +58,7 @@ def load_dataset(
     them. check_files: also check that every listed frame exists. Where frames are found by listing folders
     (iLIDS-VID, PRID2011, Market-1501, LS-VID, CCVID, trees) they exist anyway. tracklets (market1501,
     cuhk03): image or sequence. boxes (cuhk03): labeled or detected. frame_list (folder): a CSV file.
-    Raises KeyReIDError naming file and row of the first thing that is wrong.
+    Raises KeyReIDError naming file and row of the first error.
     """
     if name not in DATASETS:
         raise KeyReIDError(f"dataset {name!r} is not known; expected one of {', '.join(DATASETS)}")

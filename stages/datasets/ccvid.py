@@ -22,7 +22,7 @@ OTHER_CAMERAS = 12  # that the cameras of session3 come after
 
 
 def load_ccvid(root: Path | str) -> Dataset:
-    """Read CCVID. Raises KeyReIDError naming file and line of the first thing that is wrong."""
+    """Read CCVID. Raises KeyReIDError naming file and line of the first error."""
     root = check_root(root, "ccvid")
     train, query, gallery = (_read(root, f"{name}.txt") for name in ("train", "query", "gallery"))
     return Dataset("ccvid", root, train, query, gallery)

@@ -16,7 +16,7 @@ from stages.interrupts import workers_unaware
 
 _CHUNK = 256  # frames per task
 
-# What the papers and the official files say, by name and variant; mini-mars as published with the test data,
+# Counts of the papers and the official files, by name and variant; mini-mars as published with the test data,
 # sequences of Market-1501 as counted in its files.
 STATISTICS: dict[str, dict[str, int]] = {
     "mars": {
@@ -108,7 +108,7 @@ STATISTICS: dict[str, dict[str, int]] = {
 
 
 def counts(dataset: Dataset) -> dict[str, int]:
-    """What the data set holds; persons without junk and distractors."""
+    """Counts of the data set; persons without junk and distractors."""
     test = dataset.test_tracklets()
     return {
         "train_persons": len({t.person for t in dataset.train if t.person > DISTRACTOR}),
@@ -127,7 +127,7 @@ def counts(dataset: Dataset) -> dict[str, int]:
 
 
 def known_counts(dataset: Dataset) -> dict[str, int]:
-    """What the data set should hold, as far as that is known; walkers say it themselves."""
+    """Counts that the data set should have, as far as they are known; walkers record their own."""
     if dataset.name == "walkers":
         path = dataset.root / "walkers.json"
         if not path.is_file():

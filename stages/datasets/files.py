@@ -1,4 +1,4 @@
-"""What every layout needs of the file system: checks of names, listings, MATLAB and JSON files."""
+"""File access that all layouts share: checks of names, listings, MATLAB and JSON files."""
 
 import json
 import os

@@ -33,7 +33,7 @@ MOST = 10**6  # queries
 
 
 def load_ls_vid(root: Path | str) -> Dataset:
-    """Read LS-VID. Raises KeyReIDError naming file and line of the first thing that is wrong."""
+    """Read LS-VID. Raises KeyReIDError naming file and line of the first error."""
     root = check_root(root, "ls-vid")
     lists = next((root / place for place in LISTS if (root / place).is_dir()), root / LISTS[0])
     listings: dict[Path, list[str]] = {}

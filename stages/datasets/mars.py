@@ -45,7 +45,7 @@ def load_mars(root: Path | str, name: str = "mars", check_files: bool = True) ->
     """Read a data set in MARS layout. The gallery holds every test tracklet, queries and junk too.
 
     check_files: also check that every listed frame exists (off: metadata alone is enough).
-    Raises KeyReIDError naming file and row of the first thing that is wrong.
+    Raises KeyReIDError naming file and row of the first error.
     """
     root = check_root(root, name)
     info = require(root / "info", LAYOUT, folder=True)

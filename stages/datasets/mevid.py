@@ -28,7 +28,7 @@ INFO = "expected rows: first, last frame (0-based, both included), person, outfi
 
 
 def load_mevid(root: Path | str, check_files: bool = True) -> Dataset:
-    """Read MEVID. Raises KeyReIDError naming file and row of the first thing that is wrong."""
+    """Read MEVID. Raises KeyReIDError naming file and row of the first error."""
     root = check_root(root, "mevid")
     train, gallery = (_read(root, subset) for subset in ("train", "test"))
     query = tuple(gallery[row] for row in _queries(root, len(gallery)))

@@ -151,7 +151,7 @@ def export(
 def embedding(
     model: KeyReID, frames: Tensor, part_maps: Tensor | None = None, cameras: Tensor | None = None
 ) -> Tensor:
-    """`KeyReID.embed` of what the file takes, prepared by the functions of the loader. Shapes as there."""
+    """`KeyReID.embed` on the file's inputs, prepared by the functions of the loader. Shapes as there."""
     config, clips = model.config, frames.shape[:2]
     still = augment.identity(frames.shape[0] * frames.shape[1])
     pixels = frames.permute(0, 1, 4, 2, 3).contiguous()

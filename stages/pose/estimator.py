@@ -183,7 +183,7 @@ class HRNetEstimator:
         return quantised(geometry.warp_heat(maps, self.grid(affines, frames))).cpu().numpy()
 
     def grid(self, affines: Sequence[np.ndarray], frames: Sequence[geometry.Size]) -> torch.Tensor:
-        """Where `heat` looks in the maps: a tensor on the device, kept for the next frames of these sizes."""
+        """Sampling positions of `heat` in the maps: a tensor on the device, kept for the next frames."""
         key = np.concatenate([np.ravel(affines), np.ravel(frames)]).tobytes()
         grid = self._grids.get(key)
         if grid is None:

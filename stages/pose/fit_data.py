@@ -1,4 +1,4 @@
-"""What a small pose network learns from: walkers of every kind, and what is done to frames in training."""
+"""Training data of a small pose network: walkers of every kind, and the augmentation of frames."""
 
 from dataclasses import dataclass, replace
 

@@ -1,4 +1,4 @@
-"""What a pose network learns from photographs: the frames of a data set, and keypoints of other tools."""
+"""Training data of a pose network from photographs: frames of a data set, keypoints of other tools."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -66,7 +66,7 @@ def photo_pool(
 
 
 def visibilities(pose: np.ndarray, size: tuple[int, int], scores: tuple[float, float]) -> np.ndarray:
-    """What a pose [17, 3] is taken to say of its joints, [17].
+    """Visibility [17] of the joints of a pose [17, 3].
 
     scores: (seen, hidden). A joint that scores at least `seen` is SEEN; below `hidden`, or outside the frame
     of `size` (width, height), it is HIDDEN; between them it is UNKNOWN, as its place may be wrong.

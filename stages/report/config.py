@@ -1,4 +1,4 @@
-"""What can be chosen about a report."""
+"""Settings of a report."""
 
 from pydantic import Field
 

@@ -1,4 +1,4 @@
-"""What the distances of an evaluation say: the spread of right and wrong matches, scores by camera pair."""
+"""Statistics of the distances of an evaluation: right and wrong matches, scores by camera pair."""
 
 from dataclasses import dataclass
 

@@ -1,4 +1,4 @@
-"""What the JSON files of an evaluation have to hold before a report is made of them."""
+"""Schemas of the JSON files of an evaluation that a report reads."""
 
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -81,6 +81,6 @@ def check_scores(path: Path, scores: dict[str, Any]) -> None:
 
 
 def checked_by(kind: TypeAdapter, path: Path, content: Any) -> Any:
-    """Content as a kind. Raises KeyReIDError naming the place of what is wrong."""
+    """Content checked against a schema. Raises KeyReIDError naming the invalid place."""
     with reading(path, remedy="not what keyreid eval writes: run it again"):
         return kind.validate_python(content)

@@ -24,7 +24,7 @@ CURVES = (
     ("learning_rate", "Learning rate", "rate", False),
     ("attention_frames", "Entropy of temporal attention", "nats", False),
 )
-FALLING = ("center_loss", "attention_loss")  # by orders of magnitude: on a logarithmic axis
+FALLING = ("center_loss", "attention_loss")  # over orders of magnitude: drawn on a logarithmic axis
 VALIDATION = (("mean_ap", "mAP on held-out identities"), ("rank_1", "Rank-1 on held-out identities"))
 
 

@@ -45,7 +45,7 @@ def run(
     force: replace an `out` that this function made before. progress: called with crops written and in all.
     `out` appears whole or not at all. Memory: two frames, however long the video, and
     at most a quarter of a kilobyte per box of the track file, read whole to know the length of each track.
-    Raises KeyReIDError naming the file, and the line or frame, of the first thing that is wrong.
+    Raises KeyReIDError naming the file, and the line or frame, of the first error.
     """
     _restore(out)
     _check_out(out, force)

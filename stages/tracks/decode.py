@@ -1,4 +1,4 @@
-"""A video file decoded from its beginning: each frame with its time, and what FFmpeg complained of."""
+"""A video file decoded from its beginning: each frame with its time, and errors that FFmpeg reports."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -101,7 +101,7 @@ class Decoder:
         return KeyReIDError(f"{self._path}: no frame can be read; {_NO_VIDEO}")
 
     def close(self) -> None:
-        """Let go of the file."""
+        """Close the file."""
         self._closed = True
         self._container.close()
 

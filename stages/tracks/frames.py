@@ -65,7 +65,7 @@ class FolderFrames:
             yield number, image
 
     def close(self) -> None:
-        """Nothing is held open."""
+        """Nothing to close: images are opened one at a time."""
 
     def _decode(self, index: int) -> np.ndarray:
         path = self.path / self._names[index]

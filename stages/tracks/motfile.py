@@ -117,7 +117,7 @@ def _parse(path: Path, number: int, raw: bytes) -> list[float]:
 
 
 def _no_box(values: list[float]) -> str | None:
-    """Why a row's box, or what is said of it, cannot be used; None: it can."""
+    """Why a row's box, confidence or class cannot be used; None: it can."""
     left, top, width, height = values[2:6]
     if not all(map(math.isfinite, values)):
         return "without a finite box, confidence or class"

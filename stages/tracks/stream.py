@@ -49,7 +49,7 @@ class VideoStream:
             raise self._decoder.no_frame()
 
     def close(self) -> None:
-        """Let go of the file."""
+        """Close the file."""
         self._decoder.close()
 
     def _image(self, frame, number: int) -> np.ndarray:

@@ -107,7 +107,7 @@ def run(
     make_folder(out)
     with lock_folder(out), saving(out):
         resume(out)
-        # a folder of something else is not mixed with tracklets
+        # no tracklets into a folder of something else
         visible = [path for path in out.iterdir() if path.name[0] != "." and path.name != "lock"]
         if visible and not any(path.name.endswith(RECORD) for path in visible):
             raise KeyReIDError(f"{out}: holds something else ({visible[0].name}); name a new folder")

@@ -77,7 +77,7 @@ class TrackletCutter:
             self._close(track)
 
     def end(self) -> None:
-        """No frame follows."""
+        """End of the video: finish all tracklets."""
         for track in list(self._open):
             self._close(track)
 

@@ -78,7 +78,7 @@ class VideoFrames:
             number += 1
 
     def close(self) -> None:
-        """Let go of the file."""
+        """Close the file."""
         self._decoder.close()
 
     def _next(self, number: int) -> av.VideoFrame | None:

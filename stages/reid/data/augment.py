@@ -14,7 +14,7 @@ from torch import Tensor
 from stages.reid.data.config import AugmentConfig
 from stages.reid.data.keyed import uniform
 
-ERASE_TRIES = 10  # a rectangle that does not fit is drawn again, at most so often
+ERASE_TRIES = 10  # tries at a rectangle that fits into the frame
 _COLUMNS = 6 + 4 * ERASE_TRIES  # flip, down, right, gain, offset, whether to erase, rectangles
 _SALT = 1
 

@@ -1,6 +1,6 @@
 """The trunk: a timm ViT without its last block, with an embedding of the camera on every token.
 
-With the heat on its patch grid, by which it is chosen which patches of a frame it sees.
+Heat pooled to its patch grid decides which patches of a frame it sees.
 """
 
 import stages.compat  # noqa: F401  isort: skip  (before timm)
@@ -18,7 +18,7 @@ from stages.reid.model.config import ModelConfig
 from stages.reid.model.drop_path import key_drop_paths
 from stages.reid.model.published import check_patches
 
-NEAR = 0.5  # what the heat of a neighbour counts
+NEAR = 0.5  # weight of a neighbouring patch's heat
 TIE = 1e-4  # where heat says nothing, patches near the centre of the frame are kept
 
 

@@ -16,7 +16,7 @@ from stages.reid.model.neck import Neck
 from stages.reid.model.published import PublishedLocalBranch, TemporalAttention
 from stages.reid.model.vit_families import num_heads
 
-SEEN = 0.02  # heat of a patch (a mean over its cells) from which on a part counts in full
+SEEN = 0.02  # heat of a patch (mean over its cells) at which a part counts in full
 
 
 class ClipOutput(NamedTuple):
@@ -89,7 +89,7 @@ class KeyReID(nn.Module):
             self.part_classifiers = nn.ModuleList(
                 classifier(self.part_width, num_persons) for _ in range(self.num_parts)
             )
-        if config.local_only:  # nothing reads what later blocks would give
+        if config.local_only:  # the output of later blocks is not used
             vit.blocks = vit.blocks[: self.part_level]
             if not vit.blocks and getattr(vit, "rope", None) is not None:
                 vit.rope.requires_grad_(False)  # positions learnt for blocks that are gone

@@ -51,6 +51,6 @@ def model_costs(config: ModelConfig, num_persons: int, num_cameras: int) -> dict
 
 
 def _operations(counted: dict[str, int], name: str) -> int:
-    """Of a module, or of those in it that were called where it was not called itself."""
+    """Operations of a module, or, where it was not called itself, of the modules in it that were."""
     called = [key for key in counted if key == name or key.startswith(name + ".")]
     return sum(counted[key] for key in called if not any(key.startswith(other + ".") for other in called))

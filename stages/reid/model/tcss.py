@@ -9,7 +9,7 @@ from torch import Tensor
 
 from stages.reid.model.keyed_random import uniform
 
-SALT = 1 << 20  # apart from the salts of drop path, which count from 0
+SALT = 1 << 20  # other than the salts of drop path, which count from 0
 
 
 def interleaved(items: Tensor) -> Tensor:

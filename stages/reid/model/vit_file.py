@@ -1,4 +1,4 @@
-"""What a file of ViT weights is: which network it was made for, as far as its entries tell."""
+"""Recognises a file of ViT weights: which network it was made for, as far as its entries tell."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

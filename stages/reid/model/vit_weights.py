@@ -119,7 +119,7 @@ def load_vit(vit: nn.Module, path: Path, guidance: str = "prior") -> LoadReport:
 
 
 def _refuse_other_patches(missing: list[str], unused: list[str], about: VitFile, path: Path) -> None:
-    """A network whose first layer is random would train, and its start go unnoticed."""
+    """A network with a random first layer would train, and nobody would notice."""
     if about.stem:
         raise KeyReIDError(
             f"weights {path}: its patch embedding is a stem of convolutions (TransReID-SSL with ICS), which "
@@ -140,7 +140,7 @@ def _refuse_other_patches(missing: list[str], unused: list[str], about: VitFile,
 
 
 def _advice(about: VitFile) -> str:
-    """What the file is and which backbone would do, as the end of a message."""
+    """The end of a message: what the file is, and which backbone fits."""
     name = about.backbone()
     return f"The file is {about}" + (f": model.backbone={name}" if name else "")
 

@@ -1,4 +1,4 @@
-"""Whether a gallery has a tracklet already: by what its frames are, not by what it is called.
+"""Whether a gallery already has a tracklet, decided by the content of its frames and not by its name.
 
 content  of the camera's name and the bytes of all frames, in order
 stamp    of the frames' paths, sizes and times of change: where stamps are equal, frames are not read again

@@ -1,4 +1,4 @@
-"""The threshold of linking, from which mean distance on identities stay apart: from a labelled set."""
+"""The linking threshold: the mean distance from which identities are kept apart, from a labelled set."""
 
 from pathlib import Path
 
@@ -19,7 +19,7 @@ SETTINGS = ("neighbours", "shared")
 
 
 def calibrate_link(gallery: Embeddings, config: LinkConfig, travel: tuple[Travel, ...] = ()) -> dict:
-    """Link a labelled gallery at every threshold; the one with the best pairwise F1, and what it gave.
+    """Link a labelled gallery at every threshold; the one with the best pairwise F1, and its scores.
 
     Settings, persons and tracklets are in it, and `threshold`, a mean distance in (0, 1].
     """

@@ -1,4 +1,4 @@
-"""What a user says about persons and ways: lists of tracklets that are one person or are not, travel times.
+"""Constraints from the user: lists of tracklets that are one person or are not, and travel times.
 
 must-link, cannot-link: a line per group of tracklets, names separated by commas, as in identities.csv;
     PART:NAME where several parts have the name. Lines that begin with # are comments.

@@ -1,4 +1,4 @@
-"""Tracklets out of a gallery folder, with every feature of theirs: many places have laws on footage."""
+"""Removes tracklets and all their features from a gallery folder, as laws on footage can require."""
 
 import re
 import time

@@ -12,7 +12,7 @@ from stages.reid.search.blocks import Nearest, distance_to_blocks, groups
 from stages.reid.search.config import SearchConfig
 from stages.reid.search.indexed import IndexedRows
 
-_FEW = 10  # an index of more than so many times the rows that may be found is not asked
+_FEW = 10  # an index of more than this many times the searched rows is not used
 
 
 def search(gallery: Embeddings, query: np.ndarray, rows: np.ndarray, config: SearchConfig) -> Ranking:
@@ -96,7 +96,7 @@ def _reranked(
 def _indexed(
     gallery: Embeddings, query: np.ndarray, rows: np.ndarray, config: SearchConfig
 ) -> Ranking | None:
-    """The answers of FAISS; None where so few rows may be found that it would miss them: ask them exactly."""
+    """FAISS's answers; None where so few rows are searched that it would miss some of them."""
     if config.rerank.enabled or config.distance == "visible":
         what = "re-ranking" if config.rerank.enabled else "distance visible"
         raise KeyReIDError(f"{what} needs every distance; use --index exact")

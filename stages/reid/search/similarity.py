@@ -110,7 +110,7 @@ def _jaccard(encoding: sparse.csr_array, apart: Apart) -> sparse.csr_array:
     total = total.tocoo()
     kept = total.row < total.col
     row, col, shared = total.row[kept], total.col[kept], total.data[kept]
-    value = np.round(shared / (2 - shared), 6)  # what rounding did elsewhere should not decide
+    value = np.round(shared / (2 - shared), 6)  # rounding errors should not decide ties
     kept = (value > 0) & ~apart.pairs(row, col)
     upper = sparse.coo_array((value[kept], (row[kept], col[kept])), shape=(count, count))
     return (upper + upper.T).tocsr()

@@ -1,4 +1,4 @@
-"""Who of those who could have come is it: what travel times between cameras say for two tracklets.
+"""Travel times between cameras as evidence that two tracklets are of one person.
 
 Where a `greatest` time is given from one camera to another, whoever leaves the first is one of the few who
 come to the second in time. Each tracklet's candidates compete by their distances, "none of them" among them,

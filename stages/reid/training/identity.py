@@ -1,4 +1,4 @@
-"""What a run was made with, so that a resume with anything else is refused by name."""
+"""Settings and data of a run, so that a resume with others is refused and the difference named."""
 
 import hashlib
 import json

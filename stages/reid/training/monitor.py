@@ -92,7 +92,7 @@ class Monitor:
 
     @contextmanager
     def _recording(self) -> Iterator[None]:
-        """A full disk costs records, with one warning, and not the run."""
+        """A full disk stops the records, with one warning, but not the run."""
         try:
             yield
         except OSError as error:

@@ -40,7 +40,7 @@ class Progress:
 
 @dataclass(frozen=True)
 class SavedState:
-    """A training state of the same run. changes: what its config has otherwise, each accepted by the user."""
+    """A training state of the same run. changes: differences of its config, each accepted by the user."""
 
     path: Path
     contents: dict[str, Any]

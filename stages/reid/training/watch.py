@@ -1,4 +1,4 @@
-"""Numbers of training steps, kept on the device until somebody wants them.
+"""Numbers of training steps, kept on the device until they are read.
 
 To read a number from a device is to wait for all pending work. So a step reads none: what its losses were,
 and whether one of them was not finite, is read every `log_every` steps and before anything is saved.

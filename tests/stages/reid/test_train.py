@@ -102,6 +102,7 @@ def test_activation_checkpointing_and_compile_change_no_result(once):
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1200)
 @pytest.mark.skipif(COMPILER is None, reason="torch.compile needs a C++ compiler on the CPU; none is here")
 def test_the_default_compiler_changes_no_result(once):
     """One branch and one part: every kernel is a second of compiling."""
