@@ -27,7 +27,7 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks import floors
-from benchmarks.extract import walkers_data, weights_of
+from benchmarks.made.stage_one import walkers_data, weights_of
 from cache import PoseCache
 from cache.chunks import CHUNK_BYTES, CHUNK_SHAPE, FLOOR, encode, quantise, unpack
 from cache.writer import write_cache

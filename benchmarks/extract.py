@@ -26,74 +26,23 @@ import numpy as np
 import torch
 from rich.console import Console
 from rich.table import Table
-from safetensors.torch import save_file
 from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks import floors
-from cache.errors import KeyReIDError
-from cache.files import sha256_of
+from benchmarks.made.stage_one import make_task, mmpose_loop, walkers_data, weights_of
 from cache.lock import lock_folder
 from cache.manifest import Manifest
 from stages.datasets.tracklet import Dataset
-from stages.pose.config import EstimatorSpec, PoseConfig, load_spec
-from stages.pose.estimator import HRNetEstimator, build_network, model_config
+from stages.pose.config import PoseConfig, load_spec
+from stages.pose.estimator import HRNetEstimator
 from stages.pose.extract import run
-from stages.pose.plan import packages
 from stages.pose.shard_task import ShardTask, load_estimator, run_shard
-from stages.pose.sources import check_frames
-from stages.pose.weights import find_weights, load_into
 from stages.precision import choose, has_amx
 
 MARS = 1_191_003
+SIDES = ("bare", "extraction", "share", "mmpose", "times", "bare, flip")
 SHARE = 0.85  # of the bare forward that extraction has at least
 HALF = 3.5  # times as fast in bf16 as in float32, with AMX
-
-
-def weights_of(spec: EstimatorSpec, folder: Path) -> tuple[Path, str]:
-    """The estimator's weights, or random ones of its shape."""
-    try:
-        return (find_weights(spec)[0], "its own weights")
-    except KeyReIDError:
-        torch.manual_seed(0)
-        state = build_network(spec, initialise=False).state_dict()
-        path = folder / f"{spec.name}.safetensors"
-        save_file({key: value.contiguous() for key, value in state.items()}, path)
-        return path, "random weights"
-
-
-def mmpose_loop(spec: EstimatorSpec, weights: Path, device: str):
-    """mmpose's own way: `inference_topdown` on one frame file after the other, without flip test."""
-    from mmengine import Config
-    from mmpose.apis import inference_topdown
-    from mmpose.datasets.datasets.utils import parse_pose_metainfo
-
-    network = build_network(spec, initialise=False)
-    load_into(network, weights)
-    network.test_cfg = {**(network.test_cfg or {}), "flip_test": False}
-    size = tuple(model_config(spec)["head"]["decoder"]["input_size"])
-    pipeline = [
-        {"type": "LoadImage"},
-        {"type": "GetBBoxCenterScale", "padding": spec.padding},
-        {"type": "TopdownAffine", "input_size": size},
-        {"type": "PackPoseInputs"},
-    ]
-    network.cfg = Config({"test_dataloader": {"dataset": {"pipeline": pipeline}}})
-    network.dataset_meta = parse_pose_metainfo({"from_file": "configs/_base_/datasets/coco.py"})
-    network.to(device).eval()
-    return lambda paths: [inference_topdown(network, str(path)) for path in paths]
-
-
-def make_task(
-    data: Dataset, frames: tuple[str, ...], spec: EstimatorSpec, weights: Path, folder: Path, settings: dict
-) -> ShardTask:
-    checked = [frame for part in check_frames(data.root, frames, range(len(frames)), 2) for frame in part]
-    versions = packages(settings["device"])
-    plan = Manifest(spec.name, sha256_of(weights), {"settings": settings}, (), versions)
-    digests = np.array([digest for _, _, _, digest, *_ in checked], "<u8")
-    device = "cpu" if settings["device"] == "cpu" else "cuda"
-    return ShardTask(
-        folder, 0, data.root, frames, digests, frozenset(), plan, spec, weights, settings, device, ""
-    )
 
 
 def rates(data: Dataset, name: str, given: argparse.Namespace, folder: Path) -> dict[str, dict]:
@@ -165,9 +114,8 @@ def rates(data: Dataset, name: str, given: argparse.Namespace, folder: Path) -> 
     measured = {clock: summary(rounds) | {"floor": floor} for clock, rounds in seen.items()}
     if not gpu and has_amx():
         measured["CPU"]["half"] = half_rate(task, settings, extraction)
-    return {
-        clock: row | {"note": f"batch {settings['batch_size']}, {note}"} for clock, row in measured.items()
-    }
+    note = f"batch {settings['batch_size']}, {note}"
+    return {clock: row | {"note": note} for clock, row in measured.items()}
 
 
 def half_rate(task: ShardTask, settings: dict, extraction: Callable[[ShardTask], int]) -> float:
@@ -218,11 +166,8 @@ def layouts(name: str, given: argparse.Namespace, folder: Path, console: Console
 
     weights, _ = weights_of(load_spec(name), folder)
     cores = len(os.sched_getaffinity(0))
-    batch, seconds, orders = (
-        given.batch_size or 16,
-        given.seconds,
-        {"contiguous": False, "channels last": True},
-    )
+    batch, seconds = given.batch_size or 16, given.seconds
+    orders = {"contiguous": False, "channels last": True}
     table = Table("workers x threads", *orders, "times", title=f"{name}: frames/s of {cores} cores")
     best: dict[str, tuple[float, str]] = dict.fromkeys(orders, (0.0, ""))
     for threads in [n for n in (1, 2, 4, 8, 16, 32) if n <= cores]:
@@ -253,15 +198,8 @@ def memory(given: argparse.Namespace, folder: Path, console: Console) -> None:
     """Peak resident memory of a whole extraction of N and of 10 N frames, each in a fresh process."""
     table = Table("frames", "peak memory", title="walkers, 1 worker")
     for times in (1, 10):
-        command = [
-            sys.executable,
-            "-m",
-            "benchmarks.extract",
-            "--measure",
-            str(times),
-            "--data-root",
-            str(given.data_root),
-        ]
+        options = ["--measure", str(times), "--data-root", str(given.data_root)]
+        command = [sys.executable, "-m", "benchmarks.extract", *options]
         peak = subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()
         table.add_row(peak[0], f"{int(peak[1]) / 1024:.0f} MB")
     console.print(table)
@@ -288,13 +226,6 @@ def measure(times: int, root: Path) -> None:
         # Not ru_maxrss, which starts at what the process that started this one had.
         status = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
         print(len(many.frames()), status["VmHWM"].split()[0])
-
-
-def walkers_data(folder: Path) -> Path:
-    from stages.datasets.walkers import make
-    from stages.datasets.walkers.config import WalkersConfig
-
-    return make.run(WalkersConfig(identities=8), folder / "walkers")
 
 
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:
@@ -329,19 +260,9 @@ def main(arguments: list[str] | None = None) -> None:
         all_cores = os.sched_getaffinity(0)
         if given.device == "cpu":
             os.sched_setaffinity(0, sorted(all_cores)[: given.threads])
-        columns = (
-            "estimator",
-            "clock",
-            "floor",
-            "bare",
-            "extraction",
-            "share",
-            "mmpose",
-            "times",
-            "bare, flip",
-        )
+        columns = ("estimator", "clock", "floor", *SIDES, "+0.25 padding", "note")
         title = f"frames/s, {given.device}, {given.threads} thread(s) on as many cores"
-        table = Table(*columns, "+0.25 padding", "note", title=title)
+        table = Table(*columns, title=title)
         for name in given.estimators:
             for clock, measured in rates(data, name, given, folder).items():
                 table.add_row(
