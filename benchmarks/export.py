@@ -29,7 +29,7 @@ import torch
 
 from benchmarks import floors
 from cache import PoseCache
-from stages.datasets import Dataset, load_dataset
+from stages.datasets import Dataset
 from stages.export import network, pose
 from stages.export.onnx_file import import_onnx, quiet
 from stages.export.precision import Precision, write_in
@@ -180,7 +180,7 @@ def main(arguments: list[str] | None = None) -> None:
         from pipeline.config import load_recipe
 
         recipe = load_recipe(None, given.run / "config.yaml")
-        dataset = load_dataset(recipe.dataset.name, recipe.dataset.root, recipe.dataset.split)
+        dataset = recipe.dataset.load(recipe.dataset.root)
         scores(given.run, dataset, PoseCache.open(recipe.cache), recipe.eval, options)
         return
     columns = f"{'torch ms':>9} {'onnxruntime':>12} {'torch/onnxruntime':>16}"

@@ -17,6 +17,15 @@ from yaml import Mark, MarkedYAMLError, YAMLError
 
 from cache.errors import KeyReIDError
 
+# What keeps a file closed, whatever is in it, and the way in.
+_CLOSED = {
+    errno.EACCES: "get the right to read it",
+    errno.EPERM: "get the right to read it",
+    errno.EISDIR: "name a file, not a folder",
+    errno.EMFILE: "allow more open files (ulimit -n)",
+    errno.ENFILE: "close other programs: the system has no open file left",
+}
+
 
 @contextlib.contextmanager
 def reading(
@@ -44,9 +53,16 @@ def reading(
             remedy = missing or remedy
         elif isinstance(cause, MemoryError):
             remedy = ""  # nothing is wrong with the file
+        elif way_in(cause):
+            remedy = way_in(cause)
         elif expected and not isinstance(cause, ValidationError) and not getattr(cause, "errno", None):
             reason = f"not {expected} ({reason})"  # of content; for that HDF5's OSError has no errno
         raise error(f"{path}: {reason}" + (f"; {remedy}" if remedy else "")) from cause
+
+
+def way_in(error: Exception) -> str:
+    """What to do about a file that cannot be opened; "" where something else is wrong with it."""
+    return _CLOSED.get(getattr(error, "errno", None), "")
 
 
 @contextlib.contextmanager

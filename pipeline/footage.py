@@ -7,7 +7,10 @@ from pathlib import Path
 
 import click
 
+from cache.border import reading
 from cache.errors import KeyReIDError
+from cache.text_files import load_yaml
+from pipeline.config import DatasetConfig
 from pipeline.options import PATH, default_cache
 from stages.datasets.tracklet import Dataset
 
@@ -24,11 +27,26 @@ class Footage:
     subset: str
     cache: Path
 
-    def load(self) -> Dataset:
-        """Read it. Raises KeyReIDError as `load_dataset`."""
-        from stages.datasets import load_dataset
+    def load(self, run: Path) -> Dataset:
+        """Read it, see `settings`. Raises KeyReIDError as `load_dataset`."""
+        return self.settings(run).load(self.root)
 
-        return load_dataset(self.name, self.root, split=self.split, frame_list=self.frame_list)
+    def settings(self, run: Path) -> DatasetConfig:
+        """How a data set is read: as the run did where it was trained on one of that name, but as the user says.
+
+        Of TRACKLETS, the run knows nothing; its list of frames is that of one root only.
+        """
+        from stages.reid.embedder import checkpoint_file
+
+        path, found = checkpoint_file(run).parent / "config.yaml", DatasetConfig(name=self.name)
+        if path.is_file() and not self.own:
+            with reading(path, "the config of a run"):
+                trained = DatasetConfig(**load_yaml(path).get("dataset", {"name": ""}))
+            if trained.name == self.name:
+                same = trained.root is not None and trained.root.resolve() == self.root.resolve()
+                found = trained if same else trained.model_copy(update={"list": None})
+        given = {"split": self.split, "list": self.frame_list}
+        return found.model_copy(update={key: value for key, value in given.items() if value is not None})
 
 
 def footage_options(function: Callable) -> Callable:

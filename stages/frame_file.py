@@ -14,6 +14,7 @@ import cv2
 import numpy as np
 import simplejpeg
 
+from cache.border import way_in
 from cache.errors import KeyReIDError
 from cache.files import read_regular
 from stages.terminal import one_line
@@ -32,10 +33,16 @@ _LONE_MARKERS = frozenset({0x01, *range(0xD0, 0xD8)})  # without a length: TEM, 
 class FrameError(KeyReIDError):
     """A frame that cannot be read: which, and why. missing: there is no such file."""
 
-    def __init__(self, path: Path | str, reason: str, missing: bool = False):
-        advice = "check the data set with keyreid doctor" if missing else "copy it again, or convert it"
-        super().__init__(f"{path}: {reason}; {advice}")
+    def __init__(self, path: Path | str, reason: str, missing: bool = False, advice: str = ""):
+        if missing:
+            advice = "check the data set with keyreid doctor"
+        super().__init__(f"{path}: {reason}; {advice or 'copy it again, or convert it'}")
         self.reason, self.missing = reason, missing
+        self._made = path, reason, missing, advice
+
+    def __reduce__(self) -> tuple:
+        """From a worker process, it arrives as what it was."""
+        return FrameError, self._made
 
 
 def read_picture(path: Path | str, size: tuple[int, int] | None = None) -> np.ndarray:
@@ -78,7 +85,7 @@ def _frame(path: Path | str) -> Iterator[None]:
     except (OSError, ValueError) as error:
         reason = f"cannot be read ({error.strerror})" if isinstance(error, OSError) else str(error)
         missing = isinstance(error, FileNotFoundError)
-        raise FrameError(path, "missing" if missing else reason, missing) from None
+        raise FrameError(path, "missing" if missing else reason, missing, way_in(error)) from None
 
 
 def decode(data: bytes, size: tuple[int, int] | None = None) -> np.ndarray:

@@ -2,6 +2,7 @@
 
 import contextlib
 import functools
+import logging
 import os
 import threading
 import time
@@ -14,7 +15,9 @@ from cache.errors import KeyReIDError
 from stages.extras import CLUSTER
 from stages.interrupts import workers_unaware
 
+log = logging.getLogger(__name__)
 FEW = 256
+PATIENCE = 5  # seconds between two looks at a cluster
 Task = TypeVar("Task")
 Result = TypeVar("Result")
 
@@ -82,6 +85,7 @@ def _in_processes(
 def _on_dask(run: Callable[[Task], Result], tasks: Iterable[Task], scheduler: str) -> Iterator[Result]:
     with CLUSTER.imported():
         from distributed import Client, KilledWorker
+        from distributed.client import FutureCancelledError
 
         backend = _dask_backend()
     try:
@@ -91,12 +95,38 @@ def _on_dask(run: Callable[[Task], Result], tasks: Iterable[Task], scheduler: st
     with contextlib.closing(client), joblib.parallel_config(backend=backend(client=client)):
         pool = joblib.Parallel(return_as="generator_unordered", batch_size=1)
         try:
-            yield from pool(joblib.delayed(run)(task) for task in tasks)
-        except KilledWorker as error:
+            with _missing_workers(client, scheduler):
+                yield from pool(joblib.delayed(run)(task) for task in tasks)
+        except (KilledWorker, FutureCancelledError) as error:
+            what = "the scheduler went away; start it again with its workers"
+            if isinstance(error, KilledWorker):
+                what = "Dask workers died repeatedly at one task, possibly out of memory; see their logs"
             raise KeyReIDError(
-                f"--scheduler {scheduler}: Dask workers died repeatedly at one task, possibly out "
-                "of memory; see their logs and run the command again to go on"
+                f"--scheduler {scheduler}: {what} and run the command again to go on"
             ) from error
+
+
+@contextlib.contextmanager
+def _missing_workers(client, scheduler: str) -> Iterator[None]:
+    """Say it while there are no workers: Dask waits for some, in silence and without end."""
+    over = threading.Event()
+
+    def watch() -> None:
+        said = False
+        while client.status == "running" and not over.wait(PATIENCE):
+            with contextlib.suppress(OSError):  # the scheduler went away: the run finds out
+                missing = not client.nthreads()
+                if missing and not said:
+                    log.warning("--scheduler %s has no workers; waiting for some (Ctrl-C stops)", scheduler)
+                said = missing
+
+    watcher = threading.Thread(target=watch, daemon=True)
+    watcher.start()
+    try:
+        yield
+    finally:
+        over.set()
+        watcher.join()
 
 
 def _dask_backend() -> type:

@@ -72,8 +72,8 @@ def command(
     if part is not None and append is None:
         raise KeyReIDError("--part goes with --append FOLDER: jobs fill galleries, which are merged")
     share = None if part is None else Share.parse(part)
-    data = footage.load()
     run = run or run_of(append)
+    data = footage.load(run)
     embedder = Embedder(run, pose_config(run, overrides), device, precision)
     with progress_bars("tracklets") as progress:
         if append is None:

@@ -11,7 +11,8 @@ from stages.terminal import progress, say
 
 SETTINGS = (
     *("estimator", "start", "seed", "steps", "frames", "held_out", "batch_size", "learning_rate", "warmup"),
-    *("keypoints", "dataset", "data_root", "seen_score", "hidden_score", "workers", "threads", "device"),
+    *("keypoints", "dataset", "data_root", "split", "boxes", "list", "seen_score", "hidden_score"),
+    *("workers", "threads", "device"),
 )
 
 

@@ -82,13 +82,15 @@ class Footage:
         )
 
     def _every(self, source: dict[str, Any], root: Path) -> dict[str, tuple[str, ...]]:
-        """All frames of each tracklet of a data set; none where it is not there, or not what it was."""
-        key = (source["dataset"], root, source.get("split"))
+        """All frames of each tracklet of a data set, read as it was for the gallery; none where it is not
+        there, or not what it was."""
+        split, choices = source.get("split"), source.get("reading") or {}
+        key = (source["dataset"], root, split, *sorted(choices.items()))
         if key not in self._frames:
             self._frames[key] = {}
             if source["dataset"] in DATASETS and root.is_dir():
                 try:
-                    dataset = load_dataset(source["dataset"], root, source.get("split"), check_files=False)
+                    dataset = load_dataset(source["dataset"], root, split, check_files=False, **choices)
                     self._frames[key] = {t.name: t.frames for t in dataset.tracklets()}
                 except KeyReIDError as error:
                     self.notes.append(f"only some frames of each tracklet are shown: {error}")

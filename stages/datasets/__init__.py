@@ -6,6 +6,7 @@ No torch here: metadata is read in a second by any process.
 """
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 from cache.errors import KeyReIDError
@@ -19,7 +20,7 @@ from stages.datasets.mevid import load_mevid
 from stages.datasets.prid2011 import load_prid2011
 from stages.datasets.tracklet import DISTRACTOR, JUNK, Dataset, Tracklet
 
-__all__ = ["DATASETS", "DISTRACTOR", "JUNK", "Dataset", "Tracklet", "load_dataset"]
+__all__ = ["CHOICES", "DATASETS", "DISTRACTOR", "JUNK", "Dataset", "Tracklet", "load_dataset"]
 
 _ONE: dict[str, Callable[[Path | str, bool], Dataset]] = {
     "mars": lambda root, check: load_mars(root, "mars", check),
@@ -39,6 +40,7 @@ _CHOICES: dict[str, tuple[Callable[..., Dataset], tuple[str, ...]]] = {
     "cuhk03": (load_cuhk03, ("tracklets", "boxes")),
     "folder": (load_folder, ("frame_list",)),
 }
+CHOICES = ("tracklets", "boxes", "frame_list")
 DATASETS = (*_ONE, *_SEVERAL, *_CHOICES)
 
 
@@ -63,7 +65,7 @@ def load_dataset(
     if name not in DATASETS:
         raise KeyReIDError(f"dataset {name!r} is not known; expected one of {', '.join(DATASETS)}")
     load, choices = _CHOICES.get(name, (None, ()))
-    given = {"tracklets": tracklets, "boxes": boxes, "frame_list": frame_list}
+    given = dict(zip(CHOICES, (tracklets, boxes, frame_list), strict=True))
     for choice, value in given.items():
         if value is not None and choice not in choices:
             what = choice.removeprefix("frame_")  # as the option and the key of a recipe are called
@@ -74,5 +76,6 @@ def load_dataset(
         raise KeyReIDError(f"dataset {name} has one split; leave split out (it is {split})")
     if load is not None:
         more = {"check_files": check_files} if name == "folder" else {}
-        return load(root, **more, **{choice: given[choice] for choice in choices})
+        found = load(root, **more, **{choice: given[choice] for choice in choices})
+        return replace(found, reading={choice: str(value) for choice, value in given.items() if value})
     return _ONE[name](root, check_files)

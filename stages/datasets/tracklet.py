@@ -40,6 +40,7 @@ class Dataset:
     frame_size: (width, height) that every frame should have, None where sizes differ.
     variant: which reading of its files this is, for data sets that have several, else "".
     files:   SHA-256 over paths and labels of the files, where they can be read in several ways, else "".
+    reading: what chose this reading of its files, as keywords of `load_dataset`; none where nothing did.
     labelled: whether persons are identities, not a tracker's ids.
     notes:   things that are not errors but that a user should know; `keyreid doctor` prints them.
     """
@@ -54,6 +55,7 @@ class Dataset:
     frame_size: tuple[int, int] | None = None
     variant: str = ""
     files: str = ""
+    reading: dict[str, str] = field(default_factory=dict)
     labelled: bool = True
     notes: dict[str, str] = field(default_factory=dict)
 

@@ -15,6 +15,7 @@ import stages.compat  # noqa: F401
 from cache.errors import KeyReIDError
 from cache.files import prepare_file, sha256_of, write_whole
 from cache.text_files import load_record
+from stages.datasets import load_dataset
 from stages.datasets.walkers.config import LOOK
 from stages.device import find_device
 from stages.pose import geometry
@@ -129,9 +130,11 @@ def make_pools(config: FitConfig, size: tuple[int, int]) -> tuple[Pool, Pool]:
             f"keypoints {config.keypoints}: of which frames? Give the data set and its root "
             "(--dataset NAME --data-root PATH)"
         )
+    dataset = load_dataset(
+        config.dataset, config.data_root, config.split, boxes=config.boxes, frame_list=config.list
+    )
     return photo_pools(
-        config.dataset,
-        config.data_root,
+        dataset,
         config.keypoints,
         size,
         (config.frames, config.held_out),

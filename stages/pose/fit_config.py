@@ -1,6 +1,7 @@
 """How a small pose network is trained, on walkers or on photographs."""
 
 from pathlib import Path
+from typing import Literal
 
 from pydantic import Field
 
@@ -22,6 +23,11 @@ class FitConfig(StrictModel):
     )
     dataset: str | None = Field(None, description="With --keypoints: the data set that they belong to.")
     data_root: Path | None = Field(None, description="With --keypoints: its data root.")
+    split: int | None = Field(None, ge=0, description="With --keypoints: its split, if it has several.")
+    boxes: Literal["labeled", "detected"] | None = Field(
+        None, description="With --keypoints: of cuhk03, boxes drawn by hand (the default) or by a detector."
+    )
+    list: Path | None = Field(None, description="With --keypoints: of folder, the CSV list of its frames.")
     seen_score: float = Field(0.3, ge=0, description="With --keypoints: joints of this score are learnt.")
     hidden_score: float = Field(
         0.1, ge=0, description="With --keypoints: below, no heat is asked for; between the two, nothing."

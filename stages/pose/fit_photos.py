@@ -7,8 +7,7 @@ import cv2
 import numpy as np
 
 from cache.errors import KeyReIDError
-from stages.datasets import load_dataset
-from stages.datasets.tracklet import DISTRACTOR
+from stages.datasets.tracklet import DISTRACTOR, Dataset
 from stages.frame_file import read_picture
 from stages.pose.fit_data import HIDDEN, SEEN, UNKNOWN, Pool
 from stages.pose.keypoint_files import Poses, read_poses
@@ -17,8 +16,7 @@ FEWEST = 48  # frames to learn from, or to score on
 
 
 def photo_pools(
-    name: str,
-    root: Path,
+    dataset: Dataset,
     keypoints: Path,
     size: tuple[int, int],
     counts: tuple[int, int],
@@ -30,7 +28,6 @@ def photo_pools(
     size: (width, height) at which frames are kept. counts: at most this many frames of each, drawn by the
     seed. scores: as `visibilities`. Raises KeyReIDError where too few frames have keypoints.
     """
-    dataset = load_dataset(name, root)
     poses = read_poses(keypoints, None, list(dataset.frames()))
     tests = [t for t in dataset.test_tracklets() if t.person > DISTRACTOR]
     pools = []
@@ -40,7 +37,7 @@ def photo_pools(
         frames = [frames[row] for row in rows]
         if len(frames) < FEWEST:
             raise KeyReIDError(
-                f"{keypoints}: has keypoints for {len(frames)} {what} frames of {name}; "
+                f"{keypoints}: has keypoints for {len(frames)} {what} frames of {dataset.name}; "
                 f"expected {FEWEST} or more"
             )
         pools.append(photo_pool(dataset.root, frames, poses, size, scores))

@@ -221,6 +221,7 @@ def _made(task: PartTask, checkpoint: Checkpoint, progress: Progress = silent) -
     else:
         poses = poses_of(task.pose, task.data, task.poses, own=True, redo=task.redo_poses)
     about = {"labelled": task.data.labelled, "poses": pose_record(poses), "checkpoint": checkpoint.about()}
+    about |= {"split": task.data.split, "reading": task.data.reading}
     about |= {name: task.recipe[name] for name in ("batch_size", "threads", "made_with")} | {"key": task.key}
     cameras = checkpoint.extra.get("cameras") or ()
     before = torch.get_num_threads()

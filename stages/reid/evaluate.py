@@ -107,6 +107,7 @@ def embed_dataset(
     """Embeddings of `dataset.test_tracklets()`. cameras: those that the network knows, in its order."""
     about = {
         "split": dataset.split,
+        "reading": dataset.reading,
         "labelled": True,
         "checkpoint": tested.about(),
         "poses": pose_record(cache),

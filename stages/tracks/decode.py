@@ -46,7 +46,7 @@ class Decoder:
 
     def __init__(self, path: Path):
         self._path, self._closed = path, False
-        with reading(path, "a video", _NO_VIDEO):
+        with reading(path, "a video", _NO_VIDEO, "name a video that is there"):
             self._container = _open(path)
             self._stream = stream = self._container.streams.best("video")
             if stream is None or stream.codec_context is None:

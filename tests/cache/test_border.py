@@ -2,6 +2,7 @@
 
 import errno
 import json
+import os
 
 import pytest
 
@@ -18,7 +19,7 @@ def refused(read) -> str:
 def test_the_reason_is_in_the_words_of_someone_who_has_the_file(tmp_path):
     expected = {
         "a.json: missing; make it": (tmp_path / "none").read_bytes,
-        "a.json: cannot be read: Is a directory; write it": tmp_path.read_bytes,
+        "a.json: cannot be read: Is a directory; name a file, not a folder": tmp_path.read_bytes,
         "a.json: not a list of cameras (no 'name' in it); write it": lambda: {}["name"],
         "a.json: not a list of cameras (line 2: not UTF-8 text); write it": b"a\n\xff".decode,
         "a.json: not a list of cameras (line 1: not valid JSON: Expecting value); write it":
@@ -35,6 +36,21 @@ def test_the_reason_is_in_the_words_of_someone_who_has_the_file(tmp_path):
 def test_an_error_that_names_its_file_already_goes_through():
     with pytest.raises(KeyReIDError, match=r"^b\.csv: empty$"), reading("a.json", "a list"):
         raise KeyReIDError("b.csv: empty")
+
+
+@pytest.mark.parametrize(
+    ("number", "way"),
+    [
+        (errno.EACCES, "Permission denied; get the right to read it"),
+        (errno.EMFILE, "Too many open files; allow more open files (ulimit -n)"),
+        (errno.EIO, "Input/output error; write it"),
+    ],
+)
+def test_a_file_that_cannot_be_opened_is_not_called_damaged(number, way):
+    def read():
+        raise OSError(number, os.strerror(number))
+
+    assert refused(read) == f"a.json: cannot be read: {way}"
 
 
 def test_control_characters_of_a_file_are_spelled_out():

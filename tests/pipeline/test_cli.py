@@ -15,6 +15,8 @@ from cache.writer import write_cache
 from pipeline.cli import COMMANDS, GROUPS
 from stages.datasets import load_dataset
 from tests.pipeline.conftest import TINY
+from tests.stages.cluster import two_workers
+from tests.stages.pose.compare import assert_same_shards
 
 FOLDER = Path(__file__).resolve().parents[2] / "pipeline/commands"
 
@@ -105,6 +107,22 @@ def test_ctrl_c_while_an_ablation_trains_is_one_line(walkers_tiny, tmp_path):
     code, lines = interrupt(words, training)
     assert code == 130 and [line for line in lines if line][-1] == "keyreid: interrupted"
     assert not any("Traceback" in line or "Error" in line for line in lines), lines
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_ctrl_c_of_a_run_on_dask_is_one_line_and_the_same_command_goes_on(keyreid, walkers_tiny, tmp_path):
+    pytest.importorskip("distributed", reason="pip install -r requirements/cluster.txt")
+    poses, tiny = tmp_path / "poses", ["--set", "pose.shard_frames=8"]
+    words = ["extract-poses", "--data-root", walkers_tiny, *tiny, "--cache"]
+    with two_workers(tmp_path) as (address, _):
+        on_dask = [*words, poses, "--scheduler", address]
+        code, lines = interrupt(on_dask, lambda _: len(list(poses.glob("shard-*.h5"))) > 1)
+        assert code == 130 and [line for line in lines if line] == ["keyreid: interrupted"]
+        assert not list(poses.glob("*.tmp")) and not (poses / "manifest.json").exists()
+        assert keyreid(*on_dask).code == 0
+    assert keyreid(*words, tmp_path / "here").code == 0
+    assert_same_shards(poses, tmp_path / "here")
 
 
 def test_ctrl_c_while_modules_load_is_one_line():

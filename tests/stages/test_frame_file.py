@@ -2,6 +2,7 @@
 
 import io
 import os
+import pickle
 import struct
 
 import cv2
@@ -31,6 +32,17 @@ def picture():
     """A smooth uint8 picture [256, 128, 3] in RGB, whose pixels name their place."""
     y, x = np.mgrid[0:256, 0:128]
     return np.stack([y, 2 * x, 128 + 100 * np.sin(y / 9) * np.cos(x / 7)], axis=2).astype(np.uint8)
+
+
+def test_an_error_of_a_frame_says_what_to_do_and_arrives_from_a_worker_as_it_was(tmp_path):
+    (tmp_path / "a.jpg").mkdir()
+    (tmp_path / "b.jpg").write_bytes(b"text")
+    ways = {"a.jpg": "name a file, not a folder", "b.jpg": "copy it again", "c.jpg": "keyreid doctor"}
+    for name, way in ways.items():
+        with pytest.raises(FrameError, match=way) as error:
+            read_picture(tmp_path / name)
+        sent = pickle.loads(pickle.dumps(error.value))
+        assert (str(sent), sent.missing) == (str(error.value), name == "c.jpg")
 
 
 def read_frame(path, size):
@@ -174,7 +186,7 @@ REFUSED = {
     "dds.jpg": "not a picture",
     "postscript.jpg": "not a picture",
     "gone.jpg": "missing",
-    "folder.jpg": "not a regular file",
+    "folder.jpg": "Is a directory",
     "pipe.jpg": "not a regular file",
     "device.jpg": "not a regular file",
     "bomb.jpg": "65001 x 65001 pixels",

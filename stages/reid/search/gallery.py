@@ -5,12 +5,14 @@ import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
+from types import NoneType
 from typing import Any
 
 import numpy as np
 
 from cache.border import reading
 from cache.errors import KeyReIDError
+from stages.datasets import CHOICES
 from stages.reid.scoring.embeddings import Embeddings
 from stages.reid.scoring.embeddings_file import count, read_about
 from stages.reid.scoring.joining import join
@@ -95,8 +97,10 @@ def check_header(path: Path | str, about: Any) -> None:
     with reading(path, "a gallery: its header does not say what made it", "make it with keyreid embed"):
         texts = [about[name] for name in ("camera", "distance", "dataset")]
         texts += [about["checkpoint"][name] for name in ("path", "sha256")]
-        texts.append(about["poses"]["weights_sha256"])
-        if not all(isinstance(text, str) for text in texts) or not isinstance(about["labelled"], bool):
+        choices = about.get("reading") or {}
+        texts += [about["poses"]["weights_sha256"], about["poses"].get("path") or "", *choices.values()]
+        kinds = isinstance(about["labelled"], bool) and isinstance(about.get("split"), int | NoneType)
+        if not kinds or not set(choices) <= set(CHOICES) or not all(isinstance(text, str) for text in texts):
             raise ValueError("values of another type")
 
 

@@ -4,6 +4,7 @@ import os
 import signal
 import threading
 import time
+from pathlib import Path
 
 import pytest
 
@@ -12,6 +13,12 @@ from stages.pose.extract import run
 from tests.stages.cluster import kill_busy, two_workers
 from tests.stages.pose import tiny
 from tests.stages.pose.compare import assert_same_shards
+
+
+def parent_of(pid: int) -> int:
+    """The process that started another one."""
+    return int(Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[1])
+
 
 distributed = pytest.importorskip("distributed", reason="pip install -r requirements/cluster.txt")
 
@@ -65,6 +72,28 @@ def test_workers_that_die_at_the_same_shard_again_are_reported(cluster, frames, 
     with pytest.raises(KeyReIDError, match="Dask workers died repeatedly"):
         run(many, tiny.config(estimator, shard_frames=1, scheduler=address), target)
     killer.join()
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_a_scheduler_that_goes_away_is_named_and_the_run_goes_on_elsewhere(frames, estimator, tmp_path):
+    from cache.errors import KeyReIDError
+
+    many, target = tiny.config(estimator, shard_frames=1), tmp_path / "there"
+    with two_workers(tmp_path) as (address, pids):
+
+        def end_cluster() -> None:
+            deadline = time.monotonic() + 150
+            while not list(target.glob("shard-*.h5")) and time.monotonic() < deadline:
+                time.sleep(0.005)
+            os.kill(parent_of(pids[0]), signal.SIGKILL)
+
+        killer = threading.Thread(target=end_cluster)
+        killer.start()
+        with pytest.raises(KeyReIDError, match=f"{address}: the scheduler went away"):
+            run(frames, many.model_copy(update={"scheduler": address}), target)
+        killer.join()
+    assert_same_shards(run(frames, many, target), run(frames, many, tmp_path / "here"))
 
 
 def test_a_scheduler_that_is_not_there_is_named(frames, estimator, tmp_path):

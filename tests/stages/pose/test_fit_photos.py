@@ -1,6 +1,7 @@
 """Fitting a pose network on photographs: which frames, which joints, and where they lie."""
 
 import json
+import shutil
 
 import cv2
 import numpy as np
@@ -39,15 +40,12 @@ def test_frames_of_any_size_and_their_joints_share_one_scale(tmp_path):
 
 def test_training_persons_teach_and_test_persons_score(walkers_tiny, keypoints):
     data = load_dataset("walkers", walkers_tiny)
-    everything = photo_pools("walkers", walkers_tiny, keypoints, (16, 32), (10**6, 10**6), (2, 1), 0)
+    everything = photo_pools(data, keypoints, (16, 32), (10**6, 10**6), (2, 1), 0)
     strangers = sum(len(t.frames) for t in data.test_tracklets() if t.person < 1)
     assert len(everything[0].frames) == sum(len(t.frames) for t in data.train)
     assert len(everything[1].frames) == sum(len(t.frames) for t in data.test_tracklets()) - strangers
     for seed, same in ((0, True), (1, False)):
-        few = [
-            photo_pools("walkers", walkers_tiny, keypoints, (16, 32), (48, 48), (2, 1), s)[0].keypoints
-            for s in (0, seed)
-        ]
+        few = [photo_pools(data, keypoints, (16, 32), (48, 48), (2, 1), s)[0].keypoints for s in (0, seed)]
         assert np.array_equal(*few) == same and len(few[0]) == 48
 
 
@@ -71,13 +69,29 @@ def test_a_network_is_fitted_on_photographs_and_its_record_says_so(walkers_tiny,
     assert len(record["keypoints_sha256"]) == 64 and "--dataset walkers" in record["command"]
 
 
+def test_frames_are_those_of_the_list_that_is_named(walkers_tiny, keypoints, tmp_path):
+    root = tmp_path / "root"
+    shutil.copytree(walkers_tiny, root)
+    data = load_dataset("walkers", root)
+    tests = [t for t in data.test_tracklets() if t.person > 0][1:]
+    rows = [f"{f},{t.person},{t.camera},{t.name},train" for t in data.train[:-1] for f in t.frames]
+    rows += [f"{f},{t.person},{t.camera},{t.name},test" for t in tests for f in t.frames]
+    (root / "mine.csv").write_text("\n".join(["frame,person,camera,tracklet,subset", *rows]))
+    given = {"keypoints": keypoints, "dataset": "folder", "data_root": root, "list": "mine.csv"}
+    config = fit.FitConfig(frames=10**6, held_out=10**6, seen_score=2, hidden_score=1, **given)
+    pools = fit.make_pools(config, (16, 32))
+    assert len(pools[0].frames) == sum(len(t.frames) for t in data.train[:-1])
+    assert len(pools[1].frames) == sum(len(t.frames) for t in tests)
+
+
 def test_keypoints_without_their_frames_are_an_error(walkers_tiny, keypoints, tmp_path):
     with pytest.raises(KeyReIDError, match="--dataset NAME --data-root PATH"):
         fit.make_pools(TINY.model_copy(update={"keypoints": keypoints}), (64, 128))
+    data = load_dataset("walkers", walkers_tiny)
     np.savez(
         tmp_path / "few.npz",
-        names=np.array(load_dataset("walkers", walkers_tiny).frames()[:5]),
+        names=np.array(data.frames()[:5]),
         keypoints=np.ones((5, 17, 3)),
     )
     with pytest.raises(KeyReIDError, match=r"few\.npz: has keypoints for \d training frames of walkers"):
-        photo_pools("walkers", walkers_tiny, tmp_path / "few.npz", (64, 128), (100, 100), (0.3, 0.1), 0)
+        photo_pools(data, tmp_path / "few.npz", (64, 128), (100, 100), (0.3, 0.1), 0)

@@ -1,5 +1,6 @@
 """Which files are videos: every container that cameras and tools write, no playlist, script or text."""
 
+import os
 from pathlib import Path
 
 import av
@@ -36,6 +37,30 @@ def write(path: Path, container: str, codec: str) -> Path:
             file.mux(stream.encode(av.VideoFrame.from_ndarray(image, format="bgr24")))
         file.mux(stream.encode())
     return path
+
+
+@pytest.mark.parametrize(
+    ("path", "says"),
+    [
+        ("locked.mp4", "cannot be read: Permission denied; get the right to read it"),
+        ("folder", "cannot be read: Is a directory; name a file, not a folder"),
+        ("none.mp4", "missing; name a video that is there"),
+        ("text.mp4", "cannot be read: Invalid data found when processing input; the file is damaged, or not"),
+    ],
+)
+def test_what_keeps_a_video_closed_is_not_called_damage(tmp_path, path, says):
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "text.mp4").write_text("text")
+    write(tmp_path / "locked.mp4", "mp4", "libx264").chmod(0)
+    user = os.geteuid()
+    if user == 0 and path == "locked.mp4":
+        os.seteuid(65534)  # root may read everything
+    try:
+        with pytest.raises(KeyReIDError) as error:
+            Decoder(tmp_path / path)
+    finally:
+        os.seteuid(user)
+    assert str(error.value).startswith(f"{tmp_path / path}: {says}")
 
 
 def levels(path: Path) -> list[float]:
