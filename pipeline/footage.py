@@ -32,7 +32,7 @@ class Footage:
         return self.settings(run).load(self.root)
 
     def settings(self, run: Path) -> DatasetConfig:
-        """How a data set is read: as the run did where it was trained on one of that name, but as the user says.
+        """How a data set is read: as the run did that was trained on one of that name, but as the user says.
 
         Of TRACKLETS, the run knows nothing; its list of frames is that of one root only.
         """

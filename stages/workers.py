@@ -108,7 +108,7 @@ def _on_dask(run: Callable[[Task], Result], tasks: Iterable[Task], scheduler: st
 
 @contextlib.contextmanager
 def _missing_workers(client, scheduler: str) -> Iterator[None]:
-    """Say it while there are no workers: Dask waits for some, in silence and without end."""
+    """Say it while there are no workers: Dask waits for some without end or word."""
     over = threading.Event()
 
     def watch() -> None:

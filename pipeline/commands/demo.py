@@ -93,6 +93,12 @@ def _from_videos(
     yield ["thresholds from them", "calibrate", labelled, "--travel", str(data_root / TRAVEL)]
     own = ["--cache", str(FOLDER / "street-poses")]
     yield ["embed the videos' tracklets", "embed", str(tracked), *run, *on, *own, "--append", gallery]
-    ways = ["--travel", str(street / TRAVEL)]
+    ways = ["--travel", str(street / TRAVEL)] if (street / TRAVEL).is_file() else []
+    if not ways:
+        say(
+            f"note: {street} is of an earlier version and has no {TRAVEL}: people are linked without travel "
+            "times; remove that folder, and the next demo makes it again",
+            error=True,
+        )
     yield ["link them to people", "link", gallery, *ways, "-o", people, "--no-page"]
     yield ["the page", "browse", people]

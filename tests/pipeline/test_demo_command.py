@@ -44,6 +44,18 @@ def test_from_two_videos_to_who_was_where(keyreid, tmp_path, monkeypatch):
     assert browsed.code == 0, browsed.err
 
 
+@pytest.mark.parametrize("travel", [True, False])
+def test_a_street_of_an_earlier_version_is_linked_without_travel_times(tmp_path, monkeypatch, capsys, travel):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(demo, "FOLDER", tmp_path)
+    for name in ("street/cameras.yaml", "runs/walkers/a/model.safetensors", *["street/travel.yaml"] * travel):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    steps = list(demo._from_videos(tmp_path / "data", tmp_path / "poses", tmp_path / "runs", [], []))
+    (linking,) = [words for _, *words in steps if words[0] == "link"]
+    assert ("--travel" in linking) == travel == ("of an earlier version" not in capsys.readouterr().err)
+
+
 @pytest.mark.parametrize("more", [(), ("--device", "abacus"), ("--set", "train.epoch=1")])
 def test_what_is_missing_or_wrong_is_said_before_any_work(keyreid, tmp_path, monkeypatch, more):
     monkeypatch.chdir(tmp_path)
