@@ -47,9 +47,10 @@ def pair_distances(embeddings: Embeddings, a: np.ndarray, b: np.ndarray, distanc
     if distance == "cosine":
         lengths = np.linalg.norm(one, axis=1) * np.linalg.norm(other, axis=1)
         return 1 - np.einsum("pf,pf->p", one, other) / np.maximum(lengths, np.finfo(np.float32).tiny)
-    squares = (one - other) ** 2
+    between = one - other
     if distance == "euclidean":
-        return squares.sum(1)
+        return np.einsum("pf,pf->p", between, between)
+    squares = between**2
     split, parts = embeddings.global_width, embeddings.parts
     seen = (embeddings.visibility[a].astype(np.float32) + 1e-6) * (embeddings.visibility[b] + 1e-6)
     local = squares[:, split:].reshape(len(squares), parts, -1).sum(2)
@@ -152,19 +153,22 @@ def _unknown(distance: str) -> KeyReIDError:
     return KeyReIDError(f"distance {distance!r} is not known; expected euclidean, cosine or visible")
 
 
+def kth_at_most(rows: np.ndarray, k: int) -> np.ndarray:
+    """A number not below the k-th smallest of each row [q, n]: [q], infinite where n is small."""
+    pieces = k * _PIECES
+    width = rows.shape[1] // pieces
+    if width < 4:
+        return np.full(len(rows), np.inf, rows.dtype)
+    minima = rows[:, : width * pieces].reshape(len(rows), pieces, width).min(2)
+    return np.partition(minima, k - 1, axis=1)[:, k - 1]
+
+
 def smallest(row: np.ndarray, k: int) -> np.ndarray:
     """Positions of the k smallest values, ascending; of equals, the lower position first.
 
     row: [n] without NaN, not sorted as a whole. Returns int64 [min(k, n)].
     """
     k = min(k, len(row))
-    pieces = k * _PIECES
-    if len(row) >= 4 * pieces:
-        # The k-th smallest of the pieces' minima is no smaller than the k-th smallest value.
-        width = len(row) // pieces
-        minima = row[: width * pieces].reshape(pieces, width).min(1)
-        candidates = np.flatnonzero(row <= np.partition(minima, k - 1)[k - 1])
-    else:
-        candidates = np.arange(len(row))
+    candidates = np.flatnonzero(row <= kth_at_most(row[None], k))
     order = np.argsort(row[candidates], kind="stable")[:k]
     return candidates[order]

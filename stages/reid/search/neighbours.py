@@ -54,34 +54,38 @@ def nearest_others(
                 rows[row, : len(good)], distances[row, : len(good)] = near[i][good], far[i][good]
             progress(min(first + _ASKED, count), count)
         return Neighbours(rows, distances)
+    near = Nearest(count, k + _SPARE)
     for at, asked in groups(every, gallery.features.shape[1]):
-        near = _nearest(gallery, asked, k + _SPARE, distance)
-        few = []
-        for i, row in enumerate(asked.tolist()):
-            good = near.rows[i] >= 0
-            good[good] = ~apart.pairs(row, near.rows[i][good])
-            if good.sum() < k:  # many at once
-                few.append(i)
-            own = slice(0, min(k, int(good.sum())))
-            rows[row, own], distances[row, own] = near.rows[i][good][:k], near.distances[i][good][:k]
-        if few and count - 1 > k + _SPARE:
-            near = _nearest(gallery, asked[few], k, distance, apart)
-            rows[asked[few]], distances[asked[few]] = near.rows, near.distances
-        progress(at + len(asked), count)
+        stop = at + len(asked)
+        for first, part in distance_to_blocks(gallery, asked, distance, start=at):
+            both = np.arange(first, min(stop, first + part.shape[1]))
+            part[both - at, both - first] = np.inf  # itself
+            near.add(first, part, at)
+            later = max(stop - first, 0)  # pairs with rows of later groups are theirs, too
+            near.add(at, part[:, later:].T, first + later)
+        found = near.rows[asked]
+        good = (found >= 0) & ~apart.pairs(asked[:, None], found)
+        order = np.argsort(~good, axis=1, kind="stable")[:, :k]
+        good = np.take_along_axis(good, order, 1)
+        rows[asked] = np.where(good, np.take_along_axis(found, order, 1), -1)
+        distances[asked] = np.where(good, np.take_along_axis(near.distances[asked], order, 1), np.inf)
+        few = asked[~good.all(1)]  # many at once
+        if len(few) and count - 1 > k + _SPARE:
+            more = _nearest_possible(gallery, few, k, distance, apart)
+            rows[few], distances[few] = more.rows, more.distances
+        progress(round(count * (1 - (1 - stop / count) ** 2)), count)  # the first have most pairs
     return Neighbours(rows, distances)
 
 
-def _nearest(
-    gallery: Embeddings, asked: np.ndarray, k: int, distance: Distance, apart: Apart | None = None
+def _nearest_possible(
+    gallery: Embeddings, asked: np.ndarray, k: int, distance: Distance, apart: Apart
 ) -> Nearest:
-    """The k nearest others of some rows; apart: of those that could be the same person."""
+    """The k nearest others of some rows, of those that could be the same person."""
     near = Nearest(len(asked), k)
     for first, part in distance_to_blocks(gallery, asked, distance):
         block = np.arange(first, first + part.shape[1])
-        part[asked[:, None] == block] = np.inf
-        if apart is not None:
-            for line, row in zip(part, asked.tolist(), strict=True):
-                line[apart.pairs(row, block)] = np.inf
+        for line, row in zip(part, asked.tolist(), strict=True):
+            line[apart.pairs(row, block) | (block == row)] = np.inf
         near.add(first, part)
     return near
 

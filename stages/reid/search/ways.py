@@ -14,7 +14,7 @@ from stages.reid.scoring.embeddings import Embeddings
 from stages.reid.search.constraints import Apart
 
 _SHARPNESS, _NOBODY = 0.15, 2.0  # of the usual distance; chosen on walkers
-_PAIRS = 2**26  # numbers of pairs of features held at a time
+_PAIRS = 2**20  # numbers of pairs of features held at a time: they stay in the processor's cache
 
 
 def ties(gallery: Embeddings, apart: Apart, distance: Distance, usual: float) -> sparse.csr_array:
