@@ -1,8 +1,8 @@
 """Linking: how well, against plain agglomerative clustering, and how fast and large for how many tracklets.
 
 With --train and --test, labelled gallery files of two sets of persons: thresholds from the first, scores on
-the second, for plain average linkage over all distances (scipy), for ours without times, with times, and with
---travel, a file of travel times.
+the second, for plain average linkage over all distances (scipy), for ours without times, with times, with
+ways learned from the gallery, and with --travel, a file of travel times.
 --size makes embeddings of this many tracklets, four of a person, with times and cameras, and links them. The
 floor is the products of all tracklets with all, each pair once.
 
@@ -35,6 +35,7 @@ from stages.reid.search.link_files import read_travel
 from stages.reid.search.people import numbered
 from stages.reid.search.similarity import compare
 
+LEARNED = "linked, ways learned"
 _DAY, _LEG, _SEEN = 86_400.0, 60.0, 5.0  # seconds
 
 
@@ -44,7 +45,7 @@ def main(words: list[str] | None = None) -> None:
     if args.train and args.test:
         _quality(read_gallery(args.train), read_gallery(args.test), args.travel)
     if args.size:
-        _scale(args.size, args.width, args.index)
+        _scale(args.size, args.width, args.index, args.ways)
 
 
 def parse(words: list[str] | None) -> argparse.Namespace:
@@ -54,6 +55,7 @@ def parse(words: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--travel", type=Path, help="YAML file of travel times")
     parser.add_argument("--size", type=int, default=0, help="made tracklets")
     parser.add_argument("--width", type=int, default=896, help="numbers of a made embedding")
+    parser.add_argument("--ways", action="store_true", help="made tracklets: learn ways, and compare again")
     parser.add_argument(
         "--index", default="exact", help="exact, or FAISS: flat, ivf, hnsw, or a factory string"
     )
@@ -65,7 +67,7 @@ def _quality(train: Embeddings, test: Embeddings, travel: Path | None) -> None:
         return replace(gallery, start=None, end=None, zone=None)
 
     ways = {"plain average linkage": None, "linked, no times": ()}
-    ways |= {"linked, times": (), "linked, travel times": travel and read_travel(travel)}
+    ways |= {"linked, times": (), LEARNED: (), "linked, travel times": travel and read_travel(travel)}
     print(
         f"{'':24}{'pairwise P':>11}{'R':>7}{'F1':>7}{'B-cubed F1':>12}{'IDF1':>7}{'identities':>12}"
         f"{'at once':>9}"
@@ -73,9 +75,11 @@ def _quality(train: Embeddings, test: Embeddings, travel: Path | None) -> None:
     for name, way in ways.items():
         if way is None and name != "plain average linkage":
             continue
-        timed = name in ("linked, times", "linked, travel times")
+        timed = name != "linked, no times"
         merges = [
-            _plain(gallery) if way is None else _linked(gallery if timed else bare(gallery), way)
+            _plain(gallery)
+            if way is None
+            else _linked(gallery if timed else bare(gallery), way, name == LEARNED)
             for gallery in (train, test)
         ]
         level = best_level(*pairwise_curve(merges[0], train.persons))
@@ -108,12 +112,12 @@ def _plain(gallery: Embeddings) -> Merges:
     return Merges(every, np.array(pairs), -tree[:, 2])
 
 
-def _linked(gallery: Embeddings, travel: tuple) -> Merges:
+def _linked(gallery: Embeddings, travel: tuple, learned: bool) -> Merges:
     rules = Apart.of(gallery, travel)
-    return agglomerate(compare(gallery, LinkConfig(), rules).similarity, rules, 1e-6)
+    return agglomerate(compare(gallery, LinkConfig(no_ways=not learned), rules).similarity, rules, 1e-6)
 
 
-def _scale(size: int, width: int, index: str) -> None:
+def _scale(size: int, width: int, index: str, ways: bool) -> None:
     features = Made(size, width).first(size)
     persons = np.arange(size) // TOGETHER + 1
     cameras = np.arange(size) % TOGETHER + 1
@@ -127,7 +131,7 @@ def _scale(size: int, width: int, index: str) -> None:
         about=about | {"root": "/"},
     )  # fmt: skip
     made = floors.peak_memory()
-    rules, config = Apart.of(gallery), LinkConfig(index=index)
+    rules, config = Apart.of(gallery), LinkConfig(index=index, no_ways=not ways)
     begin = time.process_time()
     compared = compare(gallery, config, rules)
     middle = time.process_time()

@@ -55,8 +55,11 @@ def command(
         )
     show(table)
     for linked in entry["link"]:
+        how = (
+            ", with travel times" if linked["travel"] else ", with learned ways" if linked["learned"] else ""
+        )
         say(
-            f"linking{', with travel times' * linked['travel']}: threshold {linked['threshold']:.4g} gives "
+            f"linking{how}: threshold {linked['threshold']:.4g} gives "
             f"{linked['identities']} identities of {linked['persons']} persons, pairwise F1 "
             f"{linked['pairwise_f1']:.1%} (precision {linked['pairwise_precision']:.1%}, recall "
             f"{linked['pairwise_recall']:.1%})"

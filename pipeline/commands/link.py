@@ -24,7 +24,7 @@ from stages.terminal import say, show, show_notes, text_table
 @click.option("--cannot-link", "cannot", type=PATH, help="List: tracklets of a line are different persons.")
 @click.option("--no-page", is_flag=True, help="Write no page, see keyreid browse.")
 @config_options(LinkConfig)
-@settings(LinkConfig, "neighbours", "shared", "distance", "index", "index_folder", "shown")
+@settings(LinkConfig, "neighbours", "shared", "no_ways", "distance", "index", "index_folder", "shown")
 def command(
     gallery: tuple[str, ...],
     output: Path,
@@ -38,7 +38,8 @@ def command(
 ) -> None:
     """Link the tracklets of GALLERY (files, gallery folders) to identities: who was where and when.
 
-    Tracklets that overlap in time in one camera are different people. The threshold is that of keyreid
+    Tracklets that overlap in time in one camera are different people. How long people take from one
+    camera to another is learned where it shows, or given with --travel. The threshold is that of keyreid
     calibrate. Where persons are labelled, scores are printed.
     """
     from stages.reid import link
@@ -63,6 +64,9 @@ def command(
         f"{counts['tracklets']} tracklets from {counts['cameras']} cameras; threshold {limit['value']:.4g} "
         f"({limit['from']})"
     )
+    for way in record["learned_ways"]:
+        cameras, span = " and ".join(way["cameras"]), f"{way['least']:.0f} to {way['greatest']:.0f} s"
+        say(f"learned from who looks alike: {cameras} are {span} apart")
     if not no_page:
         say(f"page: {folder / SITE / INDEX}")
     if scores := record["scores"]:

@@ -31,5 +31,6 @@ def run(
         check_cameras(travel, ways, gallery)
     entry = calibrate(gallery, config)
     settings = LinkConfig(distance=config.distance, neighbours=config.neighbours, shared=config.shared)
-    entry["link"] = [calibrate_link(gallery, settings, w) for w in dict.fromkeys(((), ways))]
+    cases = [((), False), ((), True)] + [(ways, False)] * bool(ways)
+    entry["link"] = [made for case in cases if (made := calibrate_link(gallery, settings, *case)) is not None]
     return save(path, entry), entry

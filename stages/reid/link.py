@@ -18,7 +18,8 @@ from stages.reid.search.agreement import agreement
 from stages.reid.search.config import LinkConfig
 from stages.reid.search.constraints import Apart
 from stages.reid.search.gallery import index_folder, part_notes, read_gallery
-from stages.reid.search.link_calibration import link_threshold
+from stages.reid.search.learned_ways import Way
+from stages.reid.search.link_calibration import link_thresholds
 from stages.reid.search.link_files import check_cameras, find_pairs, read_groups, read_travel
 from stages.reid.search.people import confidences, numbered, write_people
 from stages.reid.search.similarity import compare
@@ -80,9 +81,12 @@ def run(
             )
     apart = Apart.of(gallery, travel)
     notes = part_notes(gallery)
-    limit, source, more = link_threshold(gallery, config, bool(travel), threshold, calibration)
+    limits, source, more = link_thresholds(gallery, config, bool(travel), threshold, calibration)
+    if True not in limits:
+        config = config.model_copy(update={"no_ways": True})
     make_folder(output)
     compared = compare(gallery, config, apart, progress)
+    limit = limits[bool(compared.ways)]
     merges = agglomerate(compared.similarity, apart, 1 - limit, must, cannot)
     identities = numbered(merges.labels(1 - limit), apart)
     if missing := len(apart.start) - apart.timed:
@@ -101,6 +105,7 @@ def run(
             "must_link": len(must),
             "cannot_link": len(cannot),
         },
+        "learned_ways": learned_ways(compared.ways, gallery),
         "counts": {
             "tracklets": len(gallery),
             "identities": int(identities.max()),
@@ -115,6 +120,20 @@ def run(
     if page is not None:
         browse.run(page, folder)
     return folder
+
+
+def learned_ways(ways: tuple[Way, ...], gallery: Embeddings) -> list[dict]:
+    """Ways between cameras that a gallery told, as records: names of cameras, seconds, how sure (z)."""
+    names = dict(zip(gallery.camera_numbers.tolist(), gallery.camera_names.tolist(), strict=True))
+    return [
+        {
+            "cameras": [names[number] for number in way.cameras],
+            "least": round(way.least, 1),
+            "greatest": round(way.greatest, 1),
+            "sure": round(way.sure, 1),
+        }
+        for way in ways
+    ]
 
 
 def repeated(gallery: Embeddings) -> list[tuple[int, int]]:

@@ -69,6 +69,9 @@ class LinkConfig(StrictModel):
 
     neighbours: int = NEIGHBOURS
     shared: int = SHARED
+    no_ways: bool = Field(
+        False, description="do not learn from the gallery how long people take between cameras"
+    )
     distance: Distance | None = Field(
         None, description="euclidean, cosine or visible; default: as in the run"
     )

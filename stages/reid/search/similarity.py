@@ -16,19 +16,22 @@ from stages.reid.scoring.distances import Distance
 from stages.reid.scoring.embeddings import Embeddings
 from stages.reid.search.config import LinkConfig
 from stages.reid.search.constraints import Apart
+from stages.reid.search.learned_ways import Way, learn_ways, on_ways
 from stages.reid.search.neighbours import Neighbours, nearest_others, without_camera
 from stages.reid.search.ways import distances, ties
 
 _SHARED_LOOK = 0.3  # weight of a tie beside a tracklet's own features; best on training walkers
+_ROUNDS = 2  # of learning ways from what is alike, and comparing again; best on walkers of neither half
 _TERMS = 2**23  # common neighbours of pairs held at a time
 
 
 @dataclass(frozen=True)
 class Compared:
-    """Tracklets compared. similarity: symmetric float64 [N, N] in [0, 1], diagonal 0."""
+    """Tracklets compared. similarity: symmetric float64 [N, N] in [0, 1], diagonal 0. ways: learned ones."""
 
     neighbours: Neighbours
     similarity: sparse.csr_array
+    ways: tuple[Way, ...] = ()
 
 
 def compare(
@@ -39,15 +42,34 @@ def compare(
 ) -> Compared:
     """Compare all tracklets of a gallery, cameras taken out. Pairs that cannot be one person are 0 alike.
 
-    With travel times, features are mixed with those of likely partners on the way, and compared again.
+    With travel times, features are mixed with those of likely partners on the way, and compared again. Where
+    none are given, ways that stand out are learned from what is alike, see `stages.reid.search.learned_ways`.
 
     progress: called with tracklets done and all. Raises KeyReIDError as `distance_rows` and `IndexedRows.of`.
     """
     distance = config.distance or gallery.about["distance"]
     gallery = without_camera(gallery)
     neighbours = nearest_others(gallery, config, apart, distance, progress)
-    if not np.isfinite(apart.greatest).any():
-        return Compared(neighbours, _reciprocal_similarity(gallery, neighbours, config, distance, apart))
+    if np.isfinite(apart.greatest).any():
+        return Compared(neighbours, _tied(gallery, neighbours, config, distance, apart, progress))
+    similarity, ways = _reciprocal_similarity(gallery, neighbours, config, distance, apart), ()
+    for _ in range(0 if config.no_ways else _ROUNDS):
+        before, ways = ways, learn_ways(similarity, apart)
+        if ways == before:
+            break
+        similarity = _tied(gallery, neighbours, config, distance, on_ways(apart, ways), progress)
+    return Compared(neighbours, similarity, ways)
+
+
+def _tied(
+    gallery: Embeddings,
+    neighbours: Neighbours,
+    config: LinkConfig,
+    distance: Distance,
+    apart: Apart,
+    progress: Callable[[int, int], None],
+) -> sparse.csr_array:
+    """The similarity of tracklets mixed with likely partners on the ways of `apart`."""
     known = neighbours.distances[:, : config.neighbours]
     usual = float(np.median(known[np.isfinite(known)]))
     near = ties(gallery, apart, distance, max(usual, 1e-12))
@@ -56,8 +78,7 @@ def compare(
     mixed = sparse.diags_array(1 / np.asarray(mixed.sum(1)).ravel()) @ mixed
     gallery = replace(gallery, features=(mixed.astype(np.float32) @ gallery.features[:]))
     closer = nearest_others(gallery, config, apart, distance, progress)
-    similarity = _reciprocal_similarity(gallery, closer, config, distance, apart)
-    return Compared(neighbours, similarity.maximum(near).tocsr())
+    return _reciprocal_similarity(gallery, closer, config, distance, apart).maximum(near).tocsr()
 
 
 def _reciprocal_similarity(

@@ -260,17 +260,24 @@ def test_of_those_who_could_have_come_the_nearest_is_the_one():
     assert ties(later, Apart.of(later), "euclidean", 8.0).nnz == 0  # no greatest time, no candidates
 
 
-def test_linking_is_calibrated_with_and_without_travel_times(tmp_path):
+def test_linking_is_calibrated_with_and_without_ways_and_travel_times(tmp_path):
     start = np.arange(10).repeat(4) * 100.0 + np.tile([0, 30, 2000, 2030], 10)
     path = timed(made_gallery(), start).save(tmp_path / "g.h5")
     travel = tmp_path / "travel.yaml"
     travel.write_text("travel: [{cameras: ['1', '2'], least: 20, greatest: 90}]\naway: 900")
-    config = CalibrationConfig(rates=(0.1,), neighbours=4, shared=1)
-    file, entry = calibrate.run(config, [path], tmp_path / "c.json", travel)
-    assert [link["travel"] for link in entry["link"]] == [False, True]
-    for ways, measured in zip((None, travel), entry["link"], strict=True):
-        folder = link.run(CONFIG, [path], tmp_path / "p", None, file, link.Corrections(travel=ways))
+    measuring = CalibrationConfig(rates=(0.1,), neighbours=4, shared=1)
+    file, entry = calibrate.run(measuring, [path], tmp_path / "c.json", travel)
+    assert [(m["travel"], m["learned"]) for m in entry["link"]] == [
+        (False, False),
+        (False, True),
+        (True, False),
+    ]
+    plain = CONFIG.model_copy(update={"no_ways": True})
+    cases = ((plain, None), (CONFIG, None), (CONFIG, travel))
+    for (config, ways), measured in zip(cases, entry["link"], strict=True):
+        folder = link.run(config, [path], tmp_path / "p", None, file, link.Corrections(travel=ways))
         record = json.loads((folder / "link.json").read_text())
+        assert bool(record["learned_ways"]) == measured["learned"]
         assert record["threshold"] == {"value": measured["threshold"], "from": str(file)}
         assert record["scores"]["pairwise_f1"] == 1.0 and record["notes"] == []
     with pytest.raises(KeyReIDError, match="was not calibrated with travel False, neighbours 5, shared 1"):
