@@ -123,7 +123,7 @@ def run(
 
 
 def learned_ways(ways: tuple[Way, ...], gallery: Embeddings) -> list[dict]:
-    """Ways between cameras that a gallery told, as records: names of cameras, seconds, how sure (z)."""
+    """Ways between cameras learned from a gallery, as records: names of cameras, seconds, how sure (z)."""
     names = dict(zip(gallery.camera_numbers.tolist(), gallery.camera_names.tolist(), strict=True))
     return [
         {

@@ -5,7 +5,8 @@ pile up at some times. For each pair of cameras the window of times is sought in
 alike against all of these cameras, a scan statistic (Kulldorff, "A spatial scan statistic", 1997):
     z = (sum of w - n mean of w) / (deviation of w * sqrt(n)),  n pairs in the window
     w = s / sqrt(s_left s_right),  s_left: all that the left tracklet is alike to any of the right's camera
-A window counts from z = 4 on; at random times the best of all windows hardly reaches that.
+A window counts from z = 4 on, which the best of all windows hardly reaches at random times, and where no more
+than 50 tracklets on average come within it: among more, that somebody came in time tells little.
 """
 
 from dataclasses import dataclass
@@ -15,10 +16,10 @@ from scipy import sparse
 
 from stages.reid.search.constraints import Apart
 
-_TIMES = np.geomspace(2, 3600, 60)  # seconds, where windows begin and end: 13.5 % from one to the next
-_NARROW, _WIDE = 3, 13  # steps of a window
+_TIMES = np.geomspace(2, 3600, 90)  # seconds, where windows begin and end: 8.8 % from one to the next
+_NARROW, _WIDE = 4, 20  # steps of a window: 1.4 to 5.4 times its least
 _FEW = 5  # pairs in a window
-_SURE = 4.0
+_SURE, _MANY = 4.0, 50
 
 
 @dataclass(frozen=True)
@@ -56,7 +57,8 @@ def learn_ways(similarity: sparse.csr_array, apart: Apart) -> tuple[Way, ...]:
     for a in range(kinds):
         for b in range(a + 1, kinds):
             own = (cameras[0] == a) & (cameras[1] == b)
-            ways.append(_best_window(a, b, gap[own], share[own], _counts(apart, a, b)))
+            fewer = min(np.count_nonzero(apart.cameras[known] == camera) for camera in (a, b))
+            ways.append(_best_window((a, b), gap[own], share[own], _counts(apart, a, b), fewer))
     return tuple(way for way in ways if way is not None and way.sure >= _SURE)
 
 
@@ -84,8 +86,13 @@ def _counts(apart: Apart, a: int, b: int) -> np.ndarray:
     return counts
 
 
-def _best_window(a: int, b: int, gap: np.ndarray, share: np.ndarray, counts: np.ndarray) -> Way | None:
-    """gap, share: float64 [P], of the pairs that are alike at all. counts: of all pairs, see `_counts`."""
+def _best_window(
+    cameras: tuple[int, int], gap: np.ndarray, share: np.ndarray, counts: np.ndarray, tracklets: int
+) -> Way | None:
+    """gap, share: float64 [P], of the pairs that are alike at all. counts: of all pairs, see `_counts`.
+
+    tracklets: of the camera that has fewer.
+    """
     every = counts[-1]
     if not every or not len(gap):
         return None
@@ -97,7 +104,8 @@ def _best_window(a: int, b: int, gap: np.ndarray, share: np.ndarray, counts: np.
     inside = first + steps < len(_TIMES)
     first, last = first[inside], (first + steps)[inside]
     number = counts[last] - counts[first]
+    allowed = (number >= _FEW) & (number <= _MANY * tracklets)
     excess = sums[last] - sums[first] - number * mean
-    sure = np.where(number >= _FEW, excess / (deviation * np.sqrt(np.maximum(number, 1))), 0)
+    sure = np.where(allowed, excess / (deviation * np.sqrt(np.maximum(number, 1))), 0)
     best = int(np.argmax(sure))
-    return Way((a, b), float(_TIMES[first[best]]), float(_TIMES[last[best]]), float(sure[best]))
+    return Way(cameras, float(_TIMES[first[best]]), float(_TIMES[last[best]]), float(sure[best]))

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
+from scipy import sparse
 
 from stages.reid.scoring.distances import Distance
 from stages.reid.scoring.embeddings import Embeddings
@@ -15,6 +16,7 @@ from stages.reid.search.indexed import IndexedRows
 
 _SPARE = 24  # more than asked for, as some are beside the tracklet at the same time
 _ASKED = 4096  # of an index, rows at a time
+_MIXED = 256  # rows mixed at a time
 _PRIOR = 10  # tracklets: a camera with fewer is moved by less than half
 
 
@@ -103,6 +105,28 @@ class WithoutCamera:
 
     def __getitem__(self, rows: slice | np.ndarray) -> np.ndarray:
         return self._features[rows] - self._shifts[self._cameras[rows]]
+
+
+class Mixed:
+    """float32 [N, F], each row a mixture of rows, made where rows are read."""
+
+    def __init__(self, features: np.ndarray | StoredRows | WithoutCamera, weights: sparse.csr_array) -> None:
+        """weights: float32 [N, N]."""
+        self._features, self._weights = features, weights
+        self.shape = features.shape
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def __getitem__(self, rows: slice | np.ndarray) -> np.ndarray:
+        wanted = np.arange(len(self))[rows]
+        made = np.empty((len(wanted), self.shape[1]), np.float32)
+        for first in range(0, len(wanted), _MIXED):
+            some = self._weights[wanted[first : first + _MIXED]]
+            columns, places = np.unique(some.indices, return_inverse=True)
+            some = sparse.csr_array((some.data, places, some.indptr), shape=(some.shape[0], len(columns)))
+            made[first : first + _MIXED] = some @ self._features[columns]
+        return made
 
 
 def without_camera(gallery: Embeddings) -> Embeddings:

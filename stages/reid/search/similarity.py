@@ -17,11 +17,12 @@ from stages.reid.scoring.embeddings import Embeddings
 from stages.reid.search.config import LinkConfig
 from stages.reid.search.constraints import Apart
 from stages.reid.search.learned_ways import Way, learn_ways, on_ways
-from stages.reid.search.neighbours import Neighbours, nearest_others, without_camera
+from stages.reid.search.neighbours import Mixed, Neighbours, nearest_others, without_camera
 from stages.reid.search.ways import distances, ties
 
 _SHARED_LOOK = 0.3  # weight of a tie beside a tracklet's own features; best on training walkers
 _ROUNDS = 2  # of learning ways from what is alike, and comparing again; best on walkers of neither half
+_HELD = 2**28  # numbers of mixed features in memory, 1 GB; of more, rows are mixed whenever they are read
 _TERMS = 2**23  # common neighbours of pairs held at a time
 
 
@@ -76,7 +77,8 @@ def _tied(
     # Those who came the same way are one look at a person from several sides.
     mixed = (sparse.eye_array(len(gallery)) + _SHARED_LOOK * near).tocsr()
     mixed = sparse.diags_array(1 / np.asarray(mixed.sum(1)).ravel()) @ mixed
-    gallery = replace(gallery, features=(mixed.astype(np.float32) @ gallery.features[:]))
+    features = Mixed(gallery.features, mixed.astype(np.float32))
+    gallery = replace(gallery, features=features[:] if np.prod(features.shape) <= _HELD else features)
     closer = nearest_others(gallery, config, apart, distance, progress)
     return _reciprocal_similarity(gallery, closer, config, distance, apart).maximum(near).tocsr()
 

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from stages.reid.scoring.embeddings import Embeddings
+from stages.reid.search import neighbours, similarity
 from stages.reid.search.agglomerate import agglomerate
 from stages.reid.search.agreement import agreement
 from stages.reid.search.config import LinkConfig
@@ -62,9 +63,17 @@ def test_at_random_times_there_is_nothing_to_learn(seed):
 
 def test_without_times_and_in_one_camera_there_is_nothing_to_learn():
     made = gallery()
-    similarity = compare(made, CONFIG, Apart.of(made)).similarity
+    alike = compare(made, CONFIG, Apart.of(made)).similarity
     bare = replace(made, start=None, end=None, zone=None)
     alone = replace(
         made, cameras=np.ones_like(made.cameras), camera_names=np.ones(len(made), int).astype(str)
     )
-    assert learn_ways(similarity, Apart.of(bare)) == learn_ways(similarity, Apart.of(alone)) == ()
+    assert learn_ways(alike, Apart.of(bare)) == learn_ways(alike, Apart.of(alone)) == ()
+
+
+def test_features_that_do_not_fit_are_mixed_as_they_are_read(monkeypatch):
+    made = gallery()
+    held = compare(made, CONFIG, Apart.of(made)).similarity
+    monkeypatch.setattr(similarity, "_HELD", 0)
+    monkeypatch.setattr(neighbours, "_MIXED", 7)
+    assert (compare(made, CONFIG, Apart.of(made)).similarity != held).nnz == 0
