@@ -61,7 +61,7 @@ def verify(folder: Path) -> None:
     for line in wrong:
         say(line)
     if wrong:
-        raise KeyReIDError(f"{folder}: {len(wrong)} of its files are not as they should be")
+        raise KeyReIDError(f"{folder}: {len(wrong)} of its files are damaged or missing")
     say(f"{folder}: sound, {read_index(folder).tracklets} tracklets")
 
 

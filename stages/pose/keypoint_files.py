@@ -71,7 +71,7 @@ def _from_arrays(source: Path, frames: list[str]) -> Poses:
         with zipfile.ZipFile(source) as archive:
             size = sum(entry.file_size for entry in archive.infolist())
         if size > MOST:
-            raise ValueError(f"{size / 1e9:,.1f} GB of arrays, at most {MOST / 1e9:.1f} are read: divide it")
+            raise ValueError(f"{size / 1e9:,.1f} GB of arrays, at most {MOST / 1e9:.1f} are read: split it")
         with np.load(source, allow_pickle=False) as stored:
             key = "names" if "names" in stored else "frames"
             names, keypoints = stored[key], stored["keypoints"]
@@ -163,7 +163,7 @@ def _persons(content: Any, path: Path) -> list[dict]:
     persons = [person for person in content if "keypoints" in person]
     if content and not persons:
         keys = ", ".join(sorted({key for person in content for key in person})[:5])
-        raise KeyReIDError(f"{path}: no keypoints in what it holds ({keys}); expected those of one frame")
+        raise KeyReIDError(f"{path}: no keypoints in its content ({keys}); expected those of one frame")
     return persons
 
 

@@ -11,7 +11,7 @@ from stages.datasets.walkers.wardrobe import Identity
 
 
 def arm_styles(identity: Identity) -> tuple[str, str]:
-    """How somebody carries the left and the right arm."""
+    """How a person carries the left and the right arm."""
     left = right = "free"
     if identity.build.arms == "phone":
         right = "phone"

@@ -1,4 +1,4 @@
-"""A camera: where it looks from, and what it does to colours."""
+"""A camera: its view and its colour response."""
 
 from dataclasses import dataclass
 

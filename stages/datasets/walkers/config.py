@@ -1,4 +1,4 @@
-"""What can be chosen about a walkers data set."""
+"""Settings of a walkers data set."""
 
 import hashlib
 import json

@@ -111,7 +111,7 @@ class Canvas:
         np.copyto(self.owner[box], owner, where=solid)
 
     def cover(self, mask: np.ndarray, colours: np.ndarray, top: int, left: int) -> None:
-        """Put something before everything: mask float [h, w] in [0, 1], colours [3, h, w] or [3, 1, 1]."""
+        """Draw over everything so far: mask float [h, w] in [0, 1], colours [3, h, w] or [3, 1, 1]."""
         box = (slice(top, top + mask.shape[0]), slice(left, left + mask.shape[1]))
         picture = self.picture[:, box[0], box[1]]
         picture += mask * (colours - picture)

@@ -29,7 +29,7 @@ from stages.interrupts import workers_unaware
 
 def film_to_disk(plan: TrackletPlan, config: WalkersConfig, root: Path) -> tuple[Film, str]:
     """Film one tracklet and write its JPEG files; returns the film without frames, and the files' digest."""
-    cv2.setNumThreads(1)  # the tracklets are what runs side by side
+    cv2.setNumThreads(1)  # tracklets run in parallel, not OpenCV's threads
     made = film_by_number(plan, config.seed, config.camera_effect)
     digest = hashlib.sha256()
     for path, frame in zip(plan.frame_paths(), made.frames, strict=True):

@@ -1,4 +1,4 @@
-"""What is known about every frame of a made data set: what is hidden, how wrong the box is."""
+"""The generator's record of every frame: what is hidden, how wrong the box is."""
 
 import json
 from dataclasses import dataclass
@@ -36,7 +36,7 @@ class FrameRecord:
 
     @property
     def mostly_hidden(self) -> bool:
-        """Whether more than half of the named person cannot be seen; so where another person is seen."""
+        """Whether more than half of the named person cannot be seen, as in a frame of another person."""
         return self.body > HIDDEN
 
     def row(self) -> list[float]:

@@ -41,7 +41,7 @@ def timetable(plan: Plan, seed: int) -> list[tuple]:
 def travel_times(cameras: int, longest: int) -> str:
     """The timetable's file of travel times, for `keyreid link --travel`: ways between all pairs of cameras.
 
-    As somebody with a watch would write them: each leg with 5 s to spare and 2 s for every camera in between.
+    Each leg has a margin of 5 s, and 2 s for every camera in between.
     longest: frames of a tracklet; the clock runs from the last frame at one camera.
     """
     seconds = (longest - 1) / RATE

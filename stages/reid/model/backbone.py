@@ -68,8 +68,8 @@ def check_vit(vit: nn.Module, config: ModelConfig) -> None:
         raise KeyReIDError(f"backbone {name!r}: patch_drop_rate must be 0, heat needs every patch")
     if any(isinstance(module, nn.Dropout) and module.p > 0 for module in vit.modules()):
         raise KeyReIDError(
-            f"backbone {name!r}: drop_rate, pos_drop_rate, proj_drop_rate and attn_drop_rate must be 0, they "
-            "would not be drawn by sample; drop_path is"
+            f"backbone {name!r}: drop_rate, pos_drop_rate, proj_drop_rate and attn_drop_rate must be 0: "
+            "their draws would depend on the batch; use drop_path"
         )
     for size, patch in zip(config.image_size, vit.patch_embed.patch_size, strict=True):
         if size % patch:

@@ -1,4 +1,4 @@
-"""What a network has to beat: colour histograms per horizontal stripe."""
+"""The baseline that a network has to beat: colour histograms of horizontal stripes."""
 
 from collections.abc import Sequence
 from pathlib import Path

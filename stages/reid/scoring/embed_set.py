@@ -25,11 +25,11 @@ from stages.reid.scoring.named_rows import of_tracklets
 
 CLIP_FIELDS = ("clip_length", "clip_order", "clip_stride", "clip_cap")
 
-Progress = Callable[[str, int, int], None]  # what is done, how many batches of it, of how many
+Progress = Callable[[str, int, int], None]  # called with the kind of work, batches done, batches in all
 
 
 def silent(what: str, done: int, total: int) -> None:
-    """No progress shown."""
+    """Shows no progress."""
 
 
 @dataclass(frozen=True)

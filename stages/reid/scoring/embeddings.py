@@ -31,7 +31,7 @@ COLUMNS = {
     "part": "",
 }
 _DAY = 86_400  # seconds
-_CENTURIES = 400 * 365 * _DAY  # calendars end, and further times cannot be shown
+_CENTURIES = 400 * 365 * _DAY  # beyond, a time cannot be shown as a date
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

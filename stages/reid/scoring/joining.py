@@ -36,8 +36,8 @@ def join(sets: Iterable[tuple[str, Embeddings]], rows: int | None = None, stored
         if one.checkpoint != first.checkpoint:
             raise KeyReIDError(
                 f"{name}: made by checkpoint {one.checkpoint[:12]} ({one.about['checkpoint']['path']}), "
-                f"{first_name} by {first.checkpoint[:12]} ({first.about['checkpoint']['path']}): distances "
-                "between them mean nothing; embed one of them again with the other's checkpoint"
+                f"{first_name} by {first.checkpoint[:12]} ({first.about['checkpoint']['path']}): their "
+                "distances are not comparable; embed one of them again with the other's checkpoint"
             )
         if stored:
             pieces += one.features.pieces if isinstance(one.features, StoredRows) else [one.features]

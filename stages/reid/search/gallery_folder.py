@@ -111,7 +111,7 @@ def refuse_other(folder: Path, index: Index, checkpoint: str, camera: str | None
     if checkpoint != index.checkpoint:
         raise KeyReIDError(
             f"{folder}: its parts were made by checkpoint {index.checkpoint[:12]} ({index.checkpoint_path}), "
-            f"these tracklets by {checkpoint[:12]}: distances between them mean nothing; use that run, or a "
+            f"these tracklets by {checkpoint[:12]}: their distances are not comparable; use that run, or a "
             "new gallery"
         )
     if camera is not None and camera != index.camera:

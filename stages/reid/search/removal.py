@@ -43,7 +43,7 @@ def remove(
     fits, and for a damaged part that has to be read.
     """
     if not parts and not cameras and older_than is None:
-        raise KeyReIDError("nothing says what to remove; give --part, --camera or --older-than")
+        raise KeyReIDError("no condition is given; give --part, --camera or --older-than")
     limit = None if older_than is None else (time.time() if now is None else now) - older_than
     with writing(folder) as writer:
         if writer.index is None:

@@ -192,7 +192,7 @@ def test_files_that_are_no_poses_are_named(content, words, data, tmp_path):
 )
 def test_a_frames_file_without_keypoints_is_named(content, data, tmp_path):
     path = write((tmp_path / "poses" / data.frames()[0]).with_suffix(".json"), content)
-    with pytest.raises(KeyReIDError, match="no keypoints in what it holds") as error:
+    with pytest.raises(KeyReIDError, match="no keypoints in its content") as error:
         run(data, ImportConfig(poses=tmp_path / "poses"), tmp_path / "cache")
     assert str(path) in str(error.value)
 
