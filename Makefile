@@ -52,7 +52,7 @@ demo-videos: $(VENV)/.track  ## two videos to who was where: track, embed, link,
 	@$(KEYREID) demo --videos $(ARGS)
 
 synthesize: setup  ## make the walkers data set in DATA
-	@$(KEYREID) synthesize "$(DATA)" $(if $(WORKERS),--workers $(WORKERS)) $(ARGS)
+	@$(KEYREID) synthesize -o "$(DATA)" $(if $(WORKERS),--workers $(WORKERS)) $(ARGS)
 
 doctor: setup  ## check the data set in DATA
 	@$(KEYREID) doctor $(COMMON) $(if $(WORKERS),--workers $(WORKERS)) $(ARGS)

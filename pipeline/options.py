@@ -195,7 +195,7 @@ def load_inputs(inputs: Inputs, check_files: bool = True):
     if not inputs.root.is_dir():
         walkers = inputs.recipe.dataset.name == "walkers"
         way = (
-            f"make it with: keyreid synthesize {inputs.root}"
+            f"make it with: keyreid synthesize -o {inputs.root}"
             if walkers
             else "give its folder with --data-root"
         )

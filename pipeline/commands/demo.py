@@ -49,7 +49,7 @@ def command(
     else:
         paths = ["--dataset", "walkers", "--data-root", str(data_root), "--cache", str(cache)]
         steps = [
-            ["make the data set", "synthesize", str(data_root)],
+            ["make the data set", "synthesize", "-o", str(data_root)],
             ["stage one, poses", "extract-poses", *paths, *on, *sets],
             ["stage two, training", "train", *paths, "--runs", str(runs), *on, *sets],
             ["stage two, evaluation", "eval", *paths, "--runs", str(runs), *on, "--baselines"],
@@ -82,7 +82,7 @@ def _from_videos(
         weights = sorted(runs.glob("walkers/*/model.safetensors"))
     paths = ["--dataset", "walkers", "--data-root", str(data_root), "--cache", str(cache)]
     if not weights:
-        yield ["a small data set to train on", "synthesize", str(data_root), *QUICK]
+        yield ["a small data set to train on", "synthesize", "-o", str(data_root), *QUICK]
         yield ["its poses", "extract-poses", *paths, *on, *sets]
         yield ["a quick training", "train", *paths, "--runs", str(runs), *on, "--epochs", "30", *HIDE, *sets]
         weights = sorted(runs.glob("walkers/*/model.safetensors"))

@@ -84,7 +84,7 @@ def workers_of(pid):
 
 def test_ctrl_c_with_workers_is_one_line_however_early_it_comes(tmp_path):
     code, lines = interrupt(
-        ["synthesize", tmp_path / "w", "--workers", 2], lambda pid: len(workers_of(pid)) > 1
+        ["synthesize", "-o", tmp_path / "w", "--workers", 2], lambda pid: len(workers_of(pid)) > 1
     )
     assert code == 130 and [line for line in lines if line] == ["keyreid: interrupted"]
     assert not list(tmp_path.iterdir())
@@ -143,7 +143,7 @@ def test_a_wrong_command_or_option_is_exit_code_2(keyreid):
     assert keyreid("train", "--epoch", 3).code == 2
 
 
-@pytest.mark.parametrize("words", [["synthesize", "w"], ["env"]])
+@pytest.mark.parametrize("words", [["synthesize", "-o", "w"], ["env"]])
 def test_a_command_started_in_a_deleted_folder_is_one_line(tmp_path, words):
     gone = tmp_path / "gone"
     gone.mkdir()

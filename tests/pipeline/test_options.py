@@ -12,7 +12,8 @@ from pipeline.options import PATH, default_cache
 from pipeline.recipe_file import Override
 
 OLD = [
-    ("synthesize walkers --cameras 3", "--num-cameras"),
+    ("synthesize walkers", "-o/--output"),
+    ("synthesize -o walkers --cameras 3", "--num-cameras"),
     ("synthesize-videos -o street --cameras 1", "--num-cameras"),
     ("model-info --cameras 6", "--num-cameras"),
     ("demo --cameras", "--videos"),
@@ -95,7 +96,7 @@ def test_one_name_means_one_thing_in_every_command(name, command):
         ("search --gallery g --query q --top 0", "--top = '0': input should be greater"),
         ("calibrate g.h5 --fpr 1", "--fpr = '1': input should be less than 1"),
         ("fit-pose --learning-rate nan", "--learning-rate = 'nan': input should be a finite number"),
-        ("synthesize x --identities 5", "expected an even number"),
+        ("synthesize -o x --identities 5", "expected an even number"),
         ("import-mot --video v --tracks t --camera c -o o --size 0x4", "--size = '0x4': expected WIDTHx"),
         ("track v.avi -o o --camera c --fps 0", "--fps = '0': input should be greater than 0"),
         ("synthesize-videos -o o --start 2026-11-26T08:00:00", "a clock time without its offset from UTC"),

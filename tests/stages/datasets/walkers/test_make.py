@@ -162,7 +162,7 @@ def test_joints_behind_an_occluder_are_marked_hidden(walkers_tiny):
 
 def test_the_command_refuses_an_odd_number_of_persons_in_one_line(tmp_path):
     called = subprocess.run(
-        [sys.executable, "-m", "pipeline", "synthesize", str(tmp_path / "set"), "--identities", "5"],
+        [sys.executable, "-m", "pipeline", "synthesize", "-o", str(tmp_path / "set"), "--identities", "5"],
         capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert called.returncode == 2
