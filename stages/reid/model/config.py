@@ -155,6 +155,7 @@ class ModelConfig(StrictModel):
             yield "published_maps", "guidance prior takes the heat of the cache"
         if not self.kps:
             yield "keep", "kps is false: nothing chooses patches"
+            yield "part_share", "kps is false: nothing chooses tokens"
             yield "published_maps", "kps is false: no map is used"
 
     @property
@@ -166,6 +167,11 @@ class ModelConfig(StrictModel):
     def kept_share(self) -> float:
         """`keep`, where there is heat to choose patches by."""
         return self.keep if self.guidance == "prior" and self.kps else 1.0
+
+    @property
+    def own_share(self) -> float:
+        """`part_share`, where there is heat to choose tokens by; without, a part reads all."""
+        return self.part_share if self.kps else 1.0
 
     @property
     def part_names(self) -> tuple[str, ...]:

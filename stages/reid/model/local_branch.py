@@ -84,11 +84,11 @@ class LocalBranch(nn.Module):
         return features, attention.unflatten(2, (frames, patches)).detach()
 
     def most_heat(self, heat: Tensor) -> Tensor:
-        """The rows of each part with the most heat, `part_share` of all: int64 [B, K, M], ascending.
+        """The rows of each part with the most heat, `own_share` of all: int64 [B, K, M], ascending.
 
         Of rows that are alike, as all of a hidden part, the earlier: devices and ONNX choose alike.
         """
-        count = max(1, round(self.config.part_share * heat.shape[2]))
+        count = max(1, round(self.config.own_share * heat.shape[2]))
         place = torch.arange(heat.shape[2], device=heat.device) / heat.shape[2]
         heat = heat * (1 - TIE * place) - TIE**2 * place
         return heat.topk(count, dim=2, sorted=False).indices.sort(dim=2).values

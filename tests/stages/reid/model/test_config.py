@@ -33,6 +33,7 @@ from tests.stages.reid.model.tiny import SIZES, tiny_clips, tiny_config, tiny_mo
         ({"guidance": "published", "part_depth": 2}, "part_depth is 2, but guidance published"),
         ({"global_only": True, "part_depth": 2}, "part_depth is 2, but global_only"),
         ({"kps": False, "keep": 0.7}, "keep is 0.7, but kps is false"),
+        ({"kps": False, "part_share": 0.5}, "part_share is 0.5, but kps is false"),
         ({"part_share": 0.5, "part_depth": 0}, "part_share is 0.5, but part_depth is 0"),
         ({"local_only": True, "frame_prior": False}, "frame_prior is False, but local_only"),
         ({"keep": 0}, "keep"),

@@ -78,6 +78,16 @@ def test_switching_keypoints_off_makes_heat_irrelevant():
     assert model(images, maps, cameras).kept is None
 
 
+def test_without_keypoints_parts_read_every_frame():
+    model = tiny_model(kps=False, part_depth=1).eval()
+    images, maps, cameras = tiny_clips(model)
+    out = model(images, maps, cameras)
+    assert (out.part_attention.sum(dim=-1) > 0.01).all(), "no frame is left out"
+    first, maps = images[:, :1], maps[:, :1]
+    still = model.embed(first.expand_as(images), maps.expand(-1, 4, -1, -1, -1), cameras)
+    assert relative(still, model.embed(first, maps, cameras)) < 1e-5
+
+
 def test_flipping_frames_and_maps_swaps_left_and_right_part_inputs():
     names = list(PARTS[6])
     # Heat in steps of 1/256, so that means are exact in whatever order they are summed.
