@@ -24,7 +24,7 @@ def run(
     Raises KeyReIDError as `calibrate`, `read_travel` and `save`.
     """
     ways = () if travel is None else read_travel(travel)
-    gallery = read_gallery(galleries)
+    gallery = read_gallery(galleries, stored=True)
     path = output or Path(gallery.about["checkpoint"]["path"]).parent / FILE
     prepare_file(path)
     if travel is not None:

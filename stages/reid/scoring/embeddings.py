@@ -3,7 +3,7 @@
 One class and one file (`embeddings_file`). `TestSet` adds which rows are queries and which are ranked.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
 from pathlib import Path
@@ -14,6 +14,7 @@ import numpy as np
 from cache.errors import KeyReIDError
 from stages.datasets.times import span_text, time_text
 from stages.datasets.tracklet import Dataset
+from stages.reid.scoring.stored_frames import FileFrames, StoredFrames, first_frames
 from stages.reid.scoring.stored_rows import StoredRows
 
 UNKNOWN = "?"  # name of a camera
@@ -69,7 +70,7 @@ class Embeddings:
     zone: np.ndarray | None = None
     first: np.ndarray | None = None
     last: np.ndarray | None = None
-    frames: tuple[tuple[str, ...], ...] = ()
+    frames: Sequence[tuple[str, ...]] = ()
     root: Path = Path()
     parts: int = 0
     global_width: int = 0
@@ -94,12 +95,12 @@ class Embeddings:
     @cached_property
     def places(self) -> np.ndarray:
         """A number for each first frame, which tells a tracklet from all others: int64 [N]."""
-        return numbered(frames[0] for frames in self.frames)
+        return numbered(first_frames(self.frames), len(self))
 
     @cached_property
     def camera_numbers(self) -> np.ndarray:
         """A number for each name of a camera, -1 unknown: int64 [N]."""
-        return np.where(self.camera_names == UNKNOWN, -1, numbered(self.camera_names.tolist()))
+        return np.where(self.camera_names == UNKNOWN, -1, numbered(self.camera_names))
 
     @cached_property
     def indexed(self) -> dict[tuple, Any]:
@@ -145,8 +146,8 @@ class Embeddings:
         return Embeddings(**some, **own, frames=frames, sources=self.sources)
 
     def without_features(self, rows: np.ndarray) -> "Embeddings":
-        """As `taken`, but features are [M, 0]: what rows are, not how they look."""
-        bare = replace(self, features=np.empty((len(self), 0), np.float32))
+        """As `taken`, but features are [M, 0], and there are no frames: what rows are, not how they look."""
+        bare = replace(self, features=np.empty((len(self), 0), np.float32), frames=())
         return bare.taken(rows)
 
     def check(self, where: str = "embeddings") -> None:
@@ -158,7 +159,8 @@ class Embeddings:
             values = getattr(self, name)
             if values is not None and values.shape != (count,):
                 raise KeyReIDError(f"{where}: {name} has shape {values.shape}; expected ({count},)")
-        if self.frames and not (len(self.frames) == count and all(self.frames)):
+        stored = isinstance(self.frames, FileFrames | StoredFrames)  # looked at when they were found
+        if self.frames and not (len(self.frames) == count and (stored or all(self.frames))):
             raise KeyReIDError(f"{where}: frames of {len(self.frames)} tracklets; expected some of {count}")
         if self.visibility is not None and self.visibility.shape != (count, self.parts):
             shape = self.visibility.shape
@@ -245,7 +247,14 @@ class TestSet(Embeddings):
         return cls(**columns, query=query, gallery=gallery)
 
 
-def numbered(texts: Iterable[str]) -> np.ndarray:
-    """Equal texts get equal numbers, from 0 in the order in which they first come."""
-    numbers: dict[str, int] = {}
-    return np.array([numbers.setdefault(text, len(numbers)) for text in texts], np.int64)
+def numbered(texts: Iterable[str], count: int = -1) -> np.ndarray:
+    """Equal texts get equal numbers, from 0 in the order in which they first come. count: of texts, if known.
+
+    Compared by 64 bits of each, so that a million texts need not be in memory; in one of 10^7 such sets, two
+    that differ are taken for one.
+    """
+    digests = np.fromiter(map(hash, texts), np.int64, count)
+    _, first, places = np.unique(digests, return_index=True, return_inverse=True)
+    order = np.empty(len(first), np.int64)
+    order[np.argsort(first)] = np.arange(len(first))
+    return order[places]

@@ -30,6 +30,7 @@ from cache.border import reading
 from cache.errors import KeyReIDError
 from cache.files import make_folder, write_whole, writing
 from stages.reid.scoring.embeddings import Embeddings
+from stages.reid.scoring.stored_frames import FileFrames
 from stages.reid.scoring.stored_rows import FileRows, StoredRows
 
 SCHEMA = 3
@@ -101,16 +102,13 @@ def read(kind: type[Kind], path: Path, stored: bool = False) -> Kind:
         numbers = [name for name in _NUMBERS if name in file and name in wanted]
         columns |= {name: _stored(file, name)[...] for name in numbers}
         columns |= {name: _texts(_stored(file, name)) for name in _TEXTS if name in file}
-        shown, offsets = _texts(_stored(file, "frames")).tolist(), _stored(file, "offsets")[...]
-        frames = tuple(tuple(shown[start:stop]) for start, stop in pairwise(offsets))
         header = {name: header[name] for name in _HEADER} | {"root": Path(header["root"])}
+        frames = _frames(file, header["root"] != Path("/"), stored)
         loaded = kind(**columns, **header, frames=frames)
         if not isinstance(loaded.about, dict) or type(loaded.parts + loaded.global_width) is not int:
             raise ValueError("the header has values of another type")
         if any(c.dtype.kind not in "iufUT" for c in columns.values()):
             raise ValueError("a column is of another type")
-        if loaded.root != Path("/") and any(f.startswith("/") or ".." in f.split("/") for f in shown):
-            raise ValueError("a frame is outside the root")
         return loaded
 
 
@@ -153,6 +151,18 @@ def _rows(features: h5py.Dataset) -> np.ndarray | FileRows:
     if offset is None or features.dtype not in (np.float16, np.float32):
         return _floats(features)
     return FileRows.of(Path(features.file.filename), features.dtype, offset, features.shape)
+
+
+def _frames(file: h5py.File, inside: bool, stored: bool) -> Sequence[tuple[str, ...]]:
+    """Frames of each tracklet. inside: none may lead out of the root. stored: they stay in the file."""
+    texts, offsets = _stored(file, "frames"), _stored(file, "offsets")[...]
+    if stored and texts.dtype == np.uint8 and texts.id.get_offset() is not None:
+        rows = FileRows.of(Path(file.filename), texts.dtype, texts.id.get_offset(), (len(texts), 1))
+        return FileFrames(rows, offsets, inside)
+    shown = _texts(texts).tolist()
+    if inside and any(frame.startswith("/") or ".." in frame.split("/") for frame in shown):
+        raise ValueError("a frame is outside the root")
+    return tuple(tuple(shown[start:stop]) for start, stop in pairwise(offsets))
 
 
 def count(path: Path) -> int:

@@ -20,14 +20,16 @@ def reranked_rows(
     k2: int = 6,
     weight: float = 0.3,
     block: int = 256,
+    rows: Rows | None = None,
 ) -> Rows:
     """A function from query rows int64 [b] to re-ranked distances float32 [b, G] to the gallery rows.
 
     d = (1 - weight) * Jaccard distance of the k-reciprocal encodings + weight * distance / its row's maximum.
-    k1: neighbours that may be reciprocal. k2: neighbours over which encodings are averaged (1: none).
+    k1: neighbours that may be reciprocal. k2: neighbours over which encodings are averaged (1: none). rows:
+    from rows int64 [b] to distances float32 [b, Q + G] to queries and gallery; None: from features in memory.
     """
     items = np.concatenate([query, gallery])
-    rows = distance_rows(embeddings, items, distance)
+    rows = rows or distance_rows(embeddings, items, distance)
     neighbours, largest = _neighbours(rows, items, k1 + 1, block)
     encoding = _encode(rows, items, neighbours, largest, k1, block)
     if k2 > 1:

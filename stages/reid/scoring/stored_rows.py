@@ -1,6 +1,6 @@
 """Rows of features that lie in files, as one array that is read where it is asked for."""
 
-import functools
+import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,15 +10,15 @@ import numpy as np
 from cache.border import reading
 from cache.errors import KeyReIDError
 
-_OPEN = 128  # files mapped at a time, of the 256 to 1,024 that a process may have open
 _LEAST, _MOST, _FLOATS = 256, 2**14, 2**24  # rows of a block, and numbers, 64 MB
 
 
 @dataclass(frozen=True)
 class FileRows:
-    """float32 or float16 [n, F] at an offset in a file, which is mapped into memory when rows are read.
+    """[n, F] of a plain type at an offset in a file, which is opened when rows are read, and for no longer.
 
-    The last few files that were read stay open. stamp: the file as it was found, see `of`.
+    Not mapped into memory: a gallery may have more parts than a process may have files open, and what was
+    read would count as its memory. stamp: the file as it was found, see `of`.
     """
 
     path: Path
@@ -29,30 +29,45 @@ class FileRows:
 
     @classmethod
     def of(cls, path: Path, dtype: np.dtype, offset: int, shape: tuple[int, int]) -> "FileRows":
-        """Raises KeyReIDError, ValueError or OSError where the file is shorter."""
-        made = cls(path.absolute(), dtype, offset, shape, _stamp(path))
-        _mapped(made)
-        return made
+        """Raises ValueError or OSError where the file is shorter."""
+        status = path.stat()
+        if offset + shape[0] * shape[1] * dtype.itemsize > status.st_size:
+            raise ValueError(f"{shape[0]} rows of {shape[1]} in {status.st_size} bytes")
+        return cls(path.absolute(), dtype, offset, shape, _stamp(status))
 
     def __len__(self) -> int:
         return self.shape[0]
 
     def __getitem__(self, rows: slice | np.ndarray) -> np.ndarray:
-        """Raises KeyReIDError where another file has taken the place of the one that was found."""
-        with reading(self.path, remedy="run the command again"):
-            return _mapped(self)[rows]
+        """rows: without a step, or int [M]. Raises KeyReIDError where another file has taken the place of the
+        one that was found."""
+        size = self.shape[1] * self.dtype.itemsize
+        with reading(self.path, remedy="run the command again"), self.path.open("rb", buffering=0) as file:
+            handle = file.fileno()
+            if _stamp(os.fstat(handle)) != self.stamp:
+                raise KeyReIDError(f"{self.path}: has changed while it was in use; run the command again")
+            if isinstance(rows, slice):
+                start, stop, _ = rows.indices(len(self))
+                made = np.empty((max(0, stop - start), self.shape[1]), self.dtype)
+                _fill(handle, made, self.offset + start * size)
+            else:
+                made = np.empty((len(rows), self.shape[1]), self.dtype)
+                for row, line in zip(rows.tolist(), made, strict=True):
+                    _fill(handle, line, self.offset + row * size)
+        return made
 
 
-def _stamp(path: Path) -> tuple[int, ...]:
-    stat = path.stat()
-    return stat.st_dev, stat.st_ino, stat.st_size, stat.st_mtime_ns
+def _fill(handle: int, values: np.ndarray, at: int) -> None:
+    left = values.reshape(-1).view(np.uint8)
+    while len(left):
+        read = os.preadv(handle, [left], at)  # at most 2 GB at a time
+        if not read:
+            raise ValueError("is cut short")
+        left, at = left[read:], at + read
 
 
-@functools.lru_cache(maxsize=_OPEN)
-def _mapped(rows: FileRows) -> np.ndarray:
-    if _stamp(rows.path) != rows.stamp:
-        raise KeyReIDError(f"{rows.path}: has changed while it was in use; run the command again")
-    return np.memmap(rows.path, rows.dtype, "r", rows.offset, rows.shape)
+def _stamp(status: os.stat_result) -> tuple[int, ...]:
+    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
 
 
 class StoredRows:

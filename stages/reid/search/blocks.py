@@ -82,7 +82,7 @@ def distance_to_blocks(
     else are left out. Raises as `distances_between`.
     """
     count, width = gallery.features.shape
-    asked, step = gallery.taken(query), block_rows(width)
+    asked, step = replace(gallery, frames=()).taken(query), block_rows(width)
     for first in range(start, count, step):
         own = slice(first, min(first + step, count))
         if closed is None or not closed[own].all():

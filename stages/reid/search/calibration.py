@@ -20,9 +20,10 @@ from cache.errors import KeyReIDError
 from cache.files import write_whole
 from cache.text_files import load_json
 from stages.datasets.tracklet import DISTRACTOR, JUNK
-from stages.reid.scoring.distances import Distance, distance_blocks, distance_rows
+from stages.reid.scoring.distances import Distance
 from stages.reid.scoring.embeddings import Embeddings
 from stages.reid.scoring.statistics import interval_by_person
+from stages.reid.search.blocks import distance_to_blocks, groups
 from stages.reid.search.config import CalibrationConfig, SearchConfig
 from stages.reid.search.footage import footage, footage_note
 
@@ -43,19 +44,20 @@ def nearest(
     """
     persons, cameras = gallery.persons, gallery.cameras
     query = np.flatnonzero(persons > DISTRACTOR)
-    rows = distance_rows(gallery, np.arange(len(gallery)), distance)
-    right, wrong = np.empty((2, len(query)), np.float32)
-    for first, part in distance_blocks(rows, query, max(1, min(256, 2**26 // len(gallery)))):
-        for i, (row, line) in enumerate(zip(query[first:], part, strict=False), start=first):
-            same = persons == persons[row]
-            others = ~same & (persons != JUNK)
-            if cameras[row] >= 0:
-                elsewhere = cameras != cameras[row]
-                same &= elsewhere
-                others &= elsewhere | (not other_cameras)
-            same[row] = False
-            right[i] = line[same].min(initial=np.inf)
-            wrong[i] = line[others].min(initial=np.inf)
+    right, wrong = np.full((2, len(query)), np.inf, np.float32)
+    for at, asked in groups(query, gallery.features.shape[1]):
+        for first, part in distance_to_blocks(gallery, asked, distance):
+            own = np.arange(first, first + part.shape[1])
+            for i, (row, line) in enumerate(zip(asked.tolist(), part, strict=True), start=at):
+                same = persons[own] == persons[row]
+                others = ~same & (persons[own] != JUNK)
+                if cameras[row] >= 0:
+                    elsewhere = cameras[own] != cameras[row]
+                    same &= elsewhere
+                    others &= elsewhere | (not other_cameras)
+                same &= own != row
+                right[i] = line[same].min(initial=right[i])
+                wrong[i] = line[others].min(initial=wrong[i])
     return right, wrong
 
 

@@ -103,19 +103,11 @@ def build_index(features: np.ndarray | Rows, kind: str = "flat", seed: int = 0):
 
     Raises KeyReIDError for a kind that FAISS does not know or cannot train on so few rows.
     """
-    faiss = import_faiss()
     count, width = features.shape
     try:
         index = empty_index(kind, count, width, seed)
         if most := training_rows(index):
-            order = np.random.default_rng(seed).permutation(count)[:most]
-            sample = np.ascontiguousarray(features[order])
-            if isinstance(index, faiss.IndexPreTransform):
-                first = faiss.downcast_VectorTransform(index.chain.at(0))
-                if isinstance(first, faiss.PCAMatrix):
-                    first.train(sample[: pca_rows(width)])
-            accept_few_rows(index)
-            index.train(sample)
+            _train(index, features, np.random.default_rng(seed).permutation(count)[:most])
         _add(index, features, 0)
     except RuntimeError as error:
         reason = str(error).splitlines()[0][-200:]
@@ -124,6 +116,23 @@ def build_index(features: np.ndarray | Rows, kind: str = "flat", seed: int = 0):
             f"{reason}; expected {', '.join(KINDS)} or a factory string that fits"
         ) from None
     return index
+
+
+def _train(index, features: np.ndarray | Rows, order: np.ndarray) -> None:
+    """Train on some rows, in random order. Where a PCA comes first, only what it leaves of them is held."""
+    faiss = import_faiss()
+    inner, shorter = index, None
+    if isinstance(index, faiss.IndexPreTransform) and index.chain.size() == 1:
+        first = faiss.downcast_VectorTransform(index.chain.at(0))
+        if isinstance(first, faiss.PCAMatrix):
+            first.train(np.ascontiguousarray(features[np.sort(order[: pca_rows(index.d)])]))
+            inner, shorter = faiss.downcast_index(index.index), first.apply
+    rows, step = np.sort(order), block_rows(index.d)
+    blocks = (np.ascontiguousarray(features[rows[at : at + step]]) for at in range(0, len(rows), step))
+    sample = np.concatenate([shorter(block) if shorter else block for block in blocks])
+    accept_few_rows(index)
+    inner.train(sample)
+    index.is_trained = True
 
 
 def search_index(

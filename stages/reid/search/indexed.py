@@ -126,7 +126,8 @@ def _parts(gallery: Embeddings, rows: np.ndarray) -> list[tuple[str, int]]:
     if gallery.part is None:
         starts = [0]
     else:
-        starts = [0, *(1 + np.flatnonzero(gallery.part[rows][1:] != gallery.part[rows][:-1])).tolist()]
+        names = gallery.part[rows]
+        starts = [0, *(1 + np.flatnonzero(names[1:] != names[:-1])).tolist()]
     parts = []
     for start, stop in pairwise([*starts, len(rows)]):
         # The name of a gallery folder's part stands for its features as they are stored, and for no others.

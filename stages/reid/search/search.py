@@ -1,7 +1,5 @@
 """Search a gallery: exact in blocks, re-ranked, or through FAISS."""
 
-from dataclasses import replace
-
 import numpy as np
 
 from cache.errors import KeyReIDError
@@ -78,10 +76,16 @@ def _reranked(
 
     others = np.setdiff1d(rows, query)
     settings = config.rerank
-    gallery = replace(gallery, features=gallery.features[:])  # each row is compared with each
-    distances = reranked_rows(
-        gallery, query, others, config.distance, settings.k1, settings.k2, settings.weight
-    )
+    items = np.concatenate([query, others])
+
+    def compared(index: np.ndarray) -> np.ndarray:
+        whole = np.empty((len(index), len(gallery)), np.float32)
+        for first, part in distance_to_blocks(gallery, index, config.distance):
+            whole[:, first : first + part.shape[1]] = part
+        return whole[:, items]
+
+    options = (settings.k1, settings.k2, settings.weight)
+    distances = reranked_rows(gallery, query, others, config.distance, *options, rows=compared)
     k = min(config.top, len(others))
     matches, values = np.full((len(query), k), -1), np.full((len(query), k), np.inf, np.float32)
     for first, part in distance_blocks(distances, query, 256):
@@ -114,21 +118,21 @@ def find_query(gallery: Embeddings, name: str, rows: np.ndarray) -> int:
     Raises KeyReIDError for a name that none has, or several.
     """
     names, files = gallery.names[rows], gallery.part[rows]
-    wanted, known = name, np.unique(files)
-    full = names if len(known) == 1 else np.char.add(np.char.add(files, ":"), names)
+    wanted, known = name, np.unique(files[np.r_[True, files[1:] != files[:-1]]])  # parts are runs of rows
     plain = name.removeprefix("./")
     file = max((file for file in known if plain.startswith(f"{file}:")), key=len, default=None)
     if file is not None:
         wanted = plain.removeprefix(f"{file}:")
-        rows, names, full = (array[files == file] for array in (rows, names, full))
+        rows, names, files = (array[files == file] for array in (rows, names, files))
     exact = np.flatnonzero(names == wanted)
     near = exact if len(exact) else np.flatnonzero(np.char.find(names, wanted) >= 0)
     if len(near) and len(np.unique(gallery.places[rows[near]])) == 1:
         return int(rows[near[0]])
     if len(near):
-        some = ", ".join(full[near[:3]]) + ", ..." * (len(near) > 3)
+        full = [names[at] if len(known) == 1 else f"{files[at]}:{names[at]}" for at in near[:3]]
+        some = ", ".join(full) + ", ..." * (len(near) > 3)
         raise KeyReIDError(f"--query {name}: {len(near)} tracklets match it ({some}); give more of the name")
     raise KeyReIDError(
         f"--query {name}: no tracklet of the gallery has that name, and there is no such file or folder; "
-        f"names are like {full[0]}"
+        f"names are like {names[0] if len(known) == 1 else f'{files[0]}:{names[0]}'}"
     )
