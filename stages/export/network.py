@@ -155,7 +155,8 @@ def embedding(
     config, clips = model.config, frames.shape[:2]
     still = augment.identity(frames.shape[0] * frames.shape[1])
     pixels = frames.permute(0, 1, 4, 2, 3).contiguous()
-    images = augment.normalise(pixels, still.erased, model.pixel_mean, model.pixel_std, (0.0, 0.0, 0.0))
+    erased = torch.from_numpy(still.erased)
+    images = augment.normalise(pixels, erased, model.pixel_mean, model.pixel_std, (0.0, 0.0, 0.0))
     if part_maps is None:
         return model.embed(images, torch.zeros(*clips, 0, *MAP_SIZE), cameras)
     levels = 255 * part_maps.flatten(0, 1).numpy()

@@ -88,9 +88,8 @@ class Clips(Dataset):
 
         Workers hand on bytes, a quarter of what floats would be.
         """
-        rectangles = batch.pop("rectangles").flatten(0, 1).numpy()
         batch = {name: value.to(device, non_blocking=True) for name, value in batch.items()}
-        pixels = batch.pop("pixels")
+        pixels, rectangles = batch.pop("pixels"), batch.pop("rectangles").flatten(0, 1)
         return {"images": augment.normalise(pixels, rectangles, self.mean, self.std, self.fill), **batch}
 
     def batch(self, samples: list) -> Batch:

@@ -38,7 +38,18 @@ def moved(frames, change):
 def images_of(frames, change):
     """uint8 [N, H, W, 3] -> normalised float32 [N, 3, H, W]."""
     planes = augment.move_frames(np.ascontiguousarray(frames.transpose(0, 3, 1, 2)), change)
-    return augment.normalise(torch.from_numpy(planes), change.erased, MEAN, STD, FILL).numpy()
+    return augment.normalise(
+        torch.from_numpy(planes), torch.from_numpy(change.erased), MEAN, STD, FILL
+    ).numpy()
+
+
+def test_rectangles_are_filled_alike_on_a_cpu_and_as_a_gpu_does_it():
+    rectangles = augment._rectangles(np.random.default_rng(1).random((40, 1, 4)), AugmentConfig(), SIZE)
+    rectangles[::3] = 0
+    one, other = (torch.randn(40, 3, *SIZE, generator=torch.Generator().manual_seed(0)) for _ in range(2))
+    augment.fill_one_by_one(one, torch.from_numpy(rectangles), (0.5, -1.0, 2.0))
+    augment.fill_together(other, torch.from_numpy(rectangles), (0.5, -1.0, 2.0))
+    assert torch.equal(one, other) and (one[1] == 2.0).any() and not (one[0] == 2.0).any()
 
 
 SIDES = {"head": "head", "torso": "torso", "left arm": "right arm", "left leg": "right leg"}
