@@ -2,6 +2,7 @@
 
 import functools
 import hashlib
+import os
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -23,8 +24,12 @@ class NamedPath(click.Path):
         path = Path(super().convert(value, param, ctx))
         if not str(value):
             self.fail("an empty path; expected a file or folder", param, ctx)
+        try:
+            whole = path.resolve()
+        except RuntimeError:
+            self.fail(f"{path}: a loop of links; expected a file or folder", param, ctx)
         if path.name in ("", ".."):
-            path = path.resolve()
+            path = whole
         if not path.name:
             self.fail(f"{path}: expected a file or folder in it", param, ctx)
         return path
@@ -157,9 +162,9 @@ def default_cache(dataset: str, root: Path) -> Path:
         path.relative_to(here).parts if path.is_relative_to(here) and path != here else ("", *path.parts[1:])
     )
     name = "+".join(part.replace("%", "%25").replace("+", "%2B") for part in parts)
-    if len(name.encode()) > 200:  # of 255 that a name may have
-        digest = hashlib.sha256(name.encode()).hexdigest()[:16]
-        name = f"{parts[-1].encode()[:100].decode(errors='ignore')}+{digest}"
+    if len(os.fsencode(name)) > 200:  # of 255 that a name may have
+        digest = hashlib.sha256(os.fsencode(name)).hexdigest()[:16]
+        name = f"{os.fsencode(parts[-1])[:100].decode(errors='ignore')}+{digest}"
     return Path("poses") / name
 
 

@@ -59,7 +59,7 @@ def command(
     from stages.reid import answer
     from stages.reid.search.answers import free_name
 
-    if (picture is None) == (query is None):
+    if bool(picture) == bool(query):
         raise click.UsageError("give one QUERY: a tracklet, a picture, a folder of pictures, or a gallery")
     default = galleries[0].with_name(f"{galleries[0].stem}-search.png".replace("*", ""))
     drawn = None if no_picture else output or free_name(default)

@@ -1,0 +1,80 @@
+"""Every option and argument of every command, as click knows them, with values that nobody should give."""
+
+import os
+from pathlib import Path
+
+import click
+import pytest
+
+from tests.pipeline.test_options import every_command
+
+VALUES = [
+    "nan",
+    "9" * 30,
+    "\x1b[31m[/]\n\u202e",
+    "",
+    "file",
+    "folder",
+    "file/x",
+    "pipe",
+    "loop",
+    "/dev/zero",
+    "\udcff",
+]
+MORE = ["-1", "0", "1e400", "none", "x" * 5000]
+# What keeps a command that needs nothing from starting real work.
+HELD = {
+    "demo": ["--data-root", "file/x"],
+    "synthesize": ["file/x"],
+    "synthesize-videos": ["-o", "file/x"],
+    "fit-pose": ["-o", "file/x"],
+    "doctor": ["--data-root", "none"],
+    "model-info": ["--weights", "none"],
+}
+STARTS = {("demo", "--data-root"), ("demo", "--videos"), ("synthesize", "root"),
+          ("synthesize-videos", "--output"), ("fit-pose", "--output")}  # fmt: skip
+REFUSED = ["", "file/x", "loop"]
+
+
+def lines_of(name: str, command: click.Command, values: list[str]) -> list[list[str]]:
+    """Command lines with each value in the place of each option or argument, the rest missing files."""
+    arguments = [p for p in command.params if isinstance(p, click.Argument)]
+    lines = []
+    for tested in command.params:
+        option, flag = isinstance(tested, click.Option), getattr(tested, "is_flag", False)
+        starts = (name, tested.opts[-1]) in STARTS
+        for value in [None] * (not starts) if flag else REFUSED if starts else values:
+            words = [*HELD.get(name, [])] if option else []
+            for needed in command.params:
+                if (
+                    isinstance(needed, click.Option)
+                    and needed.required
+                    and needed is not tested
+                    and not words
+                ):
+                    words += [needed.opts[-1], "none"]
+            words += [tested.opts[-1]] * option + [value] * (option and not flag)
+            given = [value if p is tested else "none" for p in arguments if p.required or p is tested]
+            lines.append([*name.split(), *words, *(["--", *given] if given else [])])
+    return lines
+
+
+@pytest.fixture
+def here(tmp_path, monkeypatch):
+    """A folder of everything that a path can be."""
+    monkeypatch.chdir(tmp_path)
+    Path("file").write_text("x")
+    Path("folder").mkdir()
+    os.mkfifo("pipe")
+    Path("loop").symlink_to("loop")
+
+
+@pytest.mark.parametrize("values", [VALUES, pytest.param(MORE, marks=pytest.mark.slow)], ids=["some", "more"])
+@pytest.mark.parametrize(("name", "command"), every_command().items(), ids=lambda value: str(value))
+def test_a_hostile_value_is_one_error_without_a_traceback(keyreid, here, name, command, values):
+    for words in lines_of(name, command, values):
+        result = keyreid(*words)
+        said = result.out + result.err
+        assert result.code in (0, 2) and "Traceback" not in said, (words, said)
+        assert "\x1b" not in said and "\u202e" not in said and len(result.err) < 4000, (words, said)
+        assert result.code == 0 or result.err.count("rror: ") == 1, (words, said)
