@@ -1,7 +1,7 @@
 """Progress bars for stages that report (done, all)."""
 
 import contextlib
-from collections.abc import Callable, Iterable, Iterator, Sized
+from collections.abc import Callable, Collection, Iterator
 
 from rich.progress import BarColumn, MofNCompleteColumn, TimeRemainingColumn
 
@@ -51,10 +51,9 @@ def progress_bars(unit: str) -> Iterator[Callable[[str, int, int], None]]:
         yield report
 
 
-def shown(batches: Iterable, what: str) -> Iterator:
+def shown(batches: Collection, what: str) -> Iterator:
     """The batches, with a progress bar."""
-    total = len(batches) if isinstance(batches, Sized) else 0
     with progress_bar(what, "batches") as report:
         for done, batch in enumerate(batches, start=1):
             yield batch
-            report(done, total)
+            report(done, len(batches))

@@ -27,11 +27,8 @@ def list_parts(folder: Path, as_json: bool) -> None:
 
     index = read_index(folder)
     if as_json:
-        say(
-            json.dumps(
-                [{"part": part.name, **part.model_dump(mode="json")} for part in index.parts], indent=1
-            )
-        )
+        parts = [{"part": part.name, **part.model_dump(mode="json")} for part in index.parts]
+        say(json.dumps(parts, indent=1))
         return
     title = f"{folder}: {index.tracklets} tracklets, checkpoint {index.checkpoint[:12]}"
     table = text_table("part", "tracklets", "cameras", "filmed", "MB", title=title)
