@@ -223,6 +223,7 @@ def network_speed(recipe: str, batch: int) -> tuple[float, tuple[int, int]]:
         "keys": torch.arange(batch),
         "erased": torch.zeros(batch, model.clip_length),
     }
+    data = {name: value.to(accelerator.device) for name, value in data.items()}
     times = []
     for _ in range(6):
         start = time.perf_counter()

@@ -25,6 +25,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks import floors
 from benchmarks.made.earlier_network import EarlierNetwork
+from stages.device import settle
 from stages.precision import converted, has_amx
 from stages.reid.model import KeyReID, ModelConfig
 from stages.reid.model.backbone import build_vit
@@ -193,6 +194,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
 
 def main(arguments: list[str] | None = None) -> None:
     options = parse(arguments)
+    settle(options.device)
     fields = {} if options.keep is None else {"keep": options.keep}
     bench = Bench(options.clips, options.device, options.small, **fields)
     name = torch.cuda.get_device_name() if options.device.startswith("cuda") else platform.processor()

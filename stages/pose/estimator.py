@@ -12,6 +12,7 @@ import stages.compat  # noqa: F401
 from cache.chunks import GRID_HEIGHT, GRID_WIDTH, JOINTS
 from cache.errors import KeyReIDError
 from cache.manifest import COCO_JOINTS
+from stages.device import settle
 from stages.pose import geometry
 from stages.pose.config import EstimatorSpec
 from stages.pose.weights import load_into
@@ -107,6 +108,7 @@ class HRNetEstimator:
     ):
         """weights None: randomly initialised, for benchmarks. precision: fp32, bf16 or fp16, of all but the
         layer that ends in heat, which is float32."""
+        settle(device)  # in whichever process this is
         network = build_network(spec, initialise=weights is None)
         if weights is not None:
             load_into(network, weights)

@@ -1,5 +1,6 @@
 """Networks come from mmpose's registry, weights are read without running code, errors say the way out."""
 
+import contextlib
 import json
 import pickle
 
@@ -36,6 +37,15 @@ def test_any_size_by_name():
     assert build_network(spec, initialise=False).head.in_channels == 48
     with pytest.raises(KeyReIDError, match=r"hrnet-w99.*known: .*hrnet-w32-256x192"):
         load_spec("hrnet-w99")
+
+
+def test_loading_settles_how_a_gpu_computes_in_whichever_process_it_is(estimator, monkeypatch):
+    """Workers are told a device by the process that looked for it."""
+    monkeypatch.setattr(torch.backends.cudnn, "benchmark", False)
+    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", True)
+    with contextlib.suppress(RuntimeError, AssertionError):  # where there is no GPU
+        HRNetEstimator(load_spec(str(estimator)), None, device="cuda")
+    assert torch.backends.cudnn.benchmark and not torch.backends.cudnn.allow_tf32
 
 
 def test_folding_batch_norm_changes_nothing(estimator, loaded):
