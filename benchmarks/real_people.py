@@ -2,6 +2,8 @@
 
     python -m benchmarks.real_people --data-root /data/market --keypoints keypoints.npz --rows main plain
     python -m benchmarks.real_people --data-root /data/market --keypoints keypoints.npz --fitted fitted
+    python -m benchmarks.real_people --data-root /data/market --keypoints keypoints.npz --identities 100 \\
+        --rows main plain --out runs/real-people-100
 
 Rows: main (heat of the given keypoints, seeds 1 to 3), plain (no heat, seeds 1 to 3), global (global branch
 alone), hidden (as main, the camera of a share of the training clips hidden), walkers (heat of the HRNet
@@ -20,6 +22,7 @@ from pathlib import Path
 
 import numpy as np
 
+from benchmarks.made.market import with_fewer
 from stages.reid.scoring.compare import read_queries
 from stages.reid.scoring.statistics import difference_over_seeds
 
@@ -160,6 +163,9 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
         "--keypoints", type=Path, help="keypoints of all its images (import-poses reads them)"
     )
     parser.add_argument("--fitted", type=Path, help="folder of fit-pose --output, for the row fitted")
+    parser.add_argument(
+        "--identities", type=int, metavar="N", help="N training and N test identities; default: all"
+    )
     parser.add_argument("--rows", nargs="+", choices=ROWS, default=list(ROWS))
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="for keyreid train")
     parser.add_argument("--out", type=Path, default=Path("runs/real-people"))
@@ -172,6 +178,8 @@ def main(arguments: list[str] | None = None) -> None:
     if given.data_root is None or given.keypoints is None:
         print("skipped: needs --data-root of Market-1501 and --keypoints")
         return
+    if given.identities is not None:
+        given.data_root = with_fewer(given.data_root, given.identities, given.out / "data")
     rows = [row for row in given.rows if row != "fitted" or given.fitted is not None]
     for row in rows:
         steps = [step for seed in SEEDS.get(row, (1,)) for step in commands(row, seed, given)]

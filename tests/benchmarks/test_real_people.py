@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from benchmarks import occluded_queries, real_people, real_poses
+from benchmarks.made import market as market_subset
 from benchmarks.made.occluded import SHARES, occlude
 from stages.datasets import load_dataset
 from stages.pose.importing import ImportConfig, run
@@ -103,6 +104,26 @@ def test_every_row_is_a_list_of_commands_and_what_is_there_is_not_made_again(mar
     (tmp_path / "poses-given/manifest.json").touch()
     real_people.main(words)
     assert "import-poses" not in capsys.readouterr().out
+
+
+def test_a_smaller_data_set_is_links_to_persons_whom_two_cameras_filmed_twice(tmp_path):
+    seen = {1: "11 12 21 22", 2: "11 12 21", 3: "11 12 31 32", 4: "11 12 13", -1: "11 12 21 22"}
+    for folder in market_subset.FOLDERS:
+        (tmp_path / "all" / folder).mkdir(parents=True)
+        for person, images in seen.items():
+            for camera, number in images.split():
+                who = "-1" if person < 0 else f"{person:04d}"
+                name = f"{who}_c{camera}s1_00000{number}_00.jpg"
+                (tmp_path / "all" / folder / name).write_text(name)
+    for _ in range(2):  # what is there is left
+        root = market_subset.with_fewer(tmp_path / "all", 2, tmp_path / "some")
+    for folder in market_subset.FOLDERS:
+        images = sorted((root / folder).iterdir())
+        assert {image.name[:4] for image in images} == {"0001", "0003"} and len(images) == 8
+        assert all(image.read_text() == image.name for image in images)
+    one = market_subset.with_fewer(tmp_path / "all", 1, tmp_path / "one")
+    chosen = [{image.name[:4] for image in (one / folder).iterdir()} for folder in market_subset.FOLDERS]
+    assert chosen[1] == chosen[2] and all(len(persons) == 1 for persons in chosen)
 
 
 def test_the_table_has_a_line_for_each_scored_seed_and_for_each_baseline(tmp_path):
