@@ -40,7 +40,7 @@ def test_any_size_by_name():
 
 
 def test_loading_settles_how_a_gpu_computes_in_whichever_process_it_is(estimator, monkeypatch):
-    """Workers are told a device by the process that looked for it."""
+    """Workers get the name of a device from the process that looked for it."""
     monkeypatch.setattr(torch.backends.cudnn, "benchmark", False)
     monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", True)
     with contextlib.suppress(RuntimeError, AssertionError):  # where there is no GPU
