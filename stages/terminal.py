@@ -6,6 +6,7 @@ finds whatever prints past this module.
 """
 
 import logging
+import os
 import re
 import sys
 from collections.abc import Iterable
@@ -88,8 +89,11 @@ def text_table(*heads: str, title: str | None = None, **options) -> TextTable:
 
 
 def show(table: Table) -> None:
-    """Print a table."""
-    console().print(table)
+    """Print a table; where no terminal limits it, as wide as it is, so that names stay whole."""
+    made = console()
+    if not made.is_terminal and "COLUMNS" not in os.environ:
+        made.width = max(made.width, made.measure(table, options=made.options.update(width=LINE)).maximum)
+    made.print(table)
 
 
 def progress(*columns: ProgressColumn | str, kind: type[Progress] = Progress, **options) -> Progress:

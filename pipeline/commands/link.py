@@ -64,9 +64,6 @@ def command(
         f"{counts['tracklets']} tracklets from {counts['cameras']} cameras; threshold {limit['value']:.4g} "
         f"({limit['from']})"
     )
-    for way in record["learned_ways"]:
-        cameras, span = " and ".join(way["cameras"]), f"{way['least']:.0f} to {way['greatest']:.0f} s"
-        say(f"learned from who looks alike: {cameras} are {span} apart")
     if not no_page:
         say(f"page: {folder / SITE / INDEX}")
     if scores := record["scores"]:

@@ -46,7 +46,7 @@ def run(
         kind="people",
         title="Who was where",
         summary=f"{len(sizes)} people in {len(tracklets)} tracklets of {len({t.camera for t in tracklets})} "
-        f"cameras; {alone} were seen once.",
+        f"cameras; {alone} {'was' if alone == 1 else 'were'} seen once.",
         table=IDENTITIES,
         tracklets=tracklets,
         media=media,

@@ -94,6 +94,12 @@ def run(
             f"{missing} of {len(apart.start)} tracklets have no time or no camera: they may be linked with "
             "whom they were filmed beside"
         )
+    learned = learned_ways(compared.ways, gallery)
+    more += [
+        f"learned from who looks alike: the way between {' and '.join(way['cameras'])} takes "
+        f"{way['least']:.0f} to {way['greatest']:.0f} s"
+        for way in learned
+    ]
     record = {
         "galleries": [str(path) for path in galleries],
         "model": gallery.about["checkpoint"],
@@ -105,7 +111,7 @@ def run(
             "must_link": len(must),
             "cannot_link": len(cannot),
         },
-        "learned_ways": learned_ways(compared.ways, gallery),
+        "learned_ways": learned,
         "counts": {
             "tracklets": len(gallery),
             "identities": int(identities.max()),

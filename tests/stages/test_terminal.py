@@ -49,6 +49,15 @@ def test_a_table_shows_escapes_and_brackets_as_they_are(capsys):
     assert "\x1b" not in words and words.count(r"\u202eabc") == 3 and words.count("[bold]") >= 3
 
 
+def test_names_in_a_table_are_whole_where_no_terminal_is(capsys, monkeypatch):
+    monkeypatch.delenv("COLUMNS", raising=False)
+    name = "door-0001/door/000005-000051" * 5
+    table = text_table("tracklet", "part")
+    table.add_row(name, name)
+    show(table)
+    assert f" {name} │ {name} " in capsys.readouterr().out
+
+
 def test_a_progress_bar_has_text_for_names(capsys):
     with progress("{task.description}", disable=False) as bar:
         bar.add_task(plain(HOSTILE), total=1)

@@ -59,7 +59,9 @@ def test_persons_are_found_and_written_in_the_order_of_their_first_appearance(sa
     assert all(0.5 < float(row["confidence"]) <= 1 for row in rows)
     assert record["counts"] == {"tracklets": 40, "identities": 10, "alone": 0, "cameras": 2}
     assert record["scores"]["pairwise_f1"] == record["scores"]["idf1"] == 1.0
-    assert record["threshold"] == {"value": 0.8, "from": "given"} and record["notes"] == []
+    assert record["threshold"] == {"value": 0.8, "from": "given"}
+    (way,) = record["learned_ways"]  # a tracklet a minute, by the two cameras in turn
+    assert way["cameras"] == ["1", "2"] and way["least"] < 59 < way["greatest"] and len(record["notes"]) == 1
     assert len(record["nearest"]) == 40 and all(len(near) == CONFIG.shown for near in record["nearest"])
     assert sorted(row for row, _ in record["nearest"][0][:3]) == [1, 2, 3]
     again = link.run(CONFIG, [saved], tmp_path / "again", threshold=0.8)
@@ -279,6 +281,8 @@ def test_linking_is_calibrated_with_and_without_ways_and_travel_times(tmp_path):
         record = json.loads((folder / "link.json").read_text())
         assert bool(record["learned_ways"]) == measured["learned"]
         assert record["threshold"] == {"value": measured["threshold"], "from": str(file)}
-        assert record["scores"]["pairwise_f1"] == 1.0 and record["notes"] == []
+        told = ["learned from who looks alike: the way between 1 and 2 takes"] * measured["learned"]
+        assert [note.split(" takes ")[0] + " takes" for note in record["notes"]] == told
+        assert record["scores"]["pairwise_f1"] == 1.0
     with pytest.raises(KeyReIDError, match="was not calibrated with travel False, neighbours 5, shared 1"):
         link.run(LinkConfig(neighbours=5, shared=1), [path], tmp_path / "p", None, file)
