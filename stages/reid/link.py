@@ -24,6 +24,8 @@ from stages.reid.search.link_files import check_cameras, find_pairs, read_groups
 from stages.reid.search.people import confidences, numbered, write_people
 from stages.reid.search.similarity import compare
 
+_MANY = 4  # tracklets for each neighbour asked for; of fewer, everybody is near everybody
+
 
 @dataclass(frozen=True)
 class Corrections:
@@ -84,6 +86,12 @@ def run(
     limits, source, more = link_thresholds(gallery, config, bool(travel), threshold, calibration)
     if True not in limits:
         config = config.model_copy(update={"no_ways": True})
+    if len(gallery) < _MANY * config.neighbours:
+        more.append(
+            f"WARNING: {len(gallery)} tracklets are few for linking by the {config.neighbours} nearest of each, "
+            f"and different people may be joined: embed more footage (at least {_MANY * config.neighbours} "
+            "tracklets), or lower --neighbours, of keyreid calibrate, too"
+        )
     make_folder(output)
     compared = compare(gallery, config, apart, progress)
     limit = limits[bool(compared.ways)]

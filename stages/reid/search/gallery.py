@@ -45,7 +45,8 @@ def gallery_files(paths: Path | str | Sequence[Path | str]) -> list[tuple[Path, 
     paths: as of `read_gallery`. Raises KeyReIDError for a path that names none.
     """
     files: dict[Path, str | None] = {}
-    for given in [paths] if isinstance(paths, Path | str) else paths:
+    paths = [paths] if isinstance(paths, Path | str) else paths
+    for given in paths:
         path = Path(given)
         matching = [path] if path.exists() else [Path(p) for p in sorted(glob.glob(str(given)))]  # noqa: PTH207 absolute
         if not matching:
@@ -60,7 +61,7 @@ def gallery_files(paths: Path | str | Sequence[Path | str]) -> list[tuple[Path, 
             else:
                 files |= {one / part.file: part.name for part in read_index(one).parts}
     if not files:
-        raise KeyReIDError(f"{paths}: a gallery without a part; fill it with keyreid embed --append")
+        raise KeyReIDError(f"{paths[0]}: a gallery without a part; fill it with keyreid embed --append")
     return list(files.items())
 
 

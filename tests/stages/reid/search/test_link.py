@@ -150,6 +150,17 @@ def test_a_way_says_nothing_of_other_cameras():
     assert np.argwhere(rules.matrix(rows, rows)).tolist() == [[0, 1], [1, 0]]
 
 
+def test_a_gallery_too_small_for_its_neighbours_is_said_loudly(tmp_path):
+    path = made_gallery(12).save(tmp_path / "g.h5")
+    for neighbours, loud in ((3, False), (4, True)):
+        config = LinkConfig(neighbours=neighbours, shared=1)
+        folder = link.run(config, [path], tmp_path / "people", threshold=0.8)
+        notes = json.loads((folder / "link.json").read_text())["notes"]
+        assert (
+            any(n.startswith("WARNING: 12 tracklets are few") and "at least 16" in n for n in notes) == loud
+        )
+
+
 def test_corrections_are_honoured(saved, tmp_path):
     must, cannot = tmp_path / "must.csv", tmp_path / "cannot.csv"
     must.write_text("# seen by hand\np001/c1/0000, p010/c2/0039\n")
