@@ -88,8 +88,8 @@ def run(
         config = config.model_copy(update={"no_ways": True})
     if len(gallery) < _MANY * config.neighbours:
         more.append(
-            f"WARNING: {len(gallery)} tracklets are few for linking by the {config.neighbours} nearest of each, "
-            f"and different people may be joined: embed more footage (at least {_MANY * config.neighbours} "
+            f"WARNING: {len(gallery)} tracklets are few for linking by the {config.neighbours} nearest of "
+            f"each, and different people may be joined: embed more footage (at least {_MANY * config.neighbours} "
             "tracklets), or lower --neighbours, of keyreid calibrate, too"
         )
     make_folder(output)

@@ -292,8 +292,8 @@ def test_linking_is_calibrated_with_and_without_ways_and_travel_times(tmp_path):
         record = json.loads((folder / "link.json").read_text())
         assert bool(record["learned_ways"]) == measured["learned"]
         assert record["threshold"] == {"value": measured["threshold"], "from": str(file)}
-        told = ["learned from who looks alike: the way between 1 and 2 takes"] * measured["learned"]
-        assert [note.split(" takes ")[0] + " takes" for note in record["notes"]] == told
+        expected = ["learned from who looks alike: the way between 1 and 2 takes"] * measured["learned"]
+        assert [note.split(" takes ")[0] + " takes" for note in record["notes"]] == expected
         assert record["scores"]["pairwise_f1"] == 1.0
     with pytest.raises(KeyReIDError, match="was not calibrated with travel False, neighbours 5, shared 1"):
         link.run(LinkConfig(neighbours=5, shared=1), [path], tmp_path / "p", None, file)
