@@ -89,8 +89,8 @@ def run(
     if len(gallery) < _MANY * config.neighbours:
         more.append(
             f"WARNING: {len(gallery)} tracklets are few for linking by the {config.neighbours} nearest of "
-            f"each, and different people may be joined: embed more footage (at least {_MANY * config.neighbours} "
-            "tracklets), or lower --neighbours, of keyreid calibrate, too"
+            "each, and different people may be joined: embed more footage (at least "
+            f"{_MANY * config.neighbours} tracklets), or lower --neighbours, of keyreid calibrate, too"
         )
     make_folder(output)
     compared = compare(gallery, config, apart, progress)
