@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from cache import PoseCache
+from cache.border import reading
 from stages.frame_file import read_planes
 from stages.reid.data.part_maps import PartGroups, gaussian_maps, joints_to_parts
 
@@ -76,11 +77,10 @@ class MemoryReader:
 
     def __init__(self, disk: DiskReader, threads: int = 2) -> None:
         """Reads everything. Raises as DiskReader does."""
-        count = len(disk.index)
-        self._frames = torch.empty((count, 3, *disk.size), dtype=torch.uint8).share_memory_()
-        self._maps = torch.empty(
-            (count, len(disk.groups.joints), *MAP_SIZE), dtype=torch.uint8
-        ).share_memory_()
+        count, joints = len(disk.index), len(disk.groups.joints)
+        with reading("shared memory (/dev/shm)", remedy="set train.loader.memory_mb=0"):
+            self._frames = torch.empty((count, 3, *disk.size), dtype=torch.uint8).share_memory_()
+            self._maps = torch.empty((count, joints, *MAP_SIZE), dtype=torch.uint8).share_memory_()
         frames, maps = self._frames.numpy(), self._maps.numpy()
 
         def load(start: int) -> None:

@@ -17,6 +17,7 @@ from pathlib import Path
 
 import numpy as np
 
+from cache.differences import differences
 from cache.errors import KeyReIDError
 from cache.files import TEMPORARY, make_folder, sha256_of, write_whole
 from cache.lock import LOCK, lock_folder
@@ -178,6 +179,12 @@ def held(note: Path) -> set[str]:
     return set(load_record(note).get("parts", ["damaged"]))
 
 
+def _misdescribed(path: Path, part: Part) -> str:
+    """What the index says of a part that is not so; "" nothing."""
+    made = described(Embeddings.load(path, stored=True), part.sha256, path.stat().st_size, part.created)
+    return "; ".join(differences(part.model_dump(mode="json"), made.model_dump(mode="json")))
+
+
 def verify(folder: Path, progress: Callable[[int, int], None] = lambda done, total: None) -> list[str]:
     """Check every byte of a gallery; what is wrong, in words. Raises KeyReIDError where it has no index."""
     index = read_index(folder)
@@ -188,6 +195,10 @@ def verify(folder: Path, progress: Callable[[int, int], None] = lambda done, tot
             wrong.append(f"{part.file}: missing; remove it with keyreid gallery remove --part {part.name}")
         elif sha256_of(path) != part.sha256:
             wrong.append(f"{part.file}: damaged; remove it with keyreid gallery remove --part {part.name}")
+        elif differ := _misdescribed(path, part):
+            wrong.append(
+                f"{part.file}: {INDEX} says otherwise of it ({differ}); remove it and embed again"
+            )
         progress(number, len(index.parts))
     more = [path.relative_to(folder) for path in leftovers(folder, index)]
     return wrong + [f"{path}: left by a writer that was stopped; any change removes it" for path in more]

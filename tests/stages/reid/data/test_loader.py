@@ -28,6 +28,7 @@ from stages.reid.data.part_maps import PartGroups, joints_to_parts
 from stages.reid.data.reader import DiskReader, FrameIndex, MemoryReader
 from stages.reid.data.sampler import BatchStream, IdentitySampler
 from stages.reid.model import KeyReID, ModelConfig
+from tests.limits import file_size_limit
 from tests.stages.reid.driver import MODEL, dataset
 
 CONFIG = ModelConfig(**MODEL)
@@ -273,3 +274,10 @@ def test_memory_is_for_the_whole_machine_and_has_to_be_there(data, monkeypatch):
     monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=0))
     with pytest.raises(KeyReIDError, match=r"in each of 2 process.*--shm-size"):
         training_reader(disk, enough)
+
+
+def test_shared_memory_that_cannot_be_had_is_one_line(data):
+    disk = clips_of(data).reader
+    with pytest.raises(KeyReIDError, match=r"/dev/shm.*memory_mb=0") as error, file_size_limit(1000):
+        MemoryReader(disk)
+    assert "\n" not in str(error.value)

@@ -188,6 +188,16 @@ def test_killed_anywhere_a_removal_has_removed_all_or_nothing(tmp_path):
     assert counts == sorted(counts, reverse=True) and set(counts) == {80, 40}
 
 
+@pytest.mark.parametrize(("name", "value"), [("tracklets", 10**12), ("bytes", 1), ("dataset", "\x1b[31m")])
+def test_an_index_that_describes_a_part_wrongly_is_not_called_sound(days, name, value):
+    folder, _, _ = days
+    index = json.loads((folder / "gallery.json").read_text())
+    index["parts"][1][name] = value
+    (folder / "gallery.json").write_text(json.dumps(index))
+    (line,) = verify(folder)
+    assert f"gallery.json says otherwise of it ({name}: " in line and "\x1b" not in line
+
+
 def test_a_removed_part_is_gone_from_kept_indexes_and_damage_is_found(days):
     folder, _, _ = days
     first, second = read_index(folder).parts
