@@ -196,9 +196,7 @@ def verify(folder: Path, progress: Callable[[int, int], None] = lambda done, tot
         elif sha256_of(path) != part.sha256:
             wrong.append(f"{part.file}: damaged; remove it with keyreid gallery remove --part {part.name}")
         elif differ := _misdescribed(path, part):
-            wrong.append(
-                f"{part.file}: {INDEX} says otherwise of it ({differ}); remove it and embed again"
-            )
+            wrong.append(f"{part.file}: {INDEX} says otherwise of it ({differ}); remove it and embed again")
         progress(number, len(index.parts))
     more = [path.relative_to(folder) for path in leftovers(folder, index)]
     return wrong + [f"{path}: left by a writer that was stopped; any change removes it" for path in more]
