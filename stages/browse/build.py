@@ -45,8 +45,8 @@ def run(
     page = Page(
         kind="people",
         title="Who was where",
-        summary=f"{len(sizes)} people in {len(tracklets)} tracklets of {len({t.camera for t in tracklets})} "
-        f"cameras; {alone} {'was' if alone == 1 else 'were'} seen once.",
+        summary=f"{len(sizes)} {'person' if len(sizes) == 1 else 'people'} in {len(tracklets)} tracklets "
+        f"of {len({t.camera for t in tracklets})} cameras; {alone} {'was' if alone == 1 else 'were'} seen once.",
         table=IDENTITIES,
         tracklets=tracklets,
         media=media,
