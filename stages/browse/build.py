@@ -46,7 +46,8 @@ def run(
         kind="people",
         title="Who was where",
         summary=f"{len(sizes)} {'person' if len(sizes) == 1 else 'people'} in {len(tracklets)} tracklets "
-        f"of {len({t.camera for t in tracklets})} cameras; {alone} {'was' if alone == 1 else 'were'} seen once.",
+        f"of {len({t.camera for t in tracklets})} cameras; "
+        f"{alone} {'was' if alone == 1 else 'were'} seen once.",
         table=IDENTITIES,
         tracklets=tracklets,
         media=media,
