@@ -1,6 +1,11 @@
 """Where a network runs."""
 
+from typing import TYPE_CHECKING
+
 from cache.errors import KeyReIDError
+
+if TYPE_CHECKING:
+    import torch
 
 
 def find_device(wanted: str) -> str:
@@ -29,3 +34,10 @@ def settle(device: str) -> None:
         torch.set_float32_matmul_precision("highest")
         torch.backends.cudnn.allow_tf32 = False
         torch.backends.cudnn.benchmark = True
+
+
+def layout(device: str) -> "torch.memory_format":
+    """How weights of convolutions lie in memory there: tensor cores of a GPU read channels-last."""
+    import torch
+
+    return torch.channels_last if device.startswith("cuda") else torch.contiguous_format

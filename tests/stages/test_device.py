@@ -4,7 +4,8 @@ import pytest
 import torch
 
 from cache.errors import KeyReIDError
-from stages.device import find_device
+from stages.device import find_device, layout
+from tests.stages.reid.model.tiny import tiny_clips, tiny_model
 
 
 def test_auto_is_cuda_where_there_is_one_and_else_the_cpu():
@@ -17,3 +18,14 @@ def test_a_device_that_cannot_compute_is_refused_in_one_line(wanted):
     with pytest.raises(KeyReIDError, match=r"use cpu, cuda, cuda:1, \.\.\. or auto$") as error:
         find_device(wanted)
     assert "\n" not in str(error.value)
+
+
+def test_patches_are_cut_alike_in_the_memory_layout_of_a_gpu():
+    assert layout("cpu") is torch.contiguous_format
+    assert layout("cuda") is layout("cuda:1") is torch.channels_last
+    model = tiny_model().eval()
+    clips = tiny_clips(model)
+    before = model.embed(*clips)
+    after = model.to(memory_format=layout("cuda")).embed(*clips)
+    assert model.backbone.vit.patch_embed.proj.weight.is_contiguous(memory_format=torch.channels_last)
+    assert torch.allclose(after, before, atol=1e-5)

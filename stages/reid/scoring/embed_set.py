@@ -15,6 +15,7 @@ from cache import PoseCache
 from cache.errors import KeyReIDError
 from cache.files import sha256_of
 from stages.datasets.tracklet import Tracklet
+from stages.device import layout
 from stages.precision import choose, converted, name_of
 from stages.reid.data.loader import naming_killed_workers, test_loader
 from stages.reid.model import KeyReID
@@ -45,7 +46,8 @@ class Checkpoint:
     def load(cls, path: Path, device: str, precision: str = "fp32") -> "Checkpoint":
         """precision: number format of the network; auto: what is fast there. Raises as `load_model`."""
         model, extra = load_model(path)
-        model = converted(model, choose(precision, device)).to(device)
+        model = converted(model, choose(precision, device))
+        model = model.to(device, memory_format=layout(device))
         return cls(path, model, extra, sha256_of(path))
 
     def about(self) -> dict[str, Any]:
