@@ -1,7 +1,7 @@
 """Differences between two nested mappings."""
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 
 SHOWN = 60  # characters of a value
 
@@ -16,9 +16,16 @@ def differing(before: Mapping, after: Mapping, prefix: str = "") -> Iterator[tup
             yield f"{prefix}{key}", one, two
 
 
-def differences(before: Mapping, after: Mapping) -> list[str]:
-    """Phrases "name: before -> after" for every leaf that differs, values as JSON, long ones shortened."""
-    return [f"{name}: {_short(one)} -> {_short(two)}" for name, one, two in differing(before, after)]
+def differences(before: Mapping, after: Mapping, free: Collection[str] = ()) -> list[str]:
+    """Phrases "name: before -> after" for every leaf that differs, values as JSON, long ones shortened.
+
+    free: dotted names of leaves or whole sections that may differ.
+    """
+    return [
+        f"{name}: {_short(one)} -> {_short(two)}"
+        for name, one, two in differing(before, after)
+        if not any(f"{name}.".startswith(f"{other}.") for other in free)
+    ]
 
 
 def _short(value: object) -> str:

@@ -57,7 +57,7 @@ def load_model(path: Path, config: ModelConfig | None = None) -> tuple[KeyReID, 
     if header and header != described:
         raise KeyReIDError(
             f"checkpoint {path}: weights and {path.with_suffix('.json').name} do not belong together "
-            f"({listed(differences(described, header))}); keep the two files of one checkpoint"
+            f"({listed(mismatches(described, header))}); keep the two files of one checkpoint"
         )
     its_config = _parse_config(described["config"], path)
     if config is not None:
@@ -69,7 +69,7 @@ def load_model(path: Path, config: ModelConfig | None = None) -> tuple[KeyReID, 
         name: (DTYPES.get(value.dtype, str(value.dtype)), tuple(value.shape))
         for name, value in model.state_dict().items()
     }
-    wrong = entry_differences(own, stored)
+    wrong = entry_mismatches(own, stored)
     if wrong:
         raise KeyReIDError(f"checkpoint {path}: not the weights of its config: {listed(wrong)}")
     if {name for name, _ in model.named_buffers()} - stored.keys():
@@ -108,7 +108,7 @@ def refuse_other_config(
     left, right = ({**c.model_dump(mode="json"), "tcss": c.tcss_mode} for c in (expected, actual))
     for start in ("pretrained", "vit_path"):
         del left[start], right[start]
-    wrong = differences(left, right, only)
+    wrong = mismatches(left, right, only)
     if wrong:
         raise KeyReIDError(f"checkpoint {path}: trained with another config: {listed(wrong)}")
 
@@ -119,7 +119,7 @@ def stored_config(path: Path) -> ModelConfig:
     return _parse_config(described["config"], path)
 
 
-def differences(expected: Mapping, stored: Mapping, only: Collection[str] | None = None) -> list[str]:
+def mismatches(expected: Mapping, stored: Mapping, only: Collection[str] | None = None) -> list[str]:
     """Leaves in which two nested mappings differ, in words. only: dotted keys of leaves or whole sections."""
     return [
         f"{name} is {right!r}, expected {left!r}"
@@ -128,7 +128,7 @@ def differences(expected: Mapping, stored: Mapping, only: Collection[str] | None
     ]
 
 
-def entry_differences(expected: Mapping[str, tuple], actual: Mapping[str, tuple]) -> list[str]:
+def entry_mismatches(expected: Mapping[str, tuple], actual: Mapping[str, tuple]) -> list[str]:
     """Missing, further and unlike entries of a state dict, each entry being (dtype, shape)."""
     lines = [f"{name} is missing" for name in expected if name not in actual]
     lines += [f"{name} is not part of the network" for name in actual if name not in expected]

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from cache import PoseCache
-from cache.differences import differing
+from cache.differences import differences
 from cache.errors import KeyReIDError
 from stages.datasets.tracklet import Dataset, Tracklet
 from stages.reid.model import ModelConfig
@@ -81,15 +81,10 @@ def _filled(values: dict[str, Any], defaults: dict[str, Any]) -> dict[str, Any]:
     return defaults | values | {name: _filled(values[name], defaults[name]) for name in both}
 
 
-def differences(before: Identity, now: Identity) -> list[str]:
+def changes(before: Identity, now: Identity) -> list[str]:
     """`name: before -> now` of everything that differs and matters."""
     one, two = (json.loads(json.dumps(identity.as_dict())) for identity in (before, now))  # tuples as lists
-    free = tuple(f"train.{name}" for name in FREE)
-    return [
-        f"{name}: {left!r} -> {right!r}"
-        for name, left, right in differing(one, two)
-        if not any(name == other or name.startswith(other + ".") for other in free)
-    ]
+    return differences(one, two, free=[f"train.{name}" for name in FREE])
 
 
 def check_same_run(path: Path, before: Identity, now: Identity, allowed: bool) -> list[str]:
@@ -109,12 +104,12 @@ def check_same_run(path: Path, before: Identity, now: Identity, allowed: bool) -
             f"{path}: the run was started with train.optim.name = {one}, not {two}, and its training states "
             f"only fit {one}; keep it, or start a new run"
         )
-    changes = differences(before, now)
-    if changes and not allowed:
+    changed = changes(before, now)
+    if changed and not allowed:
         raise KeyReIDError(
-            f"{path}: the run was started with another config: {'; '.join(changes)}; "
+            f"{path}: the run was started with another config: {'; '.join(changed)}; "
             "undo the change, or give --allow-config-change"
         )
-    for difference in changes:
+    for difference in changed:
         log.warning("resuming with a change: %s", difference)
-    return changes
+    return changed
