@@ -62,6 +62,8 @@ def reading(
 
 def way_in(error: Exception) -> str:
     """What to do about a file that cannot be opened; "" where something else is wrong with it."""
+    if isinstance(error, UnicodeEncodeError) and error.encoding != "utf-8":  # a name, where the locale is C
+        return "choose a locale that has its name (LC_ALL=C.UTF-8)"
     return _CLOSED.get(getattr(error, "errno", None), "")
 
 
@@ -79,7 +81,12 @@ def saving(path: Path, size: int = 0) -> Iterator[None]:
 
 def problem(error: Exception) -> str:
     """An error's message for users, who do not know the code: a short line without control characters."""
-    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in " ".join(_said(error).split()))
+    return spelled(" ".join(_said(error).split()))
+
+
+def spelled(text: str) -> str:
+    """Text on one line, what cannot be printed as escapes."""
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
 
 
 def _said(error: Exception) -> str:

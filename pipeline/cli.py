@@ -97,6 +97,8 @@ def main() -> None:
     debug = "--debug" in sys.argv or os.environ.get("KEYREID_DEBUG") == "1"
     if "--debug" in sys.argv:
         sys.argv.remove("--debug")  # accepted before and after the subcommand
+    if isinstance(sys.stdout, io.TextIOWrapper):  # a locale without ✓ or é prints them as escapes
+        sys.stdout.reconfigure(errors="backslashreplace")
     show_warnings()
     try:
         sys.exit(keyreid.main(prog_name="keyreid", standalone_mode=False))

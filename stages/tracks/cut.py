@@ -118,7 +118,7 @@ def _write(
     wanted, starts = np.unique(segments.frame, return_index=True)
     stops = np.append(starts[1:], len(segments.frame))
     digits = max(6, len(str(int(wanted[-1]))))
-    with (folder / BOXES).open("w", newline="") as file:
+    with (folder / BOXES).open("w", newline="", encoding="utf-8") as file:
         table = csv.writer(file, delimiter="\t", lineterminator="\n")
         table.writerow(("frame", "number", "track", "left", "top", "width", "height"))
         for (number, image), start, stop in zip(frames.read(wanted, where), starts, stops, strict=True):

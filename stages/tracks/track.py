@@ -178,7 +178,9 @@ def _track(config, video: _Video, out: Path, detector: Detector, scores, count: 
         with ExitStack() as files:
             mot = files.enter_context((folder / f"{video.tag}.txt").open("w"))
             table = csv.writer(
-                files.enter_context((folder / f"{video.tag}.boxes.tsv").open("w", newline="")),
+                files.enter_context(
+                    (folder / f"{video.tag}.boxes.tsv").open("w", newline="", encoding="utf-8")
+                ),
                 delimiter="\t",
                 lineterminator="\n",
             )

@@ -28,6 +28,8 @@ def test_the_reason_is_in_the_words_of_someone_who_has_the_file(tmp_path):
             lambda: json.loads("[" * 100_000),
         "a.json: not a list of cameras (TypeError: 'int' object is not iterable); write it":
             lambda: list(5),
+        "a.json: 'ascii' codec can't encode character '\\xe9' in position 0: ordinal not in range(128); "
+        "choose a locale that has its name (LC_ALL=C.UTF-8)": lambda: "é".encode("ascii"),
         "a.json: not enough memory to read it": lambda: bytearray(2**60),
     }  # fmt: skip
     assert {refused(read): read for read in expected.values()} == expected

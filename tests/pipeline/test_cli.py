@@ -125,6 +125,21 @@ def test_ctrl_c_of_a_run_on_dask_is_one_line_and_the_same_command_goes_on(keyrei
     assert_same_shards(poses, tmp_path / "here")
 
 
+def test_what_a_locale_cannot_print_is_printed_as_escapes(tmp_path):
+    path = tmp_path / "é✓.csv"
+    locale = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    code = (
+        "from stages.terminal import *; from pipeline import cli; text = chr(0x2713) + chr(0xe9)\n"
+        "def printed():\n say(text); show(text_table(text)); say(text, True, 'bold')\n"
+        " with progress('{task.description}') as bar: bar.add_task(text)\n"
+        "cli.show_warnings = printed; cli.main()"
+    )
+    run = [sys.executable, "-c", code, "gallery", "list", str(path)]
+    done = subprocess.run(run, capture_output=True, text=True, env=os.environ | locale, check=False)
+    assert done.returncode == 2 and done.stdout.count("\\u2713\\xe9") == 2, done
+    assert done.stderr.count("\\u2713\\xe9") == 2 and "Traceback" not in done.stderr, done
+
+
 def test_ctrl_c_while_modules_load_is_one_line():
     loading = "numpy/_core/_multiarray_umath"
     code, lines = interrupt(["env"], lambda pid: loading in Path(f"/proc/{pid}/maps").read_text())
