@@ -12,11 +12,12 @@ from typing import Any, TypeVar, get_args
 import yaml
 from pydantic import BaseModel, ValidationError
 
-from cache.border import reading
+from cache.border import reading, spelled
 from cache.errors import KeyReIDError
 from cache.text_files import load_yaml
 
 Model = TypeVar("Model", bound=BaseModel)
+MOST = 8  # problems of a config that an error names
 
 
 @dataclass(frozen=True)
@@ -101,15 +102,16 @@ def check(
     try:
         return model.model_validate(content)
     except ValidationError as error:
-        problems = [_describe(model, problem, source, overrides) for problem in error.errors()]
-        raise KeyReIDError("; ".join(problems)) from None
+        problems = [_describe(model, problem, source, overrides) for problem in error.errors()[:MOST]]
+        more = error.error_count() - len(problems)
+        raise KeyReIDError(spelled("; ".join(problems)) + (f"; and {more} more" if more else "")) from None
 
 
 def _describe(
     model: type[BaseModel], problem: dict[str, Any], source: str, overrides: tuple[Override, ...]
 ) -> str:
     loc = [str(part) for part in problem["loc"]]
-    key = ".".join(loc)
+    key = ".".join(loc)[:200]
     given = next((o for o in reversed(overrides) if f"{key}.".startswith(f"{o.key}.")), None)
     if given is not None:
         source = given.option
@@ -120,7 +122,7 @@ def _describe(
         hint = f"did you mean {close[0]!r}? " if close else ""
         return f"{source}{name}: unknown key; {hint}allowed: {', '.join(allowed)}"
     message = problem["msg"].removeprefix("Value error, ")
-    message = message[0].lower() + message[1:]
+    message = message[0].lower() + message[1:600]
     if problem["type"] == "missing" or not key:  # a whole section has no value to show
         return f"{source}{name}: {'missing; ' if problem['type'] == 'missing' else ''}{message}"
     value = repr(problem["input"])

@@ -1,5 +1,6 @@
 """A recipe is read strictly, and every mistake is named."""
 
+import json
 import math
 from pathlib import Path
 from typing import get_args, get_origin
@@ -111,6 +112,14 @@ def test_a_number_that_is_none_is_refused_by_its_option(tmp_path):
     for option in ("--min-confidence", "--pad-width", "--pad-height"):
         result = CliRunner().invoke(keyreid, [*words, option, "nan"])
         assert str(result.exception).startswith(f"{option} = 'nan': input should be a finite number")
+
+
+def test_keys_of_a_file_are_spelled_out_on_one_short_line(tmp_path: Path):
+    path = tmp_path / "r.yaml"
+    path.write_text(json.dumps({"\x1b[31m\n": 1, "x" * 900: 1} | {f"k{number}": 1 for number in range(50)}))
+    with pytest.raises(KeyReIDError, match=r": \\x1b\[31m\\n: unknown key; .*; and 45 more$") as error:
+        load_recipe("walkers", path)
+    assert str(error.value).isprintable() and len(str(error.value)) < 2500
 
 
 def test_a_mistake_in_a_file_names_the_file(tmp_path: Path):
