@@ -38,8 +38,8 @@ def command(
     find_device(device)  # before hours of work
     cores = len(os.sched_getaffinity(0))
     workers = workers or max(1, cores // 2)
-    prepare_file(output / "table.md")
     jobs = ablation.plan(ablation.read_config(config), PoseCache.open(cache), data_root, output)
+    prepare_file(output / "table.md")  # only now: a mistake above leaves no folder
     results = ablation.run(jobs, data_root, cache, workers, threads=max(1, cores // workers), device=device)
     table = ablation.summary(results)
     differences = ablation.against_first(results)

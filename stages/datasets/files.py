@@ -13,7 +13,7 @@ from cache.errors import KeyReIDError
 from cache.files import read_regular
 from stages.datasets.matlab import read_numbers
 
-IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png")
+IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp")  # of what stages.frame_file reads
 # A drive letter, a UNC share or a leading slash: absolute on some system.
 _NAME = re.compile(r"[^\n\r\ud800-\udfff]+")  # Python has bytes that are not UTF-8 as surrogates
 MOST = 2**28  # bytes of a list; the longest of MARS has 15 MB
@@ -61,7 +61,7 @@ def list_folders(folder: Path) -> list[str]:
 
 
 def list_images(folder: Path) -> list[str]:
-    """Names of the images in `folder` (.jpg, .jpeg, .png in any case), sorted, hidden ones left out."""
+    """Names of the images in `folder` (IMAGE_SUFFIXES in any case), sorted, hidden ones left out."""
     return sorted(name for name, _ in _listed(folder) if name.lower().endswith(IMAGE_SUFFIXES))
 
 

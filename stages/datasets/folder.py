@@ -17,7 +17,7 @@ List: <data root>/frames.csv, the only .csv there, or the file that is named; se
 
 Persons and cameras: where all are whole numbers these are kept (person 0 is a distractor, -1 or 00-1 junk),
 else they are numbered 1, 2, ... in sorted order, `distractor` and `junk` apart. A camera folder named
-`unknown` stands for an unknown camera. Frames: .jpg, .jpeg, .png in any case,
+`unknown` stands for an unknown camera. Frames: .jpg, .jpeg, .png, .bmp, .webp in any case,
 sorted so that frame2 precedes frame10. Tables `*times.tsv` in the root say when tracklets were filmed, see
 times.py.
 
@@ -31,6 +31,7 @@ from pathlib import Path
 
 from cache.errors import KeyReIDError
 from stages.datasets.files import (
+    IMAGE_SUFFIXES,
     check_frames,
     check_root,
     list_folders,
@@ -171,7 +172,9 @@ def _read_persons(
                     raise KeyReIDError(f"{root / place}: a tracklet without a frame; remove or fill it")
                 others = sum(1 for _ in (root / place).iterdir()) - len(frames)
                 if others:
-                    notes[place] = f"{others} files that are not images (.jpg, .jpeg, .png) are not used"
+                    notes[place] = (
+                        f"{others} files that are not images ({', '.join(IMAGE_SUFFIXES)}) are not used"
+                    )
                 known = "" if camera == "unknown" else camera
                 paths = [f"{place}/{f}" for f in frames]
                 yield Draft(subset, person, known, place, str(root / place), paths)

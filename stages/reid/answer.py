@@ -12,7 +12,7 @@ from cache.files import prepare_file
 from stages.browse.answers import write_answers
 from stages.browse.config import BrowseConfig
 from stages.browse.site import check_site
-from stages.datasets.files import list_images, natural
+from stages.datasets.files import IMAGE_SUFFIXES, list_images, natural
 from stages.extras import LARGE_SEARCH
 from stages.precision import recorded
 from stages.reid.embedder import Embedder
@@ -25,8 +25,6 @@ from stages.reid.search.gallery_folder import drop_stale_indexes
 from stages.reid.search.gallery_index import is_gallery
 from stages.reid.search.search import find_query, search
 from stages.reid.search.selection import selected
-
-PICTURES = (".jpg", ".jpeg", ".png", ".bmp", ".webp")
 
 
 @dataclass(frozen=True)
@@ -97,7 +95,7 @@ def _asked(query: str, galleries: Sequence[Path], device: str, precision: str | 
         is_file, is_folder = path.is_file(), path.is_dir()
     except OSError:  # too long for a path
         return None
-    if is_file and path.suffix.lower() in PICTURES:
+    if is_file and path.suffix.lower() in IMAGE_SUFFIXES:
         pictures = [path]
     elif is_file or (is_folder and is_gallery(path)):
         return read_gallery(path, stored=True)

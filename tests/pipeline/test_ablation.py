@@ -38,6 +38,11 @@ def test_it_writes_a_table_and_a_plot_and_does_nothing_twice(trained: Trained, k
     assert changed == results[:1], "only what was missing is done again"
 
 
+def test_without_a_cache_no_folder_is_made(keyreid, tmp_path):
+    made = keyreid("ablation", "--cache", tmp_path / "none", "-o", tmp_path / "out")
+    assert made.code == 2 and "none" in made.err and not list(tmp_path.iterdir())
+
+
 def result(variant: str, seed: int, score: float, seconds: float) -> dict:
     """A result as a job writes it."""
     scores = {

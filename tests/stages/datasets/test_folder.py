@@ -3,10 +3,13 @@
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from cache.errors import KeyReIDError
 from stages.datasets import load_dataset
+from stages.datasets.files import IMAGE_SUFFIXES
 from stages.datasets.times import write_times
+from stages.frame_file import read_picture
 from tests.stages.datasets.layouts import write_tree
 
 HEADER = "frame,person,camera,tracklet,subset\n"
@@ -94,6 +97,14 @@ def test_an_empty_tracklet_is_named_and_other_files_are_noted(tmp_path):
     (root / "train/1/1/empty").mkdir()
     with pytest.raises(KeyReIDError, match=r"train/1/1/empty.*without a frame"):
         load_dataset("folder", root)
+
+
+@pytest.mark.parametrize("suffix", [*IMAGE_SUFFIXES, ".WebP"])
+def test_every_picture_that_can_be_read_is_a_frame(tmp_path, suffix):
+    root = write_tree(tmp_path / "d", ["train/1/1/t"])
+    Image.new("RGB", (8, 16)).save(root / f"train/1/1/t/zz{suffix}")
+    assert load_dataset("folder", root).train[0].frames[-1] == f"train/1/1/t/zz{suffix}"
+    read_picture(root / f"train/1/1/t/zz{suffix}")
 
 
 def test_list_of_frames(tmp_path):

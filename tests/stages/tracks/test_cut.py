@@ -70,11 +70,12 @@ def test_the_result_is_a_data_set_in_the_folder_layout(tmp_path, video):
     assert sorted(r["frame"] for r in listed) == sorted(dataset.frames())
 
 
-def test_a_folder_of_images_gives_what_the_video_gives(tmp_path, video):
+@pytest.mark.parametrize("suffix", [".png", ".bmp", ".webp"])
+def test_a_folder_of_images_gives_what_the_video_gives(tmp_path, video, suffix):
     frames = tmp_path / "img1"
     frames.mkdir()
     for number in range(1, FRAMES + 1):
-        cv2.imwrite(str(frames / f"{number:06d}.png"), picture(number))
+        cv2.imwrite(str(frames / f"{number:06d}{suffix}"), picture(number))
     file = tracks(tmp_path, [(n, 3, 10, 20, 30, 40) for n in range(50, 61)])
     ours, theirs = (run(config(), file, s, tmp_path / f"out-{s.stem}") for s in (frames, video))
     names = [p.relative_to(ours) for p in sorted(ours.rglob("*.jpg"))]
