@@ -140,7 +140,7 @@ class HRNetEstimator:
         if self.dtype != torch.float32:
             last = network.head.final_layer.float()
             last.register_forward_pre_hook(lambda _, inputs: tuple(one.float() for one in inputs))
-        self._grids: dict[bytes, torch.Tensor] = {}
+        self._grids: dict[bytes, tuple[torch.Tensor, torch.Tensor | None]] = {}
         self._affines: dict[geometry.Size, np.ndarray] = {}
 
     def affine(self, frame: geometry.Size) -> np.ndarray:
@@ -182,10 +182,12 @@ class HRNetEstimator:
         maps: the network's, float32 [N,17,h,w]. affines: frame -> input of each frame; frames: its width and
         height. Made on the device, so that bytes travel.
         """
-        return quantised(geometry.warp_heat(maps, self.grid(affines, frames))).cpu().numpy()
+        return quantised(geometry.warp_heat(maps, *self.grid(affines, frames))).cpu().numpy()
 
-    def grid(self, affines: Sequence[np.ndarray], frames: Sequence[geometry.Size]) -> torch.Tensor:
-        """Sampling positions of `heat` in the maps: a tensor on the device, kept for the next frames."""
+    def grid(
+        self, affines: Sequence[np.ndarray], frames: Sequence[geometry.Size]
+    ) -> tuple[torch.Tensor, torch.Tensor | None]:
+        """What `geometry.warp_heat` takes beside the maps, on the device; kept for the next frames."""
         key = np.concatenate([np.ravel(affines), np.ravel(frames)]).tobytes()
         grid = self._grids.get(key)
         if grid is None:
@@ -196,8 +198,9 @@ class HRNetEstimator:
             ]
             if len(self._grids) >= GRIDS:
                 self._grids.clear()  # perhaps while another thread looks something up
-            grid = geometry.sampling_grid(np.array(cells), GRID, self.heatmap_size).to(self.device)
-            self._grids[key] = grid
+            positions = geometry.sampling_grid(np.array(cells), GRID, self.heatmap_size)
+            near = geometry.near_weights(positions, self.heatmap_size) if self.device.type == "cpu" else None
+            grid = self._grids[key] = positions.to(self.device), near
         return grid
 
     def keypoints(self, maps: np.ndarray, affines: Sequence[np.ndarray]) -> np.ndarray:
@@ -246,6 +249,6 @@ def _refine(points: np.ndarray, maps: np.ndarray) -> np.ndarray:
 
 
 def quantised(heat: torch.Tensor) -> torch.Tensor:
-    """What `cache.chunks.quantise` makes of heat, on its device."""
-    scaled = torch.threshold_(heat * 255.0, BELOW_ONE, 0.0).clamp_(max=255.0).add_(0.5)
+    """What `cache.chunks.quantise` makes of heat, on its device; heat's own memory is used up."""
+    scaled = torch.threshold_(heat.mul_(255.0), BELOW_ONE, 0.0).clamp_(max=255.0).add_(0.5)
     return scaled.to(torch.int16).to(torch.uint8)  # straight to bytes is five times as slow on CPUs

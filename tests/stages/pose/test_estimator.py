@@ -167,7 +167,7 @@ def test_grids_and_affines_may_vanish_while_they_are_used(loaded, monkeypatch):
 def test_heat_is_quantised_on_the_device_as_the_cache_quantises_it():
     edges = np.arange(-10, 270, 0.25, dtype=np.float32) / np.float32(255)
     heat = np.concatenate([edges, np.random.default_rng(0).random(100_000, np.float32)]).reshape(1, 1, 1, -1)
-    assert np.array_equal(quantised(torch.from_numpy(heat)).numpy(), quantise(heat))
+    assert np.array_equal(quantised(torch.tensor(heat)).numpy(), quantise(heat))
 
 
 def test_missing_weights_say_where_to_get_them_and_where_to_put_them(monkeypatch, tmp_path):

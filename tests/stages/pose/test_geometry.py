@@ -83,3 +83,27 @@ def test_heat_outside_the_input_is_zero_and_its_border_is_kept():
     shifted = np.array([[[1.0, 0.0, -20.0], [0.0, 1.0, -0.4]]])
     found = geometry.warp_heat(heat, geometry.sampling_grid(shifted, GRID, (48, 64)))[0, 0]
     assert (found[:, :19] == 0).all() and torch.allclose(found[:, 20:], torch.ones(64, 12))
+
+
+def test_near_cells_make_the_heat_that_sampling_makes_to_the_bit():
+    affine = geometry.frame_to_input((128, 256), (64, 128))
+    to_heatmap = geometry.input_to_heatmap(np.array([2.0, 2.0]))
+    cells = geometry.compose(to_heatmap, geometry.compose(affine, geometry.grid_to_frame((128, 256), GRID)))
+    grid = geometry.sampling_grid(np.array([cells] * 3), GRID, GRID)
+    near = geometry.near_weights(grid, GRID)
+    heat = torch.from_numpy(np.random.default_rng(0).normal(size=(3, 17, 64, 32)).astype(np.float32))
+    assert torch.equal(geometry.warp_heat(heat, grid, near), geometry.warp_heat(heat, grid))
+    assert torch.equal(geometry.warp_heat(heat[1:2], grid[:1], near), geometry.warp_heat(heat[1:2], grid[:1]))
+
+
+def test_other_grids_have_no_near_cells():
+    still = geometry.IDENTITY[None] + [[[0, 0, 0.25], [0, 0, 0.25]]]
+    moved = still * [[[1, 1, 5], [1, 1, 1]]]
+    for affines, heatmap, has in [
+        (still, GRID, True),
+        (moved, GRID, False),
+        (np.concatenate([still, moved]), GRID, False),
+        (still, (48, 64), False),
+    ]:
+        grid = geometry.sampling_grid(affines, GRID, heatmap)
+        assert (geometry.near_weights(grid, heatmap) is not None) == has
