@@ -14,6 +14,7 @@ import numpy as np
 
 from stages.reid.scoring.embeddings import Embeddings
 
+CLOCK = 0  # of times of day; other clocks are those of data roots whose videos have none
 _NONE = -1
 
 
@@ -32,7 +33,8 @@ class Apart:
     """Times and places of N tracklets, and what they rule out.
 
     start, end: float64 [N], NaN unknown. clock: int64 [N]; times of two tracklets compare where it is equal.
-    cameras: int64 [N], -1 unknown. least, greatest, away: float64 [C, C], seconds between cameras.
+    CLOCK: times of day. cameras: int64 [N], -1 unknown.
+    least, greatest, away: float64 [C, C], seconds between cameras.
     """
 
     start: np.ndarray
@@ -54,7 +56,9 @@ class Apart:
         roots: dict[str, int] = {}
         clock = np.array(
             [
-                0 if np.isfinite(zone[row]) else roots.setdefault(gallery.source(row)["root"], len(roots) + 1)
+                CLOCK
+                if np.isfinite(zone[row])
+                else roots.setdefault(gallery.source(row)["root"], len(roots) + 1)
                 for row in range(count)
             ],
             np.int64,

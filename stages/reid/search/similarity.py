@@ -52,13 +52,14 @@ def compare(
     gallery = without_camera(gallery)
     neighbours = nearest_others(gallery, config, apart, distance, progress)
     if np.isfinite(apart.greatest).any():
-        return Compared(neighbours, _tied(gallery, neighbours, config, distance, apart, progress))
+        return Compared(neighbours, _tied(gallery, neighbours, config, distance, apart, apart, progress))
     similarity, ways = _reciprocal_similarity(gallery, neighbours, config, distance, apart), ()
     for _ in range(0 if config.no_ways else _ROUNDS):
         before, ways = ways, learn_ways(similarity, apart)
         if ways == before:
             break
-        similarity = _tied(gallery, neighbours, config, distance, on_ways(apart, ways), progress)
+        there = on_ways(apart, ways)
+        similarity = _tied(gallery, neighbours, config, distance, apart, there, progress)
     return Compared(neighbours, similarity, ways)
 
 
@@ -68,17 +69,19 @@ def _tied(
     config: LinkConfig,
     distance: Distance,
     apart: Apart,
+    there: Apart,
     progress: Callable[[int, int], None],
 ) -> sparse.csr_array:
-    """The similarity of tracklets mixed with likely partners on the ways of `apart`."""
+    """The similarity of tracklets mixed with likely partners on the ways of `there`. apart: the rules."""
     known = neighbours.distances[:, : config.neighbours]
     usual = float(np.median(known[np.isfinite(known)]))
-    near = ties(gallery, apart, distance, max(usual, 1e-12))
+    near = ties(gallery, there, distance, max(usual, 1e-12))
     # Those who came the same way are one look at a person from several sides.
     mixed = (sparse.eye_array(len(gallery)) + _SHARED_LOOK * near).tocsr()
     mixed = sparse.diags_array(1 / np.asarray(mixed.sum(1)).ravel()) @ mixed
     features = Mixed(gallery.features, mixed.astype(np.float32))
     gallery = replace(gallery, features=features[:] if np.prod(features.shape) <= _HELD else features)
+    config = config.model_copy(update={"index_folder": None})  # an index of mixed features serves once
     closer = nearest_others(gallery, config, apart, distance, progress)
     return _reciprocal_similarity(gallery, closer, config, distance, apart).maximum(near).tocsr()
 

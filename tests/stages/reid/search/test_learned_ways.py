@@ -3,14 +3,13 @@
 from dataclasses import replace
 
 import numpy as np
-import pytest
 
 from stages.reid.scoring.embeddings import Embeddings
 from stages.reid.search import neighbours, similarity
 from stages.reid.search.agglomerate import agglomerate
 from stages.reid.search.agreement import agreement
 from stages.reid.search.config import LinkConfig
-from stages.reid.search.constraints import Apart
+from stages.reid.search.constraints import Apart, Travel
 from stages.reid.search.learned_ways import learn_ways, on_ways
 from stages.reid.search.similarity import compare
 from tests.stages.reid.own import made_gallery
@@ -55,10 +54,47 @@ def test_who_is_on_the_way_is_linked_better():
     assert scores[0] > scores[1] + 0.1
 
 
-@pytest.mark.parametrize("seed", range(4))
-def test_at_random_times_there_is_nothing_to_learn(seed):
-    made = gallery(seed, together=False)
+def test_ways_are_found_where_people_keep_to_them_and_none_at_random_times():
+    found = {}
+    for together in (True, False):
+        made = [gallery(seed, together) for seed in range(40)]
+        found[together] = sum(bool(compare(some, CONFIG, Apart.of(some)).ways) for some in made)
+    assert found == {True: 40, False: 0}
+
+
+def test_who_is_seen_in_both_cameras_at_once_stays_alike():
+    made, persons = gallery(), 2 * np.arange(PERSONS)
+    start, end, overlapping = made.start.copy(), made.end.copy(), persons[::3]
+    start[overlapping + 1], end[overlapping + 1] = start[overlapping] + 1, end[overlapping] + 1
+    made = replace(made, start=start, end=end)
+    plain = compare(made, CONFIG.model_copy(update={"no_ways": True}), Apart.of(made))
+    learned = compare(made, CONFIG, Apart.of(made))
+    assert learned.ways
+    alike = [np.asarray(some.similarity[overlapping, overlapping + 1]) > 0 for some in (plain, learned)]
+    assert alike[1].sum() >= alike[0].sum() > 0
+
+
+def test_a_least_time_that_a_user_gave_stays_a_rule():
+    made = gallery()
+    rules = Apart.of(made, (Travel(("1", "2"), least=30),))
+    compared = compare(made, CONFIG, rules)
+    assert compared.ways[0].least < 30
+    one, other = compared.similarity.nonzero()
+    assert not rules.pairs(one, other).any() and Apart.of(made).least.max() == 0
+
+
+def test_times_that_are_none_of_a_clock_teach_nothing():
+    made = replace(gallery(), zone=np.full(2 * PERSONS, np.nan))
     assert compare(made, CONFIG, Apart.of(made)).ways == ()
+
+
+def test_who_has_no_clock_is_on_no_way():
+    made = gallery()
+    (way,) = compare(made, CONFIG, Apart.of(made)).ways
+    zone = made.zone.copy()
+    zone[::4] = np.nan
+    there = on_ways(Apart.of(replace(made, zone=zone)), (way,))
+    assert np.isnan(there.start[::4]).all() and np.isfinite(there.start[1::2]).all()
 
 
 def test_without_times_and_in_one_camera_there_is_nothing_to_learn():
