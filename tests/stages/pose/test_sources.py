@@ -3,12 +3,23 @@
 import os
 import shutil
 
+import numpy as np
 import pytest
 
 from cache import PoseCache
+from cache.chunks import CHUNK_SHAPE
 from cache.errors import KeyReIDError
+from cache.shard import frames_digest
+from cache.writer import write_cache
 from stages.pose.extract import run
-from stages.pose.sources import Sources, changed_frames, load_records, refuse_changed
+from stages.pose.sources import (
+    Sources,
+    changed_frames,
+    content_digest,
+    known_records,
+    load_records,
+    refuse_changed,
+)
 from tests.stages.pose import tiny
 
 
@@ -90,3 +101,17 @@ def test_what_the_decoder_warns_of_is_counted(estimator, tmp_path, caplog):
     run(data, tiny.config(estimator), tmp_path / "poses")
     words = "the decoder reports damage in 1 of 30 frames, first " + str(frame)
     assert words in caplog.text
+
+
+@pytest.mark.parametrize("old", [True, False], ids=["a digest alone", "which are unreadable is missing"])
+def test_caches_of_other_writers_count_as_without_a_record_of_their_frames(frames, tmp_path, old):
+    names = list(frames.frames())
+    records, heat = Sources.empty(len(names)), np.zeros((len(names), *CHUNK_SHAPE), np.uint8)
+    about = {"names": frames_digest(names), "content": content_digest(records["digest"])}
+    small = np.zeros((len(names), 17, 3), np.float32), np.ones((len(names), 2), np.int32)
+    folder = write_cache(tmp_path, names, heat, *small, parts={"frames": "0" * 64 if old else about})
+    cache = PoseCache.open(folder)
+    if old:
+        assert changed_frames(cache, frames.root, names) == []
+    Sources(records, {}).save(folder / "sources.npy")
+    assert known_records(folder / "sources.npy", cache.info, names) == (None, [])
