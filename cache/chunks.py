@@ -2,8 +2,8 @@
 
 The bytes are exactly what HDF5's own filters make (deflate, then fletcher32), so any HDF5 reader reads
 them. Doing it here lets threads compress side by side (the HDF5 library holds one lock for all) and lets
-a reader fetch a random frame with one `pread`. zlib-ng packs and unpacks, several times as fast as zlib: run
-lengths leave it no choice, so its bytes are zlib's (a test compares them).
+a reader fetch a random frame with one `pread`. zlib-ng packs and unpacks, several times as fast as zlib. With
+Z_RLE its bytes are those of zlib; a test compares them.
 """
 
 import numpy as np
