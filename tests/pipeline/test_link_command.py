@@ -180,3 +180,17 @@ def test_an_index_that_linking_made_is_not_kept_in_a_gallery_folder(link, work):
 def test_what_is_wrong_is_one_line_before_any_work(link, words, says):
     assert says in only_line(link(*words))
     assert not Path("people/identities.csv").exists()
+
+
+def test_a_gallery_does_not_choose_where_the_calibration_is_written(keyreid, work):
+    for there in (False, True):  # a folder of somebody else, without and with a file of that name
+        about = made_gallery().about
+        checkpoint = work / "elsewhere" / "model.safetensors"
+        if there:
+            checkpoint.parent.mkdir()
+            checkpoint.write_bytes(b"another")
+        named = {"path": str(checkpoint), "sha256": about["checkpoint"]["sha256"]}
+        replace(made_gallery(), about=about | {"checkpoint": named}).save(Path("foreign.h5"))
+        line = only_line(keyreid("calibrate", "foreign.h5", "--fpr", 0.1, *FEW))
+        assert str(checkpoint) in line and "--output" in line
+    assert [path.name for path in checkpoint.parent.iterdir()] == ["model.safetensors"]
