@@ -129,9 +129,14 @@ def overrides_options(model: type[StrictModel]) -> Callable:
 
 
 def _sentence(description: str) -> str:
-    """A field's description as the help of an option; of several sentences where it has parts."""
-    first, *rest = description.removeprefix("* ").split("; default: ")
-    return ". ".join([first[0].upper() + first[1:], *(f"Default: {text}" for text in rest)]) + "."
+    """A field's description as the help of an option; of several sentences where it has parts.
+
+    A first word with a colon is a value, or an address, and stays as it is typed.
+    """
+    first, *rest = description.removeprefix("* ").removesuffix(".").split("; default: ")
+    if ":" not in first.split()[0]:
+        first = first[0].upper() + first[1:]
+    return ". ".join([first, *(f"Default: {text}" for text in rest)]) + "."
 
 
 def _text(default: Any) -> str:

@@ -1,5 +1,6 @@
 """Options made from fields of a config: default, range, choices and checks are the field's."""
 
+import re
 from typing import Literal
 
 import click
@@ -11,6 +12,7 @@ from pydantic import Field
 from cache.errors import KeyReIDError
 from pipeline.settings import Setting, config_options, overrides_options, setting, settings
 from stages.config import StrictModel
+from tests.pipeline.test_options import every_command
 
 
 class Loader(StrictModel):
@@ -71,6 +73,17 @@ def test_help_shows_text_range_choices_and_default_of_the_field():
     assert "--quality INTEGER Of the JPEG file. [default: 90; > 0, <= 100]" in text
     assert "--mode [fast|exact] [default: fast]" in text
     assert "--workers INTEGER Reading processes. [>= 0, <= 8]" in text  # a recipe decides its default
+
+
+@pytest.mark.parametrize(("name", "made"), every_command().items(), ids=lambda value: str(value))
+def test_helps_end_in_one_full_stop(name, made):
+    helps = [getattr(p, "help", None) or "" for p in made.params]
+    assert [text for text in helps if re.search(r"(?<!\.)\.\.$", text)] == []
+
+
+def test_a_value_that_begins_a_help_is_as_it_is_typed():
+    helps = [getattr(p, "help", None) or "" for p in every_command()["synthesize"].params]
+    assert [text for text in helps if text.startswith("hard: passers-by")]
 
 
 def test_the_shell_completes_choices():
