@@ -139,9 +139,8 @@ def resolve(given: Given) -> Inputs:
     name = recipe.dataset.name
     root = given.root or recipe.dataset.root or Path("data") / name
     if given.dataset not in (None, name):
-        raise KeyReIDError(
-            f"--dataset {given.dataset}: {given.config} is a recipe for {name}; leave out one of the two"
-        )
+        other = f"{given.config} is a recipe for {name}" if given.config else f"--set dataset.name is {name}"
+        raise KeyReIDError(f"--dataset {given.dataset}: {other}; leave out one of the two")
     return Inputs(
         recipe=recipe,
         root=root,

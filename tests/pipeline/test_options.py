@@ -57,6 +57,11 @@ def every_command() -> dict[str, click.Command]:
     return found
 
 
+def test_a_data_set_that_set_changes_is_named_as_such(call):
+    result = call("demo", "--set", "dataset.name=mars")
+    assert "--dataset walkers: --set dataset.name is mars; leave out one" in result.err and result.code == 2
+
+
 @pytest.mark.parametrize(("line", "new"), OLD, ids=lambda value: value)
 def test_an_old_spelling_is_an_error_that_names_the_new_one(call, line, new):
     result = call(*line.split())
