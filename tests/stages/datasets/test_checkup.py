@@ -1,9 +1,12 @@
 """The check-up finds what is missing, damaged or of the wrong size, and counts as MARS does."""
 
+import json
+
 import cv2
 import numpy as np
 import pytest
 
+from cache.errors import KeyReIDError
 from stages.datasets import Dataset, Tracklet, load_dataset
 from stages.datasets.checkup import (
     STATISTICS,
@@ -82,6 +85,14 @@ def test_walkers_have_the_counts_they_state(walkers_tiny):
     shared = known.keys() & found.keys()
     assert len(shared) >= 8
     assert {k: found[k] for k in shared} == {k: known[k] for k in shared}
+
+
+def test_a_count_of_walkers_that_is_no_integer_is_named(walkers_tiny, tmp_path):
+    record = json.loads((walkers_tiny / "walkers.json").read_text())
+    record["counts"]["queries"] = "12"
+    (tmp_path / "walkers.json").write_text(json.dumps(record))
+    with pytest.raises(KeyReIDError, match=r"walkers.json: .*counts.queries is '12', expected an integer"):
+        known_counts(Dataset("walkers", tmp_path, (), (), ()))
 
 
 def test_queries_without_a_right_answer_and_shared_persons_are_counted(tmp_path):
