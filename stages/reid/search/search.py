@@ -1,5 +1,7 @@
 """Search a gallery: exact in blocks, re-ranked, or through FAISS."""
 
+from dataclasses import replace
+
 import numpy as np
 
 from cache.errors import KeyReIDError
@@ -10,6 +12,7 @@ from stages.reid.search.blocks import Nearest, distance_to_blocks, groups
 from stages.reid.search.config import SearchConfig
 from stages.reid.search.indexed import IndexedRows
 
+_HELD = 2**28  # numbers of features, or distances, that re-ranking holds in memory, 1 GB
 _FEW = 10  # an index of more than this many times the searched rows is not used
 
 
@@ -78,18 +81,27 @@ def _reranked(
     settings = config.rerank
     items = np.concatenate([query, others])
 
+    searched, own, block = gallery, items, 256
+    if len(items) * gallery.features.shape[1] <= _HELD:
+        held = np.sort(items)  # each of them is compared with all several times
+        searched, own = replace(gallery, frames=()).taken(held), np.searchsorted(held, items)
+    else:
+        block = int(np.clip(_HELD // len(gallery), block, 4096))  # for each, the gallery is read once
+    place = dict(zip(items.tolist(), own.tolist(), strict=True))
+
     def compared(index: np.ndarray) -> np.ndarray:
-        whole = np.empty((len(index), len(gallery)), np.float32)
-        for first, part in distance_to_blocks(gallery, index, config.distance):
+        asked = np.array([place[row] for row in index.tolist()])
+        whole = np.empty((len(index), len(searched)), np.float32)
+        for first, part in distance_to_blocks(searched, asked, config.distance):
             whole[:, first : first + part.shape[1]] = part
-        return whole[:, items]
+        return whole[:, own]
 
     options = (settings.k1, settings.k2, settings.weight)
-    distances = reranked_rows(gallery, query, others, config.distance, *options, rows=compared)
+    distances = reranked_rows(gallery, query, others, config.distance, *options, block, compared)
     k = min(config.top, len(others))
     matches, values = np.full((len(query), k), -1), np.full((len(query), k), np.inf, np.float32)
-    for first, part in distance_blocks(distances, query, 256):
-        part[excluded(gallery, query[first : first + 256], others, config)] = np.inf
+    for first, part in distance_blocks(distances, query, block):
+        part[excluded(gallery, query[first : first + block], others, config)] = np.inf
         for at, line in enumerate(part, start=first):
             nearest = smallest(line, k)
             nearest = nearest[np.isfinite(line[nearest])]
