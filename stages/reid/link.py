@@ -84,13 +84,19 @@ def run(
     apart = Apart.of(gallery, travel)
     notes = part_notes(gallery)
     limits, source, more = link_thresholds(gallery, config, bool(travel), threshold, calibration)
-    if True not in limits:
+    asked = config
+    if True not in limits and not config.no_ways:
         config = config.model_copy(update={"no_ways": True})
+        if apart.timed and not travel:
+            more.append(
+                "ways between cameras are not learned: the calibration has no threshold with them; run "
+                "keyreid calibrate again on footage with times"
+            )
     if len(gallery) < _MANY * config.neighbours:
         more.append(
             f"WARNING: {len(gallery)} tracklets are few for linking by the {config.neighbours} nearest of "
             "each, and different people may be joined: embed more footage (at least "
-            f"{_MANY * config.neighbours} tracklets), or lower --neighbours, of keyreid calibrate, too"
+            f"{_MANY * config.neighbours} tracklets), or lower --neighbours, here and in keyreid calibrate"
         )
     make_folder(output)
     compared = compare(gallery, config, apart, progress)
@@ -112,7 +118,7 @@ def run(
         "galleries": [str(path) for path in galleries],
         "model": gallery.about["checkpoint"],
         "threshold": {"value": limit, "from": source},
-        "settings": config.model_dump(mode="json", exclude={"index_folder"}),
+        "settings": asked.model_dump(mode="json", exclude={"index_folder"}),
         "constraints": {
             "tracklets_with_times": apart.timed,
             "travel": [{k: None if v == np.inf else v for k, v in asdict(way).items()} for way in travel],

@@ -295,5 +295,10 @@ def test_linking_is_calibrated_with_and_without_ways_and_travel_times(tmp_path):
         expected = ["learned from who looks alike: the way between 1 and 2 takes"] * measured["learned"]
         assert [note.split(" takes ")[0] + " takes" for note in record["notes"]] == expected
         assert record["scores"]["pairwise_f1"] == 1.0
+    earlier = tmp_path / "earlier.json"
+    earlier.write_text(file.read_text().replace('"learned": true', '"learned": false'))
+    record = json.loads((link.run(CONFIG, [path], tmp_path / "p", None, earlier) / "link.json").read_text())
+    assert record["learned_ways"] == [] and record["settings"]["no_ways"] is False
+    assert record["notes"][0].startswith("ways between cameras are not learned: the calibration has no")
     with pytest.raises(KeyReIDError, match="was not calibrated with travel False, neighbours 5, shared 1"):
         link.run(LinkConfig(neighbours=5, shared=1), [path], tmp_path / "p", None, file)
