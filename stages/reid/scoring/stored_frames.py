@@ -42,6 +42,7 @@ class FileFrames(Sequence[Shown]):
         return len(self._starts) - 1
 
     def __getitem__(self, row: int) -> Shown:
+        row = range(len(self))[row]
         start, stop = self._starts[row], self._starts[row + 1]
         return tuple(_text(self._texts[start : stop - 1].tobytes()).split("\0"))
 
@@ -67,9 +68,10 @@ class StoredFrames(Sequence[Shown]):
         return self._starts[-1]
 
     def __getitem__(self, row: int) -> Shown:
+        row = range(len(self))[row]
         piece = bisect_right(self._starts, row) - 1
         root, frames = self._pieces[piece]
-        return tuple(_under(root, frame) for frame in frames[int(row) - self._starts[piece]])
+        return tuple(_under(root, frame) for frame in frames[row - self._starts[piece]])
 
     def first(self) -> Iterator[str]:
         """The first frame of each tracklet."""

@@ -33,6 +33,10 @@ def test_sets_follow_each_other_below_their_roots(tmp_path):
         [("/data", frames), ("/", (("/abs/x.jpg",), ("rel.jpg",))), ("/o/./p//q", (("./y.jpg",),))]
     )
     assert [joined[row][0] for row in range(6)] == list(joined.first())
+    assert [joined[row] for row in range(-6, 0)] == list(joined) and frames[-1] == FRAMES[-1]
+    for some in (frames, joined):
+        with pytest.raises(IndexError):
+            some[len(some)]
     assert list(joined.first())[:2] == ["/data/a/1.jpg", "/data/b c/ü.jpg"]
     assert list(joined.first())[3:] == ["/abs/x.jpg", "/rel.jpg", "/o/p/q/y.jpg"]
 
