@@ -8,7 +8,7 @@ import contextlib
 import logging
 import time
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import cached_property
 from itertools import accumulate
@@ -132,7 +132,7 @@ def settle_work(
     parts |= {} if part is None else {"part": part}
     if opened.before is None:
         if not opened.force:
-            _refuse_unknown_shards(opened, fingerprint(parts), recipe)
+            recipe = _recipe_of_shards(opened, fingerprint(parts), recipe)
         plan = _start(opened, runs, parts, sources, recipe)
     else:
         if fingerprint(parts) != opened.before.fingerprint:
@@ -147,7 +147,7 @@ def settle_work(
     if not plan.created and shard_files(folder):  # before shards are thrown away as unsound
         _refuse_mixture(plan.packages, recipe, folder)
     sound = _keep_sound(opened, plan)
-    if len(sound) < len(runs) and dict(plan.packages) != recipe.packages():
+    if len(sound) < len(runs) and planning.other_packages(plan.packages, recipe.packages()):
         if sound:
             _refuse_mixture(plan.packages, recipe, folder)
         plan = _start(opened, runs, parts, sources, recipe)
@@ -264,8 +264,11 @@ def _keep_sound(opened: OpenFolder, plan: Manifest) -> dict[int, ShardEntry]:
     return sound
 
 
-def _refuse_unknown_shards(opened: OpenFolder, wanted: str, recipe: Recipe) -> None:
-    """Shards without a readable plan or manifest are kept, unless they say that they belong here."""
+def _recipe_of_shards(opened: OpenFolder, wanted: str, recipe: Recipe) -> Recipe:
+    """The recipe, with the packages that shards without a readable plan or manifest were made with.
+
+    Raises KeyReIDError where they do not say that they belong here.
+    """
     paths, own, foreign = shard_files(opened.folder), [], []
     for path in paths:
         attributes = attributes_of(path)
@@ -283,13 +286,16 @@ def _refuse_unknown_shards(opened: OpenFolder, wanted: str, recipe: Recipe) -> N
             f"pose cache {opened.folder}: {'; '.join(opened.problems)}; and {why}. Nothing was touched: "
             "choose another --cache folder, restore its manifest.json, or --force to throw it away"
         )
-    for attributes in own[:1]:
-        _refuse_mixture(attributes.get("packages") or {}, recipe, opened.folder)
+    if not own:
+        return recipe
+    made_with = own[0].get("packages") or {}
+    _refuse_mixture(made_with, recipe, opened.folder)
+    return replace(recipe, packages=lambda: made_with)
 
 
 def _refuse_mixture(made_with: Mapping, recipe: Recipe, folder: Path) -> None:
     """Shards made by different versions of the packages do not go into one cache."""
-    differ = differences(made_with, recipe.packages())
+    differ = planning.other_packages(made_with, recipe.packages())
     if differ:
         way = "install those to finish it"
         if all(phrase.startswith("cpu: ") for phrase in differ):

@@ -23,7 +23,7 @@ from cache.shard import frames_digest, read_rows, read_small
 from cache.verify import check_shards
 from cache.writer import write_shard
 from stages.pose.filling import Work, finish, open_folder, settle_work
-from stages.pose.plan import Recipe
+from stages.pose.plan import Recipe, other_packages
 from stages.pose.sources import Sources, load_records
 from stages.workers import cores
 
@@ -127,9 +127,10 @@ def _check_alike(one: Path, first: Manifest, other: Path, plan: Manifest) -> Non
     def about(manifest: Manifest) -> dict[str, object]:
         own = {"frames", "part"}
         parts = {key: value for key, value in manifest.parts.items() if key not in own}
-        return parts | {"packages": dict(manifest.packages), "data set": manifest.parts["part"]["whole"]}
+        return parts | {"data set": manifest.parts["part"]["whole"]}
 
-    differ = differences(about(first), about(plan))
+    packages = (f"packages.{phrase}" for phrase in other_packages(first.packages, plan.packages))
+    differ = [*differences(about(first), about(plan)), *packages]
     if differ:
         raise KeyReIDError(
             f"{other}: not a part of the same cache as {one} ({'; '.join(differ)}); make it again with "

@@ -13,6 +13,7 @@ from zlib_ng import zlib_ng
 
 from cache.border import reading
 from cache.chunks import FLOOR
+from cache.differences import differences
 from cache.files import write_whole
 from cache.manifest import PLAN, Manifest, ShardEntry, fingerprint
 from cache.shard import SCHEMA, frames_digest, shard_name
@@ -32,6 +33,18 @@ def packages(device: str | None = None) -> dict[str, str]:
     """What can change a cache's bytes in this process: versions, and for a network the kind of its device."""
     versions = versions_of(PACKAGES) | {"zlib-ng": zlib_ng.ZLIBNG_RUNTIME_VERSION}
     return versions if device is None else versions | kind_of(device)
+
+
+def other_packages(made_with: Mapping[str, str], now: Mapping[str, str]) -> list[str]:
+    """What differs, as `differences` says it. zlib, which packed before zlib-ng did, makes the same bytes."""
+    return differences(_packed_alike(made_with, now), _packed_alike(now, made_with))
+
+
+def _packed_alike(one: Mapping[str, str], other: Mapping[str, str]) -> dict[str, str]:
+    """`one`, with the zlib-ng of `other` in the place of zlib."""
+    if "zlib" not in one or "zlib-ng" in one or "zlib-ng" not in other:
+        return dict(one)
+    return {key: value for key, value in one.items() if key != "zlib"} | {"zlib-ng": other["zlib-ng"]}
 
 
 @dataclass(frozen=True)

@@ -13,14 +13,13 @@ from typing import Any
 import numpy as np
 
 from cache.chunks import CHUNK_SHAPE, encode
-from cache.differences import differences
 from cache.errors import KeyReIDError
 from cache.files import sha256_of
 from cache.lock import check_token
 from cache.manifest import Manifest, ShardEntry
 from cache.writer import write_shard
 from stages.pose.config import EstimatorSpec
-from stages.pose.plan import packages, precision_of
+from stages.pose.plan import other_packages, packages, precision_of
 from stages.pose.progress import note_progress
 from stages.pose.sources import read_frame
 
@@ -128,7 +127,7 @@ def write_poses(task: ShardTask, batches: list[Future]) -> ShardEntry:
 
 def refuse_other_packages(plan: Manifest) -> None:
     """Raise KeyReIDError where the package versions of this process differ from the plan's."""
-    differ = differences(plan.packages, packages(plan.parts["settings"]["device"]))
+    differ = other_packages(plan.packages, packages(plan.parts["settings"]["device"]))
     if differ:
         raise KeyReIDError(
             f"the worker on {socket.gethostname()} would not make the same bytes ({'; '.join(differ)}): "

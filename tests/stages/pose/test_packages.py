@@ -10,6 +10,7 @@ from cache.differences import differences
 from cache.errors import KeyReIDError
 from stages.pose import plan as planning
 from stages.pose.extract import run
+from stages.pose.plan import other_packages
 from tests.stages.pose.compare import assert_same_shards
 from tests.stages.pose.tiny import config
 
@@ -43,6 +44,35 @@ def test_another_kind_of_cpu_is_told_how_to_finish_and_throws_nothing_away(
     with pytest.raises(KeyReIDError, match=r"started with other packages \(cpu: "):
         run(frames, config(estimator), folder)
     assert_same_shards(folder, finished)
+
+
+@pytest.mark.parametrize("lost", ["manifest.json", "shard-00001.h5", "both records"])
+def test_a_cache_that_was_packed_by_zlib_is_finished_as_it_is(frames, estimator, tmp_path, monkeypatch, lost):
+    def before(device=None, now=planning.packages):
+        old = {key: value for key, value in now(device).items() if key != "zlib-ng"}
+        return old | {"zlib": "1.3.1"}
+
+    small, folder = config(estimator, shard_frames=5), tmp_path / "poses"
+    with monkeypatch.context() as patch:
+        patch.setattr("stages.pose.plan.packages", before)
+        patch.setattr("stages.pose.shard_task.packages", before)
+        run(frames, small, folder)
+    expected = shutil.copytree(folder, tmp_path / "expected")
+    removed = ["manifest.json", "plan.json"] if lost == "both records" else [lost]
+    for name in removed:
+        (folder / name).unlink()
+    kept = {path: path.stat().st_mtime_ns for path in folder.glob("*.h5")}
+    run(frames, small, folder)
+    assert {path: path.stat().st_mtime_ns for path in kept} == kept
+    assert_same_shards(folder, expected)
+    assert "zlib" in PoseCache.open(folder).info.packages
+
+
+def test_zlib_counts_as_zlib_ng_and_as_no_other_zlib():
+    old, new = {"torch": "2", "zlib": "1.3"}, {"torch": "2", "zlib-ng": "2.2"}
+    assert other_packages(old, new) == other_packages(new, old) == []
+    assert other_packages(old, {**old, "zlib": "1.2"}) == ['zlib: "1.3" -> "1.2"']
+    assert other_packages(old, {**new, "torch": "3"}) == ['torch: "2" -> "3"']
 
 
 @pytest.mark.parametrize("key", ["torch", "cpu", "zlib-ng"])
