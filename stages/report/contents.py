@@ -36,7 +36,8 @@ class Contents:
 
     scores: metrics.json. queries: every valid query of the headline protocol. ranking: by query name, its
     first answers as {name, distance, right}. steps: records of training, empty where there was none here.
-    settings, part_names, environment, baselines: empty where the run has none.
+    settings, part_names, environment, baselines: empty where the run has none; part_names also where
+    they are not as many as the embeddings have.
     """
 
     run: Path
@@ -101,16 +102,18 @@ def read_contents(run: Path, evaluation: Path | None = None) -> Contents:
     config = run / "config.yaml"
     with reading(config):
         settings = load_yaml(config) if config.is_file() else {}
-        part_names = tuple(grouping(settings["model"]["parts"])) if "model" in settings else ()
+        parts = settings["model"].get("parts") if "model" in settings else None
+        part_names = tuple(grouping(parts)) if parts is not None else ()
+    embeddings = TestSet.load(folder / "embeddings.h5")
     return Contents(
         run=run,
         scores=scores,
-        embeddings=TestSet.load(folder / "embeddings.h5"),
+        embeddings=embeddings,
         queries=[Scored(name, *values) for name, values in queries.items()],
         ranking=ranking,
         steps=_lines(run / "metrics.jsonl"),
         settings=settings,
-        part_names=part_names,
+        part_names=part_names if len(part_names) == embeddings.parts else (),
         environment=_optional(run / "environment.json"),
         baselines=baselines,
     )

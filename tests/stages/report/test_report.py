@@ -17,6 +17,7 @@ from stages.reid.scoring.embeddings import TestSet
 from stages.report import build
 from stages.report.cards import Source
 from stages.report.config import ReportConfig
+from stages.report.contents import read_contents
 from tests.stages.report.conftest import Evaluated, make_run
 
 BAD = "\"><script>boom()</script><img src=x onerror=boom()>\u202e\x07'&"
@@ -163,6 +164,13 @@ def test_a_run_without_curves_or_config_says_so(own_run: Evaluated):
     parsed = Parsed(build.run(own_run.run, None).read_text())
     assert "Config: not recorded in this run." in parsed.text
     assert "training" not in {attrs.get("id") for _, attrs in parsed.tags}
+
+
+@pytest.mark.parametrize("model", ["{parts: 3}", "{width: 2}"], ids=["other parts", "no parts"])
+def test_parts_that_the_config_does_not_name_are_numbered(own_run: Evaluated, model: str):
+    (own_run.run / "config.yaml").write_text(f"model: {model}\n")
+    assert read_contents(own_run.run).part_names == ()
+    assert "Worst queries" in Parsed(build.run(own_run.run, None).read_text()).text
 
 
 def test_baselines_stand_beside_the_trained_network(own_run: Evaluated):
