@@ -17,7 +17,7 @@ from cache.errors import KeyReIDError
 from cache.files import make_folder, write_whole
 from stages.datasets.tracklet import Dataset, Tracklet
 from stages.datasets.walkers.occlusion import Occlusion
-from stages.datasets.walkers.record import RECORD, FrameRecord, read_frame_records
+from stages.datasets.walkers.record import RECORD, FrameRecord, has_frame_records, read_frame_records
 from stages.reid.data.loader import naming_killed_workers, test_loader
 from stages.reid.probing.conditions import Batches, Several, conditions
 from stages.reid.probing.config import ProbeConfig
@@ -62,7 +62,7 @@ def run(
     tracklets = dataset.test_tracklets()
     walkers = (dataset.root / RECORD).is_file()
     occlusion = Occlusion(dataset.root) if walkers else None
-    records = read_frame_records(dataset.root) if walkers else {}
+    records = read_frame_records(dataset.root) if has_frame_records(dataset.root) else {}
 
     def loader(poses: Any):
         return test_loader(model, settings, dataset.root, tracklets, poses, cameras)

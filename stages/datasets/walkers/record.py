@@ -60,6 +60,18 @@ def read_frame_records(root: Path) -> dict[str, FrameRecord]:
         return {frame: FrameRecord.of_row(row) for frame, row in frames.items()}
 
 
+def has_frame_records(root: Path) -> bool:
+    """Whether a data set is of walkers with a record of every frame; earlier versions wrote none.
+
+    Raises KeyReIDError for a file that cannot be read.
+    """
+    path = root / RECORD
+    if not path.is_file():
+        return False
+    with reading(path, "the record of walkers"):
+        return "per_frame" in load_json(path)
+
+
 def record_text(record: dict, frames: list[str], rows: list[FrameRecord]) -> str:
     """The text of walkers.json: `record`, and `per_frame` with a line for each frame."""
     head = json.dumps(record, indent=1, sort_keys=True).rstrip().removesuffix("}").rstrip()

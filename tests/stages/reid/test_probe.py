@@ -1,6 +1,7 @@
 """The probe on a real network and real frames: untrained, so nothing is proved, but everything runs."""
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -99,6 +100,18 @@ def test_evidence_about_parts_and_frames_is_there(probed):
     assert set(report["parts"]["left_right_cosine"]) == {"left arm", "left leg"}
     found = report["attention_to"]["either"]  # a new network weighs all frames alike
     assert found["ratio"] == pytest.approx(1, abs=1e-5) and found["clips"] > 0
+
+
+def test_walkers_without_a_record_of_every_frame_lack_that_evidence_alone(setting, tmp_path):
+    dataset, cache = setting
+    root = shutil.copytree(dataset.root, tmp_path / "walkers")
+    record = json.loads((root / "walkers.json").read_text())
+    del record["per_frame"]
+    (root / "walkers.json").write_text(json.dumps(record))
+    few = ProbeConfig(shifts=(), noise=(), resamples=100)
+    probe.run(network(), load_dataset("walkers", root), cache, EVAL, few, tmp_path / "probe", [1, 2])
+    report = json.loads((tmp_path / "probe/probe.json").read_text())
+    assert "attention_to" not in report and set(report["plain"]) == {"all", "clean", "occluded"}
 
 
 def test_uniform_attention_changes_nothing_in_a_network_that_starts_uniform(probed):
