@@ -92,7 +92,11 @@ def _on_dask(run: Callable[[Task], Result], tasks: Iterable[Task], scheduler: st
         client = Client(scheduler, timeout="10s")
     except (OSError, ValueError) as error:
         raise KeyReIDError(f"--scheduler {scheduler}: no Dask scheduler answers there ({error})") from error
-    with contextlib.closing(client), joblib.parallel_config(backend=backend(client=client)):
+    with (
+        _silent("distributed.client"),
+        contextlib.closing(client),
+        joblib.parallel_config(backend=backend(client=client)),
+    ):
         pool = joblib.Parallel(return_as="generator_unordered", batch_size=1)
         try:
             with _missing_workers(client, scheduler):
@@ -104,6 +108,18 @@ def _on_dask(run: Callable[[Task], Result], tasks: Iterable[Task], scheduler: st
             raise KeyReIDError(
                 f"--scheduler {scheduler}: {what} and run the command again to go on"
             ) from error
+
+
+@contextlib.contextmanager
+def _silent(name: str) -> Iterator[None]:
+    """Without what a logger says: Dask prints a traceback of what the run says in a line."""
+    logger = logging.getLogger(name)
+    before = logger.level
+    logger.setLevel(logging.CRITICAL + 1)
+    try:
+        yield
+    finally:
+        logger.setLevel(before)
 
 
 @contextlib.contextmanager
@@ -126,7 +142,7 @@ def _missing_workers(client, scheduler: str) -> Iterator[None]:
         yield
     finally:
         over.set()
-        watcher.join()
+        watcher.join(timeout=1)  # it may be waiting for the scheduler's answer
 
 
 def _dask_backend() -> type:

@@ -76,7 +76,9 @@ def test_workers_that_die_at_the_same_shard_again_are_reported(cluster, frames, 
 
 @pytest.mark.slow
 @pytest.mark.timeout(900)
-def test_a_scheduler_that_goes_away_is_named_and_the_run_goes_on_elsewhere(frames, estimator, tmp_path):
+def test_a_scheduler_that_goes_away_is_named_and_the_run_goes_on_elsewhere(
+    frames, estimator, tmp_path, caplog
+):
     from cache.errors import KeyReIDError
 
     many, target = tiny.config(estimator, shard_frames=1), tmp_path / "there"
@@ -93,6 +95,7 @@ def test_a_scheduler_that_goes_away_is_named_and_the_run_goes_on_elsewhere(frame
         with pytest.raises(KeyReIDError, match=f"{address}: the scheduler went away"):
             run(frames, many.model_copy(update={"scheduler": address}), target)
         killer.join()
+    assert [r for r in caplog.records if r.name == "distributed.client"] == []  # Dask's go to stderr
     assert_same_shards(run(frames, many, target), run(frames, many, tmp_path / "here"))
 
 
