@@ -156,7 +156,7 @@ def test_arrays_are_refused_by_what_they_claim(tmp_path, monkeypatch, wrong):
     np.savez_compressed(path, **wrong)
     assert path.stat().st_size < 20_000
     with pytest.raises(
-        KeyReIDError, match=r"keypoints\.npz: (not arrays .*0\.0 GB of arrays.*divide it|names)"
+        KeyReIDError, match=r"keypoints\.npz: (not arrays .*0\.0 GB of arrays.*split it|names)"
     ):
         read_poses(path, None, ["a"])
 
