@@ -4,6 +4,7 @@ Both get the same geometry: flip, pad and crop, erase. A crop after padding by p
 pixels; a part map shifts by the same fraction of its own grid. Draws are keyed by sample.
 """
 
+import functools
 from dataclasses import dataclass
 
 import cv2
@@ -171,8 +172,10 @@ def move_maps(
     """
     order = np.where(draws.flip[:, None], flip_groups, np.arange(len(flip_groups)))
     chosen = maps[np.arange(len(maps))[:, None], order].astype(np.float32)
-    rows = _resampling(maps.shape[2], grid[0], draws.shift[:, 0] / size[0])
-    columns = _resampling(maps.shape[3], grid[1], draws.shift[:, 1] / size[1])
+    rows, columns = (
+        np.stack([_resampling(maps.shape[2 + axis], grid[axis], shift / size[axis]) for shift in shifts])
+        for axis, shifts in enumerate(draws.shift.T.tolist())
+    )
     columns[draws.flip] = columns[draws.flip, :, ::-1]
     heat, shown = _separable(_pooled(rows, pool[0]), chosen, _pooled(columns, pool[1]))
     some = np.flatnonzero(draws.erased[:, 2])
@@ -202,26 +205,28 @@ def _pooled(matrices: np.ndarray, cells: int) -> np.ndarray:
     """Means over runs of `cells` rows: [N, t, s] -> [N, t / cells, s]."""
     if cells == 1:
         return matrices
-    return matrices.reshape(len(matrices), -1, cells, matrices.shape[2]).mean(axis=2)
+    total = matrices[:, ::cells].copy()
+    for place in range(1, cells):
+        total += matrices[:, place::cells]
+    return np.divide(total, np.float32(cells), out=total)
 
 
-def _resampling(source: int, target: int, shift: np.ndarray) -> np.ndarray:
-    """Linear resampling along one axis, float32 [N, target, source].
+@functools.lru_cache(maxsize=1024)  # more than the whole numbers of pixels by which a frame is moved
+def _resampling(source: int, target: int, shift: float) -> np.ndarray:
+    """Linear resampling along one axis, float32 [target, source].
 
-    shift: float [N], share of the axis by which content moves. What lies outside counts as zero. A shrunk
-    map averages over the cells that it covers.
+    shift: share of the axis by which content moves. What lies outside counts as zero. A shrunk map averages
+    over the cells that it covers.
     """
     ratio = source / target
     reach = max(ratio, 1.0)
-    centre = (np.arange(target) + 0.5) * ratio - 0.5
-    place = centre[None] - (shift * source)[:, None]
-    taps = np.arange(2 * int(np.ceil(reach)))
-    cells = np.ceil(place - reach).astype(np.int64)[:, :, None] + taps
-    weights = np.clip(1 - np.abs(place[:, :, None] - cells) / reach, 0, None) / reach
+    place = (np.arange(target) + 0.5) * ratio - 0.5 - shift * source
+    cells = np.ceil(place - reach).astype(np.int64)[:, None] + np.arange(2 * int(np.ceil(reach)))
+    weights = np.clip(1 - np.abs(place[:, None] - cells) / reach, 0, None) / reach
     weights[(cells < 0) | (cells >= source)] = 0
-    out = np.zeros((len(shift), target, source), dtype=np.float32)
-    n, t, k = np.nonzero(weights)
-    out[n, t, cells[n, t, k]] = weights[n, t, k]
+    out = np.zeros((target, source), dtype=np.float32)
+    row, tap = np.nonzero(weights)
+    out[row, cells[row, tap]] = weights[row, tap]
     return out
 
 
