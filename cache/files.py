@@ -5,6 +5,7 @@ import errno
 import hashlib
 import os
 import secrets
+import shutil
 import stat
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -21,10 +22,11 @@ def writing(path: Path, size: int = 0, check: Callable[[], None] = lambda: None)
 
     A crash or an error at any point leaves the old file or the new one, never a part. size: bytes to come,
     for the error message. check: called just before the rename; may raise. Raises KeyReIDError where the disk
-    is full, over quota or read-only. The partial file is removed then.
+    is full, over quota or read-only, and the partial file is removed then; and for a device or pipe.
     """
-    aside = path.parent / f"{path.name}.{secrets.token_hex(4)}{TEMPORARY}"  # "." has no name to change
+    aside = _aside(path)
     with saving(path, size):
+        _refuse_special(path)
         try:
             yield aside
             with aside.open("rb+") as file:
@@ -37,10 +39,44 @@ def writing(path: Path, size: int = 0, check: Callable[[], None] = lambda: None)
                 aside.unlink()
 
 
+def _aside(path: Path) -> Path:
+    return path.parent / f"{path.name}.{secrets.token_hex(4)}{TEMPORARY}"  # "." has no name to change
+
+
+def _refuse_special(path: Path) -> None:
+    """A rename would put a file in the place of a device, for all programs."""
+    ours = (stat.S_IFREG, stat.S_IFDIR, stat.S_IFLNK)
+    if os.path.lexists(path) and stat.S_IFMT(path.lstat().st_mode) not in ours:
+        raise KeyReIDError(f"cannot write {path}: there is a device or pipe of that name; name a file")
+
+
 def write_whole(path: Path, data: bytes | memoryview, check: Callable[[], None] = lambda: None) -> None:
     """Write a file of these bytes as `writing` does."""
     with writing(path, len(data), check) as aside:
         aside.write_bytes(data)
+
+
+@contextlib.contextmanager
+def writing_folder(folder: Path) -> Iterator[Path]:
+    """Yields a new folder beside `folder` that takes its place, and that of all in it, at the end.
+
+    An error or Ctrl-C leaves what was there. Where `folder` is a link, its target is replaced. Raises
+    KeyReIDError where nothing can be written; before anything is done, as far as that can be known.
+    """
+    refuse_here(folder)
+    folder = folder.resolve()
+    aside = _aside(folder)
+    if folder.exists():
+        make_folder(folder)
+    with saving(folder):
+        try:
+            aside.mkdir(parents=True)
+            yield aside
+            if folder.exists():
+                shutil.rmtree(folder)
+            aside.rename(folder)
+        finally:
+            shutil.rmtree(aside, ignore_errors=True)
 
 
 def sync_folder(folder: Path) -> None:
@@ -62,10 +98,20 @@ def make_folder(folder: Path) -> None:
 
 
 def prepare_file(path: Path) -> None:
-    """Find out, before long work, that a file can be written there. Raises KeyReIDError where it cannot."""
+    """Find out, before long work, that a file can be written there. Raises KeyReIDError where it cannot.
+
+    A link is refused: it would be replaced, not followed, and /dev/stdout is one.
+    """
     make_folder(path.parent)
+    _refuse_special(path)
     if path.is_dir():
         raise KeyReIDError(explain(OSError(errno.EISDIR, os.strerror(errno.EISDIR)), path, 0))
+    if path.is_symlink():
+        raise KeyReIDError(f"cannot write {path}: there is a link of that name; name the file itself")
+    with saving(path):
+        aside = _aside(path)  # whose name may be too long
+        aside.touch()
+        aside.unlink()
 
 
 def refuse_here(folder: Path) -> None:

@@ -2,7 +2,10 @@
 
 import os
 import signal
+import time
 from types import FrameType
+
+MOMENT = 2.0  # seconds
 
 
 def main() -> None:
@@ -10,8 +13,25 @@ def main() -> None:
     signal.signal(signal.SIGINT, _leave)
     from pipeline.cli import main as command_line
 
-    signal.signal(signal.SIGINT, signal.default_int_handler)
-    command_line()
+    signal.signal(signal.SIGINT, Interrupt())
+    try:
+        command_line()
+    finally:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # all is done: Python's own end would die of it
+
+
+class Interrupt:
+    """Raises KeyboardInterrupt. Pressed again within a moment, Ctrl-C does not stop the tidying up."""
+
+    def __init__(self) -> None:
+        self._since = -MOMENT
+
+    def __call__(self, number: int, frame: FrameType | None) -> None:
+        """A handler of SIGINT."""
+        now = time.monotonic()
+        if now - self._since >= MOMENT:
+            self._since = now
+            raise KeyboardInterrupt
 
 
 def _leave(number: int, frame: FrameType | None) -> None:

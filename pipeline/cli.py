@@ -108,6 +108,7 @@ def main() -> None:
         say(short(shown.getvalue().rstrip()), error=True)
         sys.exit(error.exit_code)
     except (click.Abort, KeyboardInterrupt):
+        exec("")  # else python -m ends by the signal where it came inside an exec, as of a dataclass
         say("keyreid: interrupted", error=True)
         sys.exit(INTERRUPTED)
     except KeyReIDError as error:

@@ -18,6 +18,7 @@ from cache.errors import KeyReIDError
 from cache.files import write_whole
 from pipeline.config import load_recipe
 from pipeline.options import Inputs
+from stages.terminal import say
 from stages.versions import versions_of
 
 RUNS = Path("runs")
@@ -138,6 +139,17 @@ def is_main_process() -> bool:
     return os.environ.get("RANK", "0") == "0"
 
 
+class _RunLog(logging.FileHandler):
+    """The log of a run. A full disk costs lines of it and one warning, not the run."""
+
+    failed = False
+
+    def handleError(self, record: logging.LogRecord) -> None:
+        if not self.failed:
+            self.failed = True
+            say(f"keyreid: warning: {self.baseFilename} cannot be written ({sys.exception()})", error=True)
+
+
 def log_to(folder: Path) -> None:
     """Send the log to `log.txt` in the run folder, from the main process."""
     root = logging.getLogger()
@@ -147,7 +159,7 @@ def log_to(folder: Path) -> None:
         root.removeHandler(handler)  # of the run before, where one command works on several
         handler.close()
     if is_main_process():
-        handler = logging.FileHandler(folder / "log.txt")
+        handler = _RunLog(folder / "log.txt")
         handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
         root.addHandler(handler)
 

@@ -7,7 +7,7 @@ import click
 from pipeline.options import output_option, renamed
 from pipeline.settings import config_options, settings
 from stages.pose.fit_config import FitConfig
-from stages.terminal import progress, say
+from stages.terminal import console, progress, say
 
 SETTINGS = (
     *("estimator", "start", "seed", "steps", "frames", "held_out", "batch_size", "learning_rate", "warmup"),
@@ -38,12 +38,13 @@ def command(output: Path, config: FitConfig) -> None:
 
     about = "loss {task.fields[loss]:.6f}  {task.fields[rate]:.0f} ms/step"
     counted = (MofNCompleteColumn(), about, TimeRemainingColumn())
-    with progress("fit-pose", BarColumn(), *counted) as bar:
+    disable = not console(error=True).is_terminal
+    with progress("fit-pose", BarColumn(), *counted, disable=disable) as bar:
         task = bar.add_task("steps", total=config.steps, loss=float("nan"), rate=0.0)
 
         def show(step: int, loss: float, seconds: float) -> None:
             bar.update(task, completed=step, loss=loss, rate=1e3 * seconds)
-            if not bar.console.is_terminal and step % 100 == 0:  # a log keeps a line now and then
+            if disable and step % 100 == 0:  # a log keeps a line now and then
                 say(f"step {step}: loss {loss:.6f}, {1e3 * seconds:.0f} ms/step")
 
         path = fit.run(config, output, show, say)

@@ -4,7 +4,6 @@ from pathlib import Path
 
 import click
 
-from cache.errors import KeyReIDError
 from pipeline.options import output_option, renamed
 from pipeline.settings import config_options, setting, settings
 from stages.datasets.walkers.street import StreetConfig
@@ -25,7 +24,5 @@ def command(output: Path, config: StreetConfig) -> None:
     """
     from stages.datasets.walkers.street import make_videos
 
-    if output.exists() and (not output.is_dir() or any(output.iterdir())):
-        raise KeyReIDError(f"{output}: is not empty; name a new folder")
     listed = make_videos(config, output)
     say(f"{listed}: {config.cameras} cameras, {config.persons} persons; track them with --cameras")

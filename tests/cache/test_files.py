@@ -5,7 +5,15 @@ import os
 import pytest
 
 from cache.errors import KeyReIDError
-from cache.files import make_folder, prepare_file, read_regular, sha256_of, write_whole, writing
+from cache.files import (
+    make_folder,
+    prepare_file,
+    read_regular,
+    sha256_of,
+    write_whole,
+    writing,
+    writing_folder,
+)
 
 
 def test_an_error_while_writing_leaves_the_old_file_and_nothing_else(tmp_path):
@@ -42,6 +50,42 @@ def test_an_output_is_tried_before_work(tmp_path):
         prepare_file(tmp_path / "new")
     with pytest.raises(KeyReIDError, match="file"):
         make_folder(tmp_path / "file")
+
+
+def test_a_folder_is_there_once_it_is_whole_and_a_link_to_it_stays(tmp_path):
+    (tmp_path / "old").mkdir()
+    (tmp_path / "link").symlink_to("old")
+    for name in ("link", "new"):
+        with pytest.raises(KeyboardInterrupt), writing_folder(tmp_path / name) as aside:
+            (aside / "half").touch()
+            raise KeyboardInterrupt
+    assert sorted(path.name for path in tmp_path.rglob("*")) == ["link", "old"]
+    with writing_folder(tmp_path / "link") as aside:
+        (aside / "whole").touch()
+    assert (tmp_path / "old/whole").is_file() and (tmp_path / "link").is_symlink()
+
+
+def test_a_folder_that_is_a_file_is_named_before_anything_is_made_for_it(tmp_path):
+    (tmp_path / "file").touch()
+    for path in (tmp_path / "file", tmp_path / "file" / "new"):
+        with pytest.raises(KeyReIDError, match="file of that name"), writing_folder(path):
+            pytest.fail("started")
+
+
+def test_a_device_pipe_or_link_is_not_replaced_by_an_output(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "link").symlink_to("pipe")
+    for name in ("pipe", "link"):
+        with pytest.raises(KeyReIDError, match=rf"cannot write {tmp_path / name}: there is a .* name "):
+            prepare_file(tmp_path / name)
+    with pytest.raises(KeyReIDError, match="device or pipe"):
+        write_whole(tmp_path / "pipe", b"x")
+    assert (tmp_path / "link").is_fifo() and len(list(tmp_path.iterdir())) == 2
+
+
+def test_a_name_that_is_too_long_with_that_of_the_unfinished_file_is_found_out_before_work(tmp_path):
+    with pytest.raises(KeyReIDError, match="name too long"):
+        prepare_file(tmp_path / ("n" * 250))
 
 
 def test_only_regular_files_within_the_limit_are_read(tmp_path):

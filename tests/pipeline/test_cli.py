@@ -64,8 +64,11 @@ def test_ctrl_c_ends_any_command_in_one_line_and_130(keyreid, monkeypatch, comma
     assert "Traceback" not in result.err
 
 
-def interrupt(words, ready):
-    """Start a command as a terminal does, press Ctrl-C once it is ready; its exit code and stderr."""
+def interrupt(words, ready, again=False):
+    """Start a command as a terminal does, press Ctrl-C once it is ready; its exit code and stderr.
+
+    again: press once more when it has said that it was interrupted.
+    """
     process = subprocess.Popen(
         [sys.executable, "-m", "pipeline", *map(str, words)],
         stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, start_new_session=True,
@@ -73,6 +76,10 @@ def interrupt(words, ready):
     while process.poll() is None and not ready(process.pid):
         time.sleep(0.01)
     os.killpg(process.pid, signal.SIGINT)
+    if again:
+        while process.stderr.readline() not in ("keyreid: interrupted\n", ""):
+            pass
+        os.killpg(process.pid, signal.SIGINT)
     return process.returncode or process.wait(60), process.stderr.read().split("\n")
 
 
@@ -144,6 +151,28 @@ def test_ctrl_c_while_modules_load_is_one_line():
     loading = "numpy/_core/_multiarray_umath"
     code, lines = interrupt(["env"], lambda pid: loading in Path(f"/proc/{pid}/maps").read_text())
     assert code == 130 and lines == ["keyreid: interrupted", ""]
+
+
+def test_a_second_ctrl_c_while_the_command_ends_changes_nothing():
+    def loading(pid):
+        return "libtorch_cpu" in Path(f"/proc/{pid}/maps").read_text()
+
+    assert interrupt(["env"], loading, again=True) == (130, [""])
+
+
+def test_ctrl_c_while_a_dataclass_is_made_is_exit_code_130_too(tmp_path):
+    (tmp_path / "sitecustomize.py").write_text(
+        "import _thread, sys, types\n"
+        "command = types.ModuleType('pipeline.commands.env')\n"
+        "def invoke(*_, **__): exec('_thread.interrupt_main()\\nwhile True: pass', {'_thread': _thread})\n"
+        "class Stop:\n make_context = staticmethod(invoke)\n"
+        "command.command = Stop()\n"
+        "sys.modules[command.__name__] = command\n"
+    )
+    where = {"PYTHONPATH": os.pathsep.join([str(tmp_path), str(FOLDER.parents[1])])}
+    run = [sys.executable, "-m", "pipeline", "env"]
+    done = subprocess.run(run, capture_output=True, text=True, env=os.environ | where, check=False)
+    assert done.returncode == 130 and done.stderr.split() == ["keyreid:", "interrupted"], done
 
 
 @pytest.mark.parametrize("option", ["--data-root", "--config"])

@@ -1,7 +1,6 @@
 """The stage: from a config to a folder in MARS layout, written atomically."""
 
 import hashlib
-import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -12,7 +11,7 @@ import numpy as np
 
 from cache.border import saving
 from cache.errors import KeyReIDError
-from cache.files import refuse_here, write_whole
+from cache.files import write_whole, writing_folder
 from cache.text_files import load_record
 from stages.datasets.times import TIMES, write_times
 from stages.datasets.tracklet import JUNK
@@ -63,7 +62,7 @@ def run(
 
     workers: processes; the bytes do not depend on them. force: replace a different walkers data set.
     progress: called with frames done and frames in all.
-    Writes into `<root>.tmp` and renames at the end. Raises KeyReIDError where `root` holds something else.
+    Nothing of it is in `root` before all is made. Raises KeyReIDError where `root` holds something else.
     """
     root = Path(root)
     if is_made(config, root):
@@ -79,19 +78,9 @@ def run(
                 f"{root}: holds walkers made with other settings, or incomplete; "
                 "--force replaces them, or name another folder"
             )
-    refuse_here(root)
     plan = make_plan(config)
-    partial = root.with_name(root.name + ".tmp")
-    shutil.rmtree(partial, ignore_errors=True)
-    try:
-        with saving(root):
-            with workers_unaware():
-                _write(config, plan, partial, workers, progress)
-            if root.exists():
-                shutil.rmtree(root)
-            partial.rename(root)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
+    with writing_folder(root) as partial, workers_unaware():
+        _write(config, plan, partial, workers, progress)
     return root
 
 

@@ -16,6 +16,8 @@ import cv2
 import numpy as np
 from pydantic import Field
 
+from cache.errors import KeyReIDError
+from cache.files import writing_folder
 from stages.config import ClockTime, StrictModel
 from stages.datasets.walkers import backdrop
 from stages.datasets.walkers.actor import Actor, skeleton
@@ -116,9 +118,17 @@ def make_videos(config: StreetConfig, out: Path) -> Path:
     """Write NAME.mp4 and NAME.truth.txt (MOTChallenge) of each camera, travel.yaml, cameras.yaml (returned).
 
     A person has one number in all truth files. travel.yaml, of two cameras or more: how long persons are on
-    the way.
+    the way. Nothing is in `out` before all is made. Raises KeyReIDError where it holds something or cannot be
+    written.
     """
-    out.mkdir(parents=True, exist_ok=True)
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise KeyReIDError(f"{out}: is not empty; name a new folder")
+    with writing_folder(out) as partial:
+        _write_videos(config, partial)
+    return out / "cameras.yaml"
+
+
+def _write_videos(config: StreetConfig, out: Path) -> None:
     lines = ["cameras:"]
     passed: list[dict[int, tuple[float, float]]] = []  # of each camera: person -> from when to when, seconds
     for camera, name in enumerate(NAMES[: config.cameras], start=1):
@@ -142,7 +152,6 @@ def make_videos(config: StreetConfig, out: Path) -> Path:
     if config.cameras > 1:
         (out / TRAVEL).write_text(_travel_times(passed))
     (out / "cameras.yaml").write_text("\n".join(lines) + "\n")
-    return out / "cameras.yaml"
 
 
 def _travel_times(passed: list[dict[int, tuple[float, float]]]) -> str:

@@ -4,7 +4,8 @@ import json
 import logging
 import math
 import resource
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -59,6 +60,8 @@ class Monitor:
 
     def __enter__(self) -> "Monitor":
         self.progress.start()
+        self._hook = threading.excepthook
+        threading.excepthook = _without_full_disks(self._hook)
         return self
 
     def __exit__(self, *_: Any) -> None:
@@ -66,6 +69,7 @@ class Monitor:
         with self._recording():
             self.file.close()
             self.board.close()
+        threading.excepthook = self._hook
 
     def step(self, record: dict[str, Any], epochs: int) -> None:
         """Show a step's record; it has step, epoch, losses, accuracy, learning_rate, clips_per_second."""
@@ -130,6 +134,11 @@ class Monitor:
             for name, value in record.items():
                 if name not in ("step", "epoch", "kind") and value is not None:
                     self.board.add_scalar(f"{record['kind']}/{name}", value, record["step"])
+
+
+def _without_full_disks(hook: Callable[[threading.ExceptHookArgs], object]) -> Callable:
+    """A hook for threads that does not print an OSError: TensorBoard raises it again at its next record."""
+    return lambda raised: None if issubclass(raised.exc_type, OSError) else hook(raised)
 
 
 def attention_statistics(out: ClipOutput) -> dict[str, float]:

@@ -17,6 +17,7 @@ from stages.reid.model.keyreid import ClipOutput
 from stages.reid.train import run
 from stages.reid.training.config import TrainConfig
 from stages.reid.training.monitor import METRICS, Monitor, attention_statistics, part_map_grid
+from tests.limits import file_size_limit
 from tests.stages.reid.driver import MODEL, TRAIN, dataset, merged
 
 
@@ -98,3 +99,11 @@ def test_attention_statistics_are_entropies_in_nats_over_frames_and_over_all_pat
     np.testing.assert_allclose(found["attention_frames"], np.log(4), rtol=1e-6)
     np.testing.assert_allclose(found["attention_parts"], 1.5 * np.log(2), rtol=1e-6)
     assert attention_statistics(ClipOutput(**blank)) == {}
+
+
+def test_a_full_disk_costs_the_records_one_warning_and_no_traceback(tmp_path, caplog, capfd):
+    with Monitor(tmp_path, total_steps=900, start_step=0, show=False) as monitor, file_size_limit(20_000):
+        for step in range(900):
+            monitor.write(record(step))
+    assert [r.getMessage().count("cannot be written") for r in caplog.records] == [1]
+    assert capfd.readouterr().err == ""
