@@ -18,6 +18,7 @@ from stages.interrupts import workers_unaware
 log = logging.getLogger(__name__)
 FEW = 256
 PATIENCE = 5  # seconds between two looks at a cluster
+ANSWER = 10  # seconds in which a scheduler must answer
 Task = TypeVar("Task")
 Result = TypeVar("Result")
 
@@ -89,7 +90,7 @@ def _on_dask(run: Callable[[Task], Result], tasks: Iterable[Task], scheduler: st
 
         backend = _dask_backend()
     try:
-        client = Client(scheduler, timeout="10s")
+        client = Client(scheduler, timeout=f"{ANSWER}s")
     except (OSError, ValueError) as error:
         raise KeyReIDError(f"--scheduler {scheduler}: no Dask scheduler answers there ({error})") from error
     with (

@@ -15,6 +15,7 @@ for name in ("onnx", "onnxruntime", "onnxscript"):
     pytest.importorskip(name, reason=WHY)
 
 
+@pytest.mark.slow
 def test_torch_and_onnxruntime_are_timed_side_by_side(capsys, monkeypatch):
     from benchmarks.export import main
 

@@ -54,7 +54,8 @@ TINY = [
         "train.sampler.identities=2",
         "train.sampler.tracklets=2",
         "train.schedule.warmup_epochs=0",
-        "eval.top_k=3",  # drawing long ranking lists takes the longest
+        "pose.workers=1",  # a process of its own takes seconds to start
+        "eval.top_k=3",
     )
     for word in ("--set", value)
 ]
@@ -66,7 +67,8 @@ ABLATION = {
 }
 SMALL = {
     "train": [*TINY, "--epochs", "1"],
-    "extract-poses": ["--set", "pose.estimator=walkers"],  # the weights of others are not here
+    # the weights of others are not here
+    "extract-poses": ["--set", "pose.estimator=walkers", "--set", "pose.workers=1"],
     "demo": TINY,
     "ablation": ["--config", "small-ablation.yaml", "--workers", "1"],
 }

@@ -1,5 +1,7 @@
 """Commands as a user calls them, and one small run that the tests of this folder share."""
 
+import contextlib
+import io
 import os
 import shutil
 import sys
@@ -50,7 +52,7 @@ def keyreid(monkeypatch, capfd):
 
 @dataclass
 class Trained:
-    """A working folder in which every stage has run: data, poses and runs are below it."""
+    """A working folder in which every stage up to training has run: data, poses and runs are below it."""
 
     folder: Path
     data: Path
@@ -68,9 +70,26 @@ def trained(walkers_tiny: Path, tmp_path_factory: pytest.TempPathFactory) -> Tra
     before = Path.cwd()
     os.chdir(folder)
     try:
-        cli.keyreid.main(["extract-poses", *where, "--workers", "2"], standalone_mode=False)
+        cli.keyreid.main(["extract-poses", *where, "--workers", "1"], standalone_mode=False)
         cli.keyreid.main(["train", *where, "--runs", str(runs), *TINY_SET], standalone_mode=False)
     finally:
         os.chdir(before)
     (run,) = (runs / "walkers").iterdir()
     return Trained(folder, data, poses, run)
+
+
+@dataclass
+class Evaluated:
+    """A copy of the trained run, evaluated, and what the command printed. Do not write to the run."""
+
+    run: Path
+    out: str
+
+
+@pytest.fixture(scope="session")
+def evaluated(trained: Trained, tmp_path_factory: pytest.TempPathFactory) -> Evaluated:
+    run = shutil.copytree(trained.run, tmp_path_factory.mktemp("runs") / "walkers" / trained.run.name)
+    printed = io.StringIO()
+    with contextlib.redirect_stdout(printed):
+        cli.keyreid.main(["eval", "--run", str(run)], standalone_mode=False)
+    return Evaluated(Path(run), printed.getvalue())

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.pipeline.conftest import Trained
+from tests.pipeline.conftest import Evaluated, Trained
 
 
 @pytest.fixture
@@ -15,15 +15,20 @@ def run(trained: Trained, tmp_path: Path) -> Path:
     return Path(shutil.copytree(trained.run, tmp_path / "walkers/20980101-120000-small"))
 
 
+@pytest.fixture
+def again(evaluated: Evaluated, tmp_path: Path) -> Path:
+    """A copy of the evaluated run."""
+    return Path(shutil.copytree(evaluated.run, tmp_path / "walkers/20980101-120000-small"))
+
+
 def scores(folder: Path) -> dict:
     return json.loads((folder / "metrics.json").read_text())
 
 
-def test_the_average_is_scored_beside_the_last_weights(run: Path, keyreid):
-    result = keyreid("eval", "--run", run)
-    assert result.code == 0, result.err
-    assert "trained network" in result.out and "its moving average" in result.out
-    assert "its last weights" not in result.out, "those are the trained network"
+def test_the_average_is_scored_beside_the_last_weights(evaluated: Evaluated):
+    run, out = evaluated.run, evaluated.out
+    assert "trained network" in out and "its moving average" in out
+    assert "its last weights" not in out, "those are the trained network"
     headline, beside = scores(run / "eval"), scores(run / "eval/ema")
     assert headline["checkpoint"].endswith("model.safetensors")
     assert beside["checkpoint"].endswith("ema.safetensors")
@@ -31,8 +36,8 @@ def test_the_average_is_scored_beside_the_last_weights(run: Path, keyreid):
     assert (run / "eval/ema/queries.csv").is_file(), "what compare needs"
 
 
-def test_weights_asked_for_are_scored_alone_and_overwrite_nothing(run: Path, keyreid):
-    assert keyreid("eval", "--run", run).code == 0
+def test_weights_asked_for_are_scored_alone_and_overwrite_nothing(again: Path, keyreid):
+    run = again
     kept = {path: path.read_bytes() for path in (run / "eval").rglob("*") if path.is_file()}
     result = keyreid("eval", "--run", run, "--weights", "ema")
     assert result.code == 0 and "its moving average" not in result.out, result
@@ -40,10 +45,10 @@ def test_weights_asked_for_are_scored_alone_and_overwrite_nothing(run: Path, key
     assert scores(run / "eval-ema")["protocols"] == scores(run / "eval/ema")["protocols"]
 
 
-def test_scores_beside_never_outlive_those_they_stand_beside(run: Path, keyreid):
-    assert keyreid("eval", "--run", run).code == 0
-    again = keyreid("eval", "--embeddings", run / "eval/ema/embeddings.h5", "-o", run / "eval/ema")
-    assert again.code == 0, again.err
+def test_scores_beside_never_outlive_those_they_stand_beside(again: Path, keyreid):
+    run = again
+    rescored = keyreid("eval", "--embeddings", run / "eval/ema/embeddings.h5", "-o", run / "eval/ema")
+    assert rescored.code == 0, rescored.err
     result = keyreid("eval", "--run", run, "--weights", "model", "--distance", "cosine")
     assert result.code == 0 and not (run / "eval/ema/metrics.json").exists(), result.err
 

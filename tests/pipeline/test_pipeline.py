@@ -10,7 +10,7 @@ import yaml
 from safetensors.numpy import load_file, save_file
 
 from cache import PoseCache
-from tests.pipeline.conftest import TINY_SET, Trained
+from tests.pipeline.conftest import TINY_SET, Evaluated, Trained
 
 PICTURES = ("ranking.png", "part-maps.png", "loss-curve.png")
 
@@ -55,13 +55,11 @@ def test_eval_takes_the_newest_run_and_draws_its_answer(trained: Trained, keyrei
         assert str(out / name) in result.out
 
 
-def test_scoring_again_from_embeddings_gives_the_same_scores(trained: Trained, keyreid, tmp_path):
-    where = ("--run", trained.run, "-o", tmp_path)
-    assert keyreid("eval", *where).code == 0
-    before = json.loads((tmp_path / "metrics.json").read_text())
-    result = keyreid("eval", "--embeddings", tmp_path / "embeddings.h5", "-o", tmp_path / "again")
+def test_scoring_again_from_embeddings_gives_the_same_scores(evaluated: Evaluated, keyreid, tmp_path):
+    before = json.loads((evaluated.run / "eval/metrics.json").read_text())
+    result = keyreid("eval", "--embeddings", evaluated.run / "eval/embeddings.h5", "-o", tmp_path)
     assert result.code == 0, result.err
-    after = json.loads((tmp_path / "again/metrics.json").read_text())
+    after = json.loads((tmp_path / "metrics.json").read_text())
     assert after["protocols"] == before["protocols"]
 
 
@@ -122,15 +120,14 @@ def test_rescoring_uses_the_config_of_the_run_and_its_own_folder(trained: Traine
     assert (run / "eval/metrics.json").read_text() == before
 
 
-def test_several_embeddings_keep_their_results_apart_and_their_mean(trained: Trained, keyreid, tmp_path):
-    assert keyreid("eval", "--run", trained.run, "-o", tmp_path / "a").code == 0
-    file = tmp_path / "a/embeddings.h5"
+def test_several_embeddings_keep_their_results_apart_and_their_mean(evaluated: Evaluated, keyreid, tmp_path):
+    file = evaluated.run / "eval/embeddings.h5"
     result = keyreid("eval", "--embeddings", file, "--embeddings", file, "-o", tmp_path / "b")
     assert result.code == 0, result.err
     assert (tmp_path / "b/00/metrics.json").is_file() and (tmp_path / "b/01/metrics.json").is_file()
     mean = json.loads((tmp_path / "b/splits.json").read_text())
     assert mean["protocols"]["official"]["deviation"]["mAP"] == 0
-    assert keyreid("eval", "--embeddings", file, "--run", trained.run).code == 2
+    assert keyreid("eval", "--embeddings", file, "--run", evaluated.run).code == 2
 
 
 def test_resume_without_a_name_takes_a_stopped_run_and_keeps_an_allowed_change(

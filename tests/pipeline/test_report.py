@@ -1,19 +1,22 @@
 """`keyreid report`, and what `keyreid eval` says at its end."""
 
-from tests.pipeline.conftest import Trained
+import shutil
+from pathlib import Path
+
+from tests.pipeline.conftest import Evaluated
 
 
-def test_eval_ends_by_naming_its_report_and_report_writes_it_again(trained: Trained, keyreid, tmp_path):
-    evaluated = keyreid("eval", "--run", trained.run)
-    assert evaluated.code == 0, evaluated.err
-    page = trained.run / "report.html"
+def test_eval_ends_by_naming_its_report_and_report_writes_it_again(evaluated: Evaluated, keyreid, tmp_path):
+    page = evaluated.run / "report.html"
     assert evaluated.out.rstrip().endswith(f"Report: {page}") and page.is_file()
+    run = Path(shutil.copytree(evaluated.run, tmp_path / "walkers" / evaluated.run.name))
+    page = run / "report.html"
     page.unlink()
     small = tmp_path / "small.html"
-    again = keyreid("report", "--run", trained.run, "--queries", 1, "-o", small)
+    again = keyreid("report", "--run", run, "--queries", 1, "-o", small)
     assert again.code == 0, again.err
     assert again.out.strip() == f"report: {small}" and not page.exists()
-    assert keyreid("report", "--run", trained.run, "--no-pictures").code == 0
+    assert keyreid("report", "--run", run, "--no-pictures").code == 0
     assert page.stat().st_size < small.stat().st_size
 
 

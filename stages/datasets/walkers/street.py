@@ -7,14 +7,14 @@ side and in its own colours. Deterministic by seed, up to the video encoder.
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import MAXYEAR, datetime, timedelta
 from itertools import combinations
 from pathlib import Path
 
 import av
 import cv2
 import numpy as np
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from cache.errors import KeyReIDError
 from cache.files import writing_folder
@@ -41,10 +41,17 @@ class StreetConfig(StrictModel):
     size: tuple[int, int] = Field((640, 360), description="(width, height) of the videos, px; even")
     rate: int = Field(10, ge=1, le=60, description="frames/s")
     pause: float = Field(4.0, ge=0.5, le=60, description="seconds from one pair to the next")
-    travel: float = Field(60.0, ge=0, description="seconds from one camera to the next")
+    travel: float = Field(60.0, ge=0, le=86400, description="seconds from one camera to the next")
     start: ClockTime = Field(
         START, description="clock time at which the first video starts, with its offset from UTC"
     )
+
+    @field_validator("start")
+    @classmethod
+    def _others_are_dates_too(cls, start: datetime) -> datetime:
+        if start.year == MAXYEAR:
+            raise ValueError(f"expected a year before {MAXYEAR}: the other videos start later")
+        return start
 
 
 @dataclass(frozen=True)

@@ -7,9 +7,12 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+from matplotlib import colormaps
+from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
 from matplotlib.ticker import LogLocator
 
 from cache import PoseCache
@@ -22,6 +25,9 @@ from stages.reid.data.part_maps import PartGroups, joints_to_parts
 from stages.reid.model import KeyReID
 
 QUERIES, TOP, FRAMES = 6, 10, 4  # of an evaluation: queries and answers shown, frames with part maps
+DOTS = 100  # to an inch of a ranking's sheet, which is drawn as one picture: axes for each take seconds
+PICTURE = (2.1, 1.05)  # height and width of a frame on it, inches
+CELL, GAP = (128, 256), 6  # width and height of a frame with a part's heat, and what is around it, px
 RIGHT, WRONG, NEUTRAL = "#1a9641", "#d7191c", "#555555"  # the mark in the title says it too
 WINDOW = 25  # steps that a curve is averaged over
 LOSSES = {"loss": "all, weighted", "identity_loss": "identity", "triplet_loss": "triplet"}
@@ -57,29 +63,45 @@ def ranking_picture(path: Path, lists: Sequence[tuple[Match, Sequence[Match]]], 
     With a threshold the frames say yes (green, whole) and no (red, dashed, the picture pale).
     """
     columns = 1 + max(len(matches) for _, matches in lists)
-    lines = max(match.label.count("\n") for query, matches in lists for match in (query, *matches))
-    figure = Figure(figsize=(1.15 * columns, (2.5 + 0.1 * lines) * len(lists) + 0.3), layout="compressed")
-    axes = figure.subplots(len(lists), columns, squeeze=False)
-    for row, (query, matches) in zip(axes, lists, strict=True):
-        for place, axis in enumerate(row):
-            axis.set_xticks([])
-            axis.set_yticks([])
-            if place > len(matches):
-                axis.axis("off")
-                continue
-            match = query if place == 0 else matches[place - 1]
-            good = match.right if match.near is None else match.near
-            color = {True: RIGHT, False: WRONG}.get(good if place else None, NEUTRAL)
-            far = bool(place) and match.near is False
-            axis.imshow(read_rgb(match.frame, (256, 128)), alpha=0.45 if far else 1)
-            for spine in axis.spines.values():
-                spine.set(color=color, linewidth=2 if far else 4, linestyle=(0, (4, 2)) if far else "-")
-            sign = {True: "✓ ", False: "✗ "}.get(match.right, "")
-            answer = {True: "yes ", False: "no "}.get(match.near, "")
-            mark = "query" if place == 0 else f"{place}: {answer}{sign}{match.distance:.3g}"
-            axis.set_title(mark, fontsize=8, color=color)
-            axis.set_xlabel(match.label, fontsize=7, parse_math=False)
-    _save(figure, path, title)
+    lines = 1 + max(match.label.count("\n") for query, matches in lists for match in (query, *matches))
+    step = (PICTURE[0] + 0.32 + 0.11 * lines, 1.15)
+    size = (step[0] * len(lists) + 0.35, step[1] * columns)  # height, width
+    figure = Figure(figsize=size[::-1])
+    axis = figure.add_axes((0, 0, 1, 1))
+    sheet = np.full((*(round(DOTS * side) for side in size), 3), 255, np.uint8)
+    for row, (query, matches) in enumerate(lists):
+        for place, match in enumerate((query, *matches)):
+            top, left = 0.55 + step[0] * row, 0.05 + step[1] * place
+            _place(sheet, match, top, left, bool(place) and match.near is False)
+            _mark(axis, match, top, left, place)
+    axis.imshow(sheet, extent=(0, size[1], size[0], 0), aspect="auto", interpolation="none")
+    axis.text(size[1] / 2, 0.15, title, fontsize=10, ha="center", va="center")
+    axis.axis("off")
+    save_figure(figure, path)
+
+
+def _place(sheet: np.ndarray, match: Match, top: float, left: float, pale: bool) -> None:
+    """Lay a match's frame on the sheet. top, left: inches."""
+    high, wide = (round(DOTS * side) for side in PICTURE)
+    y, x = round(DOTS * top), round(DOTS * left)
+    picture = read_rgb(match.frame, (high, wide))
+    sheet[y : y + high, x : x + wide] = 255 - 0.45 * (255 - picture.astype(np.float32)) if pale else picture
+
+
+def _mark(axis: Axes, match: Match, top: float, left: float, place: int) -> None:
+    """The border of a frame and what is above and below it. place: from 1 in the ranking, 0 the query."""
+    good = match.right if match.near is None else match.near
+    color = {True: RIGHT, False: WRONG}.get(good if place else None, NEUTRAL)
+    far = bool(place) and match.near is False
+    line = {"linewidth": 2, "linestyle": (0, (4, 2))} if far else {"linewidth": 4}
+    axis.add_patch(Rectangle((left, top), PICTURE[1], PICTURE[0], fill=False, color=color, **line))
+    sign = {True: "✓ ", False: "✗ "}.get(match.right, "")
+    answer = {True: "yes ", False: "no "}.get(match.near, "")
+    mark = "query" if place == 0 else f"{place}: {answer}{sign}{match.distance:.3g}"
+    middle = left + PICTURE[1] / 2
+    axis.text(middle, top - 0.06, mark, fontsize=8, color=color, ha="center", va="bottom")
+    below = top + PICTURE[0] + 0.06
+    axis.text(middle, below, match.label, fontsize=7, parse_math=False, ha="center", va="top")
 
 
 def part_map_picture(
@@ -89,20 +111,32 @@ def part_map_picture(
 
     frames: uint8 [H, W, 3] in RGB, each. part_maps: [N, K, h, w] in [0, 1], over the whole frame.
     """
-    figure = Figure(figsize=(1.2 * (len(parts) + 1) + 0.6, 2.4 * len(frames) + 0.4), layout="compressed")
-    axes = figure.subplots(len(frames), len(parts) + 1, squeeze=False)
-    for index, (row, frame) in enumerate(zip(axes, frames, strict=True)):
-        height, width = frame.shape[:2]
-        for column, axis in enumerate(row):
-            axis.axis("off")
-            axis.imshow(frame)
-            if column:
-                heat = cv2.resize(part_maps[index, column - 1].astype(np.float32), (width, height))
-                axis.imshow(heat, cmap="inferno", vmin=0, vmax=1, alpha=0.25 + 0.6 * np.clip(heat, 0, 1))
-            if index == 0:
-                axis.set_title("frame" if column == 0 else parts[column - 1], fontsize=8)
-    heat_bar(figure, axes)
+    columns = len(parts) + 1
+    figure = Figure(figsize=(1.2 * columns + 0.6, 2.4 * len(frames) + 0.4), layout="compressed")
+    axis = figure.subplots()
+    rows = [_row_of(frame, maps) for frame, maps in zip(frames, part_maps, strict=True)]
+    axis.imshow(np.concatenate(rows), interpolation="none")
+    width = rows[0].shape[1] / columns
+    axis.set_xticks(width * (np.arange(columns) + 0.5), ["frame", *parts], fontsize=8)
+    axis.tick_params(length=0, top=False, labeltop=True, labelbottom=False)
+    axis.set_yticks([])
+    for spine in axis.spines.values():
+        spine.set_visible(False)
+    heat_bar(figure, np.array([axis]))
     _save(figure, path, title)
+
+
+def _row_of(frame: np.ndarray, maps: np.ndarray) -> np.ndarray:
+    """A frame and its parts' heat [K, h, w] over it, side by side, with gaps: uint8 [H, W, 3]."""
+    frame = cv2.resize(frame, CELL, interpolation=cv2.INTER_LINEAR)
+    cells = [frame]
+    for heat in maps:
+        heat = np.clip(cv2.resize(heat.astype(np.float32), CELL), 0, 1)
+        weight = (0.25 + 0.6 * heat)[..., None]
+        over = 255 * colormaps["inferno"](heat)[..., :3]
+        cells.append(np.rint((1 - weight) * frame + weight * over).astype(np.uint8))
+    gap = ((GAP, GAP), (GAP, GAP), (0, 0))
+    return np.concatenate([np.pad(cell, gap, constant_values=255) for cell in cells], axis=1)
 
 
 def curve_picture(path: Path, metrics: Path, title: str) -> None:

@@ -90,6 +90,9 @@ def test_ls_vid_names_wrong_queries(ls_vid, rows):
         file["query"] = np.array(rows)
     with pytest.raises(KeyReIDError, match=r"info_test\.mat: query"):
         load_dataset("ls-vid", ls_vid)
+
+
+def test_ls_vid_names_a_file_of_queries_that_is_none(ls_vid):
     with h5py.File(ls_vid / "test/data/info_test.mat", "w") as file:
         file.create_dataset("query", (1,), maxshape=(None,), chunks=(10**8,), compression="gzip", data=[1.0])
     with pytest.raises(KeyReIDError, match="no matrix of numbers named query"):

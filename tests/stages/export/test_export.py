@@ -77,20 +77,33 @@ def difference(model, path, sample) -> float:
     return float(np.abs(found - expected).max() / np.abs(expected).max())
 
 
+ROPE, RELPOS = "vit_small_patch16_rope_mixed_224", "vit_relpos_medium_patch16_cls_224"
+FAMILIES = (ROPE, RELPOS, "beit_base_patch16_224", "eva02_tiny_patch14_224", "vit_small_patch16_dinov3")
 KINDS = {
     "published, cameras given": ({"guidance": "published", "parts": 3}, True),
     "global, no heat": ({"global_only": True, "kps": False}, False),
     "parts with blocks of their own": (
-        {"part_block": 1, "part_depth": 1, "part_share": 0.4, "part_width": 20, "frame_prior": True},
+        {
+            "backbone": ROPE,
+            "part_block": 1,
+            "part_depth": 1,
+            "part_share": 0.4,
+            "part_width": 20,
+            "frame_prior": True,
+        },
         True,
     ),
-    "local, all patches": ({"local_only": True, "keep": 1.0, "tcss": "sequence"}, False),
+    "local, all patches": (
+        {"backbone": RELPOS, "local_only": True, "keep": 1.0, "tcss": "sequence"},
+        False,
+    ),
 }
 
 
 REST = {
     "global, patches kept by heat": ({"global_only": True}, False),
     "parts without blocks": ({"part_depth": 0}, False),
+    **{name: ({"backbone": name}, True) for name in FAMILIES},
 }
 
 
@@ -101,10 +114,15 @@ REST = {
         *(pytest.param(*kind, id=name, marks=pytest.mark.slow) for name, kind in REST.items()),
     ],
 )
-def test_other_kinds_of_network_give_what_torch_gives(tmp_path, config, cameras):
-    model, checkpoint = made(tmp_path, **config)
+def test_every_kind_of_network_and_backbone_gives_what_torch_gives(tmp_path, config, cameras):
+    model, checkpoint = made(tmp_path, **keeping(config.get("backbone", "")) | config)
+    with torch.no_grad():  # positions, their biases and rotations are to matter
+        for parameter in model.parameters():
+            parameter.add_(0.1 * torch.randn_like(parameter))
+    fused = [module.fused_attn for module in model.modules() if hasattr(module, "fused_attn")]
     path = tmp_path / "model.onnx"
     assert network.export(model, checkpoint, path, cameras=cameras) < 1e-4
+    assert fused == [module.fused_attn for module in model.modules() if hasattr(module, "fused_attn")]
     for sample in network.samples(model, (1, 4), cameras=cameras, seed=3):
         assert ("part_maps" in sample) == config.get("kps", True)
         assert difference(model, path, sample) < 1e-4
@@ -116,28 +134,6 @@ def test_other_kinds_of_network_give_what_torch_gives(tmp_path, config, cameras)
             session = onnxruntime.InferenceSession(path)
             features += session.run(None, {name: value.numpy() for name, value in sample.items()})
         assert np.abs(features[0] - features[1]).max() > 1e-3  # the camera matters
-
-
-@pytest.mark.parametrize(
-    "name",
-    [
-        "vit_small_patch16_rope_mixed_224",
-        "vit_relpos_medium_patch16_cls_224",
-        pytest.param("beit_base_patch16_224", marks=pytest.mark.slow),
-        pytest.param("eva02_tiny_patch14_224", marks=pytest.mark.slow),
-        pytest.param("vit_small_patch16_dinov3", marks=pytest.mark.slow),
-    ],
-)
-def test_every_family_of_backbones_is_exported(tmp_path, name):
-    model, checkpoint = made(tmp_path, backbone=name, **keeping(name))
-    with torch.no_grad():  # positions, their biases and rotations are to matter
-        for parameter in model.parameters():
-            parameter.add_(0.1 * torch.randn_like(parameter))
-    fused = [module.fused_attn for module in model.modules() if hasattr(module, "fused_attn")]
-    assert network.export(model, checkpoint, tmp_path / "model.onnx", cameras=True) < 1e-4
-    (sample,) = network.samples(model, (4,), cameras=True, seed=3)
-    assert difference(model, tmp_path / "model.onnx", sample) < 1e-4
-    assert fused == [module.fused_attn for module in model.modules() if hasattr(module, "fused_attn")]
 
 
 @pytest.mark.slow

@@ -24,7 +24,9 @@ WIDE = {
 }
 
 
-@pytest.mark.parametrize(("precision", "share"), [("fp16", 0.6), ("int8", 0.5)])
+@pytest.mark.parametrize(
+    ("precision", "share"), [("int8", 0.5), pytest.param("fp16", 0.6, marks=pytest.mark.slow)]
+)
 def test_a_file_in_fewer_bits_is_smaller_and_gives_nearly_the_same(tmp_path, precision, share):
     torch.manual_seed(0)
     model = KeyReID(ModelConfig(**WIDE), 4, 3).eval()
@@ -46,6 +48,7 @@ def test_a_file_in_fewer_bits_is_smaller_and_gives_nearly_the_same(tmp_path, pre
     assert ((found * expected).sum(1) / lengths > 0.995).all()
 
 
+@pytest.mark.slow
 def test_the_pose_network_is_smaller_in_fp16_and_as_it_was_in_int8(tmp_path):
     config = PoseConfig(estimator="walkers")
     sizes = {}

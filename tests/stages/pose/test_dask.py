@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from stages import workers
 from stages.datasets.tracklet import Dataset, Tracklet
 from stages.pose.extract import run
 from tests.stages.cluster import kill_busy, two_workers
@@ -99,9 +100,10 @@ def test_a_scheduler_that_goes_away_is_named_and_the_run_goes_on_elsewhere(
     assert_same_shards(run(frames, many, target), run(frames, many, tmp_path / "here"))
 
 
-def test_a_scheduler_that_is_not_there_is_named(frames, estimator, tmp_path):
+def test_a_scheduler_that_is_not_there_is_named(frames, estimator, tmp_path, monkeypatch):
     from cache.errors import KeyReIDError
 
+    monkeypatch.setattr(workers, "ANSWER", 1)
     nowhere = tiny.config(estimator, scheduler="tcp://127.0.0.1:9")
     with pytest.raises(KeyReIDError, match=r"tcp://127.0.0.1:9: no Dask scheduler answers"):
         run(frames, nowhere, tmp_path)

@@ -148,7 +148,9 @@ def test_going_on_from_weights_begins_with_them_and_records_where_they_came_from
     assert record["started_from"]["command"] == known["command"]
 
 
-@pytest.mark.parametrize(("look", "share"), [("clean", 0.95), ("hard", 0.83)])
+@pytest.mark.parametrize(
+    ("look", "share"), [("clean", 0.95), pytest.param("hard", 0.83, marks=pytest.mark.slow)]
+)
 def test_the_shipped_weights_find_the_visible_joints_of_other_walkers(tmp_path, look, share):
     from stages.datasets.walkers import make
     from stages.datasets.walkers.config import WalkersConfig

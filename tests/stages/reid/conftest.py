@@ -19,7 +19,7 @@ from tests.stages.reid.driver import Job, run_job
 
 # Children are forked from a server that has imported torch once.
 CONTEXT = multiprocessing.get_context("forkserver")
-CONTEXT.set_forkserver_preload(["stages.reid.train", "tests.stages.reid.driver"])
+CONTEXT.set_forkserver_preload(["stages.reid.train", "mmpose.models", "tests.stages.reid.driver"])
 
 
 @pytest.fixture(scope="session")

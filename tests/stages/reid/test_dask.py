@@ -33,6 +33,7 @@ def cluster(tmp_path):
         yield made[0]
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(600)
 def test_a_cluster_that_loses_a_worker_makes_the_parts_of_one_process(cluster, work):
     folder, embedder, data = work

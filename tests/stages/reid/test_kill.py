@@ -72,7 +72,7 @@ def home(tmp_path_factory):
 
 
 @pytest.mark.timeout(600)
-@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("way", ["gallery", pytest.param("file", marks=pytest.mark.slow)])
 def test_a_command_that_is_killed_goes_on_and_makes_the_same_bytes(way, home):
     words = WORDS + WAYS[way]
     assert finished(home, words)

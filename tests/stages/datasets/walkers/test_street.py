@@ -3,6 +3,8 @@
 from pathlib import Path
 
 import numpy as np
+import pytest
+from pydantic import ValidationError
 
 from stages.datasets.walkers.street import StreetConfig, film_street, make_videos
 from stages.reid.search.link_files import read_travel
@@ -53,3 +55,9 @@ def test_videos_come_with_their_truth_and_cameras(tmp_path: Path):
     assert way.cameras == ("door", "yard") and 30 < way.least <= 60 <= way.greatest < 90
     truth = [line.split(",") for line in (tmp_path / "door.truth.txt").read_text().splitlines()]
     assert len(truth) == sum(frames) and {row[1] for row in truth} == {"1", "2"}
+
+
+@pytest.mark.parametrize("field", [{"travel": 1e30}, {"start": "9999-12-31T23:00:00+00:00"}])
+def test_the_last_video_starts_on_a_day_of_the_calendar(field):
+    with pytest.raises(ValidationError, match=next(iter(field))):
+        StreetConfig(**field)

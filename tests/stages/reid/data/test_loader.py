@@ -127,7 +127,7 @@ def test_intruders_are_single_frames_of_other_persons_drawn_by_key_and_marked(da
     assert not none.any()
 
 
-@pytest.mark.parametrize("start", ["fork", "spawn", "forkserver"])
+@pytest.mark.parametrize("start", ["fork", "spawn", pytest.param("forkserver", marks=pytest.mark.slow)])
 def test_workers_started_in_any_way_read_the_same_batches(data, start):
     data[1].read_heatmaps(data[0].train[0].frames)  # handles are open in this process already
     assert equal(batches_of(data, workers=0), batches_of(data, workers=2, start=start))
@@ -147,7 +147,7 @@ if __name__ == "__main__":
 """
 
 
-@pytest.mark.parametrize("start", ["fork", "forkserver"])
+@pytest.mark.parametrize("start", ["fork", pytest.param("forkserver", marks=pytest.mark.slow)])
 def test_workers_end_with_a_main_process_that_is_killed(tmp_path, start):
     """Waits without end where they do not."""
     script = tmp_path / "run.py"

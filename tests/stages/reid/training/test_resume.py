@@ -33,7 +33,14 @@ def weights(run_dir):
     return [(run_dir / f"{name}.safetensors").read_bytes() for name in ("model", "ema")]
 
 
-@pytest.mark.parametrize(("world", "workers", "accumulate"), [(1, 1, 1), (1, 2, 3), (2, 1, 1)])
+@pytest.mark.parametrize(
+    ("world", "workers", "accumulate"),
+    [
+        (1, 2, 3),
+        pytest.param(1, 1, 1, marks=pytest.mark.slow),
+        pytest.param(2, 1, 1, marks=pytest.mark.slow),
+    ],
+)
 def test_a_run_killed_at_random_steps_and_resumed_equals_one_never_stopped(
     once, tiny, tmp_path, world, workers, accumulate
 ):
@@ -56,7 +63,9 @@ def test_a_run_killed_at_random_steps_and_resumed_equals_one_never_stopped(
     assert seen == [(r["step"], r["loss"]) for r in records(whole)]
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+@pytest.mark.parametrize(
+    ("number", "code"), [(signal.SIGINT, 130), pytest.param(signal.SIGTERM, 143, marks=pytest.mark.slow)]
+)
 def test_a_signal_saves_and_ends_with_its_exit_code(once, tiny, tmp_path, number, code):
     config = {"epochs": 4, "checkpoint": {"every_steps": 0, "every_epochs": 0}, "loader": {"workers": 1}}
     job = Job(tiny, tmp_path / "run", config)
