@@ -124,11 +124,10 @@ class KeyReID(nn.Module):
         keys      int64 [B], what is drawn in training depends on them alone; None: torch's generator.
         kept      int64 [B, T, k], patches that the trunk sees; None: those with the most heat.
         T may be any number but with guidance published. Raises KeyReIDError for shapes that do not belong to
-        the config and for a camera out of range (of clips on a GPU in training: see `check_cameras`).
+        the config and for a camera out of range (on a CPU: a number read from a GPU waits for it).
         """
         self.check_shapes(images, part_maps, cameras)
-        waits = self.training and images.is_cuda  # reading a number there waits for all queued work
-        if not (cameras is None or waits or torch.compiler.is_compiling()):
+        if cameras is not None and cameras.device.type == "cpu" and not torch.compiler.is_compiling():
             self.check_cameras(cameras)
         frames = images.shape[1]
         drawn = keys if self.training else None

@@ -1,6 +1,7 @@
 """A network over tracklets, into embeddings with names: every clip once, the clips of a tracklet averaged."""
 
 import importlib.metadata
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -118,22 +119,16 @@ def embed_tracklets(
     visibility: Tensor | None = None
     counts = torch.zeros(num_tracklets)
     try:
-        for batch in batches:
-            cameras = batch["cameras"].to(device, non_blocking=True) if camera != "unknown" else None
-            maps = batch["part_maps"].to(device, non_blocking=True)
-            output = model.embed(batch["images"].to(device, non_blocking=True), maps, cameras)
-            heat = maps.float().amax((3, 4)).mean(1)  # [B, K]
+        for index, output, heat in _on_host(_run(model, batches, device, camera)):
             if signed:
                 heat = (heat + 1) / 2
             if features is None or visibility is None:
                 features = torch.zeros(num_tracklets, output.shape[1])
                 visibility = torch.zeros(num_tracklets, heat.shape[1])
-            index = batch["tracklet"].cpu()
-            output = output.float().cpu()
             features.index_add_(0, index, output)
             if lengths is not None:
                 lengths.index_add_(0, index, block_lengths(output, widths))
-            visibility.index_add_(0, index, heat.cpu())
+            visibility.index_add_(0, index, heat)
             counts.index_add_(0, index, torch.ones(len(index)))
     finally:
         model.train(training)
@@ -145,6 +140,37 @@ def embed_tracklets(
     if lengths is not None:  # a mean of unit vectors is shorter
         features = blocks_of_length(features, widths, lengths / counts[:, None])
     return features.numpy(), visibility.clamp_(0, 1).numpy()
+
+
+def _run(
+    model: KeyReID, batches: Iterable[Mapping[str, Tensor]], device: torch.device, camera: str
+) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+    """Of each batch: tracklets int64 [B], features [B, F] and highest heat of each part [B, K], float32."""
+    for batch in batches:
+        images, maps, cameras = (
+            batch[name].to(device, non_blocking=True) for name in ("images", "part_maps", "cameras")
+        )
+        features = model.embed(images, maps, cameras if camera != "unknown" else None)
+        yield batch["tracklet"], features.float(), maps.float().amax((3, 4)).mean(1)
+
+
+def _on_host(batches: Iterable[tuple[Tensor, ...]]) -> Iterator[tuple[Tensor, ...]]:
+    """Each in host memory. Those of a GPU come one late, so that it has the next one to do meanwhile."""
+    late: deque[tuple[tuple[Tensor, ...], torch.cuda.Event | None]] = deque()
+    for tensors in batches:
+        copied = torch.cuda.Event() if any(tensor.is_cuda for tensor in tensors) else None
+        late.append((tuple(tensor.to("cpu", non_blocking=True) for tensor in tensors), copied))
+        if copied is not None:
+            copied.record()
+        if len(late) > 1:
+            yield _waited(*late.popleft())
+    yield from (_waited(*last) for last in late)
+
+
+def _waited(tensors: tuple[Tensor, ...], copied: "torch.cuda.Event | None") -> tuple[Tensor, ...]:
+    if copied is not None:
+        copied.synchronize()
+    return tensors
 
 
 def block_lengths(features: Tensor, widths: Sequence[int]) -> Tensor:

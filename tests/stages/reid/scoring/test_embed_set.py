@@ -6,8 +6,16 @@ import torch
 
 from cache.errors import KeyReIDError
 from stages.reid.scoring.config import EvalConfig
-from stages.reid.scoring.embed_set import Checkpoint, block_lengths, embed_set, embed_tracklets, pose_record
+from stages.reid.scoring.embed_set import (
+    Checkpoint,
+    _on_host,
+    block_lengths,
+    embed_set,
+    embed_tracklets,
+    pose_record,
+)
 from tests.stages.reid.model.tiny import tiny_clips, tiny_model
+from tests.stages.reid.training.test_waits import counted
 
 CONFIG = EvalConfig(workers=0, batch_size=4, camera="unknown")
 
@@ -84,3 +92,29 @@ def test_a_part_without_heat_in_the_whole_tracklet_has_visibility_zero_and_a_fea
     torch.testing.assert_close(blocks, expected)
     assert (visibility[:, 4] == 0).all() and (visibility[:, [0, 1, 2, 3, 5]] > 0.2).all()
     assert visibility[0, 1] < 0.6 < visibility[1, 1]
+
+
+@pytest.mark.parametrize("camera", ["given", "unknown"])
+def test_no_batch_waits_for_a_number(camera):
+    """Each number that is read from a GPU waits for all that it has to do."""
+    model = tiny_model(part_depth=1)
+    images, maps, cameras = (value.to("meta") for value in tiny_clips(model))
+    model.to("meta").embed(images, maps, cameras if camera == "given" else None)
+    model = tiny_model(part_depth=1)
+    images, maps, cameras = tiny_clips(model)
+    batch = {"images": images, "part_maps": maps, "cameras": cameras, "tracklet": torch.tensor([0, 0, 1])}
+    reads = [counted(lambda n=n: embed_tracklets(model, [batch] * n, 2, camera))[1] for n in (1, 5)]
+    reads[1]["__int__"] -= 4 * (camera == "given")  # cameras in range, which a CPU looks at
+    assert reads[0] == reads[1], reads
+
+
+def test_what_is_on_a_gpu_comes_one_batch_late_and_in_order():
+    done = []
+
+    def batches():
+        for number in range(3):
+            done.append(number)
+            yield (torch.tensor(number),)
+
+    seen = [(int(value), len(done)) for (value,) in _on_host(batches())]
+    assert seen == [(0, 2), (1, 3), (2, 3)]
