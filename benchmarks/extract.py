@@ -9,7 +9,7 @@ threads, which is its share of a machine whose cores are all busy. Sides take tu
 The CPU clock counts what this process was given, which a busy machine disturbs less than the wall clock.
 Missing weights are replaced by random ones, which take the same time. The floor is the operations of the
 network's convolutions at the rate of a large product. Where the CPU has AMX, extraction is also timed in bf16
-beside float32.
+beside float32; how far its poses are from float32's is printed everywhere.
 """
 
 import argparse
@@ -29,6 +29,7 @@ from rich.table import Table
 from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks import floors
+from benchmarks.made import half_poses
 from benchmarks.made.stage_one import make_task, mmpose_loop, walkers_data, weights_of
 from cache.lock import lock_folder
 from cache.manifest import Manifest
@@ -43,6 +44,7 @@ MARS = 1_191_003
 SIDES = ("bare", "extraction", "share", "mmpose", "times", "bare, flip")
 SHARE = 0.85  # of the bare forward that extraction has at least
 HALF = 3.5  # times as fast in bf16 as in float32, with AMX
+MMPOSE = 5.5  # times as fast in bf16 as mmpose's loop in float32
 
 
 def rates(data: Dataset, name: str, given: argparse.Namespace, folder: Path) -> dict[str, dict]:
@@ -281,8 +283,13 @@ def main(arguments: list[str] | None = None) -> None:
             hours = MARS / measured["extraction"] / 3600
             console.print(f"{name}: MARS ({MARS:,} frames) takes {hours:.1f} hours of one such worker")
             half = measured.get("half")
-            text = f"{half:.2f} times as fast (at least {HALF})" if half else "skipped: no AMX"
-            console.print(f"{name} in bf16: {text}")
+            speed = f"{half:.2f} times as fast (at least {HALF})" if half else "its rate is skipped: no AMX"
+            if half:
+                against = half * measured["times"]
+                speed += f", {against:.1f} times mmpose's loop in float32 (at least {MMPOSE})"
+            console.print(
+                f"{name} in bf16: {speed}{half_poses.apart(data, name, measured['note'], given.device)}"
+            )
         console.print(table)
         console.print(f"share: of the bare forward, at least {SHARE:.0%} for walkers")
         console.print(f"{floors.peak_memory(given.device)}, {floors.busy()}")
