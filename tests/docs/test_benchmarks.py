@@ -29,7 +29,7 @@ NAMED = re.compile(r"^python -m benchmarks\..+|(?<=`)python -m benchmarks\.[^`]+
 SMALL = {
     "browse": ("--tracklets 6 --frames 2 --rounds 1", "index.html: "),
     "cache": ("--frames 6 --rounds 1 --data-root data/walkers", "bytes a frame with everything"),
-    "extract": ("--estimators walkers --frames 6 --rounds 1 --data-root data/walkers", "px from float32's at the median"),
+    "extract": ("--estimators walkers --frames 6 --rounds 1 --data-root data/walkers", "at the median"),
     "link": ("--size 200 --width 64", "identities of 50 persons"),
     "network": ("--small --clips 2 --repeats 1", "by count: ratio of the operations"),
     "occluded_queries": ("", "skipped: needs --data-root of Market-1501"),
