@@ -19,6 +19,8 @@ log = logging.getLogger(__name__)
 FEW = 256
 PATIENCE = 5  # seconds between two looks at a cluster
 ANSWER = 10  # seconds in which a scheduler must answer
+LOUD = ("distributed.client", "distributed.core", "tornado.application", "asyncio")
+FOREVER = 1e8  # seconds; joblib would give up waiting for workers after 10
 Task = TypeVar("Task")
 Result = TypeVar("Result")
 
@@ -94,9 +96,9 @@ def _on_dask(run: Callable[[Task], Result], tasks: Iterable[Task], scheduler: st
     except (OSError, ValueError) as error:
         raise KeyReIDError(f"--scheduler {scheduler}: no Dask scheduler answers there ({error})") from error
     with (
-        _silent("distributed.client"),
+        _silent(*LOUD),
         contextlib.closing(client),
-        joblib.parallel_config(backend=backend(client=client)),
+        joblib.parallel_config(backend=backend(client=client, wait_for_workers_timeout=FOREVER)),
     ):
         pool = joblib.Parallel(return_as="generator_unordered", batch_size=1)
         try:
@@ -112,15 +114,16 @@ def _on_dask(run: Callable[[Task], Result], tasks: Iterable[Task], scheduler: st
 
 
 @contextlib.contextmanager
-def _silent(name: str) -> Iterator[None]:
-    """Without what a logger says: Dask prints a traceback of what the run says in a line."""
-    logger = logging.getLogger(name)
-    before = logger.level
-    logger.setLevel(logging.CRITICAL + 1)
+def _silent(*names: str) -> Iterator[None]:
+    """Without what loggers say: Dask prints a traceback of what the run says in a line."""
+    before = {logging.getLogger(name): logging.getLogger(name).level for name in names}
+    for logger in before:
+        logger.setLevel(logging.CRITICAL + 1)
     try:
         yield
     finally:
-        logger.setLevel(before)
+        for logger, level in before.items():
+            logger.setLevel(level)
 
 
 @contextlib.contextmanager

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from cache.files import make_folder
 from pipeline.options import PATH, Given, device_option, renamed, resolve
 from pipeline.recipe_file import parse_override
 from stages.extras import TRACKING
@@ -47,6 +48,8 @@ def command(
         TRACKING.check()
         steps = _from_videos(data_root, cache, runs, on, sets)
     else:
+        for folder in (data_root.parent, cache, runs):  # the last is written to after minutes
+            make_folder(folder)
         paths = ["--dataset", "walkers", "--data-root", str(data_root), "--cache", str(cache)]
         steps = [
             ["make the data set", "synthesize", "-o", str(data_root)],

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from cache.errors import KeyReIDError
-from cache.files import prepare_file
+from cache.files import make_folder, prepare_file
 from stages.browse.answers import write_answers
 from stages.browse.config import BrowseConfig
 from stages.browse.site import check_site
@@ -69,6 +69,8 @@ def run(
         check_site(page)
     limit = Limit.parse(threshold, config)
     config = config.model_copy(update={"index_folder": index_folder(galleries, config.index_folder)})
+    if page is not None:
+        make_folder(page)
     asked = _asked(query, galleries, device, config.precision)
     whole = read_gallery(galleries, [] if asked is None else [(query, asked)], stored=True)
     notes = part_notes(whole)

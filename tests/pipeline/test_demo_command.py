@@ -64,3 +64,16 @@ def test_what_is_missing_or_wrong_is_said_before_any_work(keyreid, tmp_path, mon
     refused = keyreid("demo", "--videos", *more)
     assert refused.code == 2 and not list(tmp_path.iterdir())
     assert (more[-1].split("=")[0] if more else "no_such_package") in refused.err
+
+
+@pytest.mark.parametrize("option", ["--data-root", "--cache", "--runs"])
+def test_a_folder_that_cannot_be_written_is_said_before_any_work(keyreid, tmp_path, monkeypatch, option):
+    monkeypatch.chdir(tmp_path)
+    Path("file").touch()
+    result = keyreid("demo", option, "file/x")
+    assert (
+        result.code == 2
+        and "there is a file of that name" in result.err
+        and not Path("data/walkers").exists()
+    )
+    assert result.out == ""

@@ -53,3 +53,9 @@ def test_a_query_that_cannot_be_read_is_named(gallery, tmp_path, monkeypatch, qu
     (tmp_path / "empty").mkdir()
     with pytest.raises(KeyReIDError, match=message):
         run(SearchConfig(), [gallery], query)
+
+
+def test_a_page_that_cannot_be_written_is_said_before_the_query_is_read(gallery, tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(KeyReIDError, match="file of that name"):
+        run(SearchConfig(), [gallery], "nobody", page=tmp_path / "file" / "page")
