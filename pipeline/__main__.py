@@ -10,7 +10,7 @@ MOMENT = 2.0  # seconds
 
 def main() -> None:
     """Entry point."""
-    signal.signal(signal.SIGINT, _leave)
+    signal.signal(signal.SIGINT, leave)
     from pipeline.cli import main as command_line
 
     signal.signal(signal.SIGINT, Interrupt())
@@ -34,7 +34,8 @@ class Interrupt:
             raise KeyboardInterrupt
 
 
-def _leave(number: int, frame: FrameType | None) -> None:
+def leave(number: int, frame: FrameType | None) -> None:
+    """A handler of SIGINT: one line, and the end."""
     os.write(2, b"keyreid: interrupted\n")
     os._exit(128 + number)
 

@@ -6,20 +6,25 @@ Takes the options of torchrun, which ends in exit code 1 and a traceback whateve
 """
 
 import os
+import signal
 import sys
 
-from torch.distributed import run
-from torch.distributed.elastic.multiprocessing.api import SignalException
-from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
-
-from stages.terminal import say
+from pipeline.__main__ import leave
 
 PATIENCE = "600"  # seconds to finish a step or a validation and to save, before processes are killed
 
 
 def main() -> None:
     """Launch. Exit code: 143 or 130 when signalled, saved or not; else of the first process that failed."""
+    signal.signal(signal.SIGINT, leave)  # until torchrun takes over
     os.environ.setdefault("TORCH_ELASTIC_SHUTDOWN_TIMEOUT", PATIENCE)
+    os.environ.setdefault("LOGLEVEL", "ERROR")  # torchrun warns of each signal that it passes on
+    from torch.distributed import run
+    from torch.distributed.elastic.multiprocessing.api import SignalException
+    from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
+
+    from stages.terminal import say
+
     try:
         run.main()
     except SignalException as stop:

@@ -107,3 +107,15 @@ def test_a_mistake_in_the_input_gives_its_exit_code_through_the_launcher(trained
     _, err = started.communicate()
     assert started.returncode == 2 and "Traceback" not in err, err[-3000:]
     assert "keyreid: error: " in err and "ended with exit code 2" in err
+
+
+def test_ctrl_c_while_the_launcher_loads_is_one_line():
+    started = subprocess.Popen(
+        [sys.executable, "-m", "pipeline.launch", "--nproc-per-node", "2", "-m", "pipeline", "env"],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=ROOT, start_new_session=True,
+    )  # fmt: skip
+    while "libtorch_cpu" not in Path(f"/proc/{started.pid}/maps").read_text():
+        time.sleep(0.01)
+    os.killpg(started.pid, signal.SIGINT)
+    _, err = started.communicate()
+    assert (started.returncode, err) == (130, "keyreid: interrupted\n")
