@@ -146,17 +146,18 @@ def test_half_precision_and_further_values_are_no_fault(tmp_path):
     assert report.missing == [] and set(report.unused) == {"epoch (no tensor)", "mask"}
 
 
-def test_a_damaged_pickle_is_named_whichever_byte_it_is(tmp_path):
+@pytest.mark.parametrize("step", [4, pytest.param(1, marks=pytest.mark.slow)])
+def test_a_damaged_pickle_is_named_whichever_byte_it_is(tmp_path, step):
     torch.save(vit().state_dict(), tmp_path / "good.pth")
     good, path = (tmp_path / "good.pth").read_bytes(), tmp_path / "bad.pth"
     start, refused = good.find(b"data.pkl") + 64, 0
-    for place in range(start, start + 600):
+    for place in range(start, start + 600, step):
         path.write_bytes(good[:place] + bytes([good[place] ^ 0x15]) + good[place + 1 :])
         try:
             read_tensors(path)
         except KeyReIDError as error:
             refused += str(path) in str(error)
-    assert refused > 300
+    assert refused > 300 // step
 
 
 TOKENS = {

@@ -97,12 +97,17 @@ def test_a_single_frame_is_left_as_it_is():
         assert torch.equal(rows, tokens[:, 0]) and torch.equal(kept, heat[:, 0])
 
 
-@pytest.mark.skipif(
+COMPILER = pytest.mark.skipif(
     not shutil.which(os.environ.get("CXX", "g++")), reason="no C++ compiler for torch.compile"
 )
-def test_the_time_form_draws_the_same_when_compiled():
+
+
+@pytest.mark.parametrize(
+    "backend", ["aot_eager", pytest.param("inductor", marks=[pytest.mark.slow, COMPILER])]
+)
+def test_the_time_form_draws_the_same_when_compiled(backend):
     keys = torch.tensor([3, 2**62, -5, 123456789012345678])
-    compiled = torch.compile(tcss.time_order, fullgraph=True)
+    compiled = torch.compile(tcss.time_order, fullgraph=True, backend=backend)
     kept = torch.arange(64).mul(2).expand(4, 4, 64)
     for own in (None, kept):
         assert torch.equal(compiled(4, 128, 4, keys, CPU, own), tcss.time_order(4, 128, 4, keys, CPU, own))
