@@ -38,7 +38,7 @@ SMALL = {
     "released_cameras": ("", "skipped: needs --data-root of MARS"),
     "scoring": ("--rounds 1 --queries 40 --gallery 300", "by all three"),
     "scoring_scale": ("--queries 100 --gallery 1000 --width 16 --check 5", "AP of 5 queries against a sort"),
-    "track": ("--persons 2", "IDF1"),
+    "track": ("--video door.mp4 --boxes door.txt", "IDF1"),
     "synthesize": ("--rounds 1 --tracklets 1", "frames/s median of 1 rounds"),
     "visible_parts": ("--embeddings EMBEDDINGS --data-root data/walkers", "95 % interval"),
 }
@@ -100,6 +100,12 @@ def test_a_small_run_of_each_says_what_it_measured(name: str, quick, capfd: pyte
     options, said = SMALL[name]
     quick(name, options)
     assert said in capfd.readouterr().out
+
+
+@pytest.mark.slow
+def test_tracking_is_measured_on_made_videos_too(quick, capfd: pytest.CaptureFixture):
+    quick("track", "--persons 2")
+    assert "IDF1" in capfd.readouterr().out
 
 
 def test_no_benchmark_is_without_a_run():
