@@ -179,7 +179,7 @@ def _read_header(data: bytes) -> tuple[tuple[int, int], bool]:
         elif data[:4] == b"RIFF" and data[8:12] == b"WEBP":
             size = _webp_size(data)
         else:
-            raise ValueError(f"is not a picture; expected the content of a {FORMATS} file")
+            raise ValueError(f"is not a picture that can be read; expected the content of a {FORMATS} file")
     except (struct.error, IndexError):
         raise ValueError(f"is cut short ({len(data)} bytes)") from None
     height, width = size

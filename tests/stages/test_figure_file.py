@@ -30,6 +30,16 @@ def test_a_figure_becomes_a_png_without_empty_borders_whatever_the_name(tmp_path
     assert inked.min() <= 16 and (whole.shape[:2] - inked.max(axis=0) <= 16).all()  # 0.1 inch, and ticks
 
 
+@pytest.mark.filterwarnings("error")
+def test_names_in_a_figure_are_text_and_nothing_of_them_reaches_the_terminal(tmp_path, capfd):
+    figure = drawn()
+    figure.suptitle("$\\frac$ and $")
+    figure.axes[0].set_title("\x1b[31m $^$ \u65e5\u672c")
+    figure.axes[0].text(3, 3, "$\\nothing$\t\u202e")
+    save_figure(figure, tmp_path / "a.png")
+    assert capfd.readouterr() == ("", "") and (tmp_path / "a.png").stat().st_size > 1000
+
+
 def test_a_full_disk_leaves_the_old_picture(tmp_path):
     path = tmp_path / "a.png"
     save_figure(drawn(), path)

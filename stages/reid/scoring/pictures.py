@@ -101,7 +101,7 @@ def _mark(axis: Axes, match: Match, top: float, left: float, place: int) -> None
     middle = left + PICTURE[1] / 2
     axis.text(middle, top - 0.06, mark, fontsize=8, color=color, ha="center", va="bottom")
     below = top + PICTURE[0] + 0.06
-    axis.text(middle, below, match.label, fontsize=7, parse_math=False, ha="center", va="top")
+    axis.text(middle, below, match.label, fontsize=7, ha="center", va="top")
 
 
 def part_map_picture(
