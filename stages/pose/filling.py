@@ -130,12 +130,14 @@ def settle_work(
     folder = opened.folder
     parts = planning.make_parts(runs, sources.records["digest"], sources.bad, recipe)
     parts |= {} if part is None else {"part": part}
-    if opened.before is None:
+    other = opened.before is not None and fingerprint(parts) != opened.before.fingerprint
+    made = (folder / MANIFEST).exists() or shard_files(folder)  # else its run stopped before the first shard
+    if opened.before is None or (other and not made):
         if not opened.force:
             recipe = _recipe_of_shards(opened, fingerprint(parts), recipe)
         plan = _start(opened, runs, parts, sources, recipe)
     else:
-        if fingerprint(parts) != opened.before.fingerprint:
+        if other:
             differ = "; ".join(differences(opened.before.parts, parts))
             raise KeyReIDError(
                 f"pose cache {opened.folder} was made with different settings ({differ}); "

@@ -293,3 +293,11 @@ def test_force_redoes_with_other_settings(frames, estimator, finished, tmp_path)
     cache = PoseCache.open(folder)
     assert len(cache.info.shards) == 1 and cache.info.parts["settings"]["flip_test"]
     assert len(list(folder.glob("shard-*"))) == 1 and verify(folder) == []
+
+
+def test_a_run_that_stopped_before_its_first_shard_binds_no_later_one(frames, estimator, finished, tmp_path):
+    (tmp_path / "other.pth").write_bytes(b"no weights")
+    with pytest.raises(KeyReIDError, match=r"other\.pth"):
+        run(frames, config(estimator, weights=tmp_path / "other.pth"), tmp_path / "poses")
+    assert (tmp_path / "poses/plan.json").exists()
+    assert_same_shards(run(frames, config(estimator), tmp_path / "poses"), finished)
