@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import ConfigDict, Field, TypeAdapter
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
 from cache.border import reading
 from cache.chunks import FLOOR
@@ -39,6 +39,25 @@ class ShardEntry:
     sha256: Annotated[str, Field(pattern="^([0-9a-f]{64})?$")] = ""
 
 
+class _FramesPart(BaseModel):
+    model_config = ConfigDict(extra="ignore", strict=True)
+
+    names: str = ""
+    content: str = ""
+    unreadable: list[Annotated[int, Field(ge=0)]] = []
+
+
+class _Parts(BaseModel):
+    """Inputs of the fingerprint that are read back; there may be others, and a writer may leave some out."""
+
+    model_config = ConfigDict(extra="ignore", strict=True)
+
+    frames: _FramesPart | str = ""  # earlier writers kept a digest alone
+    network: str = ""
+    settings: dict[str, Any] = {}
+    part: dict[str, Any] = {}
+
+
 @dataclass(frozen=True)
 class Manifest:
     """Description of a cache. `parts`: inputs of the fingerprint, so that a difference can be named."""
@@ -60,6 +79,12 @@ class Manifest:
     @property
     def fingerprint(self) -> str:
         return fingerprint(self.parts)
+
+    @property
+    def about_frames(self) -> dict[str, Any]:
+        """What the cache says of its frames; nothing where an earlier writer kept a digest alone."""
+        about = self.parts.get("frames", {})
+        return {} if isinstance(about, str) else about
 
     @property
     def frames(self) -> int:
@@ -126,6 +151,7 @@ def load_manifest(path: Path) -> Manifest:
         digest, computed = record.pop("digest", None), fingerprint(record)
         stated = record.pop("fingerprint")
         manifest = _MANIFEST.validate_json(json.dumps(record))
+        _Parts.model_validate(manifest.parts)
         if stated != manifest.fingerprint or digest != computed:
             raise ValueError("its digest does not match")
         if [entry.file for entry in manifest.shards] != [shard_name(n) for n in range(len(manifest.shards))]:

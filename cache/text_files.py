@@ -45,6 +45,15 @@ def load_lines(path: Path) -> Iterator[dict]:
     return map(object_of, load_text(path).splitlines())
 
 
+def load_steps(path: Path) -> list[dict]:
+    """Records of training by step: of each its kind, and the numbers that a chart can show."""
+    return [
+        {k: v for k, v in record.items() if k == "kind" or (isinstance(v, int | float) and abs(v) < 2**53)}
+        for record in load_lines(path)
+        if type(record.get("step")) is int and 0 <= record["step"] < 2**53
+    ]
+
+
 def object_of(text: str) -> dict:
     """A JSON object; empty for any other text."""
     try:

@@ -12,6 +12,12 @@ class StrictModel(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True, allow_inf_nan=False)
 
 
+class Record(BaseModel):
+    """What is read back of a record: values of exactly these types, numbers finite; other keys are left."""
+
+    model_config = ConfigDict(extra="ignore", strict=True, allow_inf_nan=False)
+
+
 _LIKE = "expected one like 2026-11-26T08:00:00+01:00"
 
 

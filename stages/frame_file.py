@@ -185,12 +185,17 @@ def _read_header(data: bytes) -> tuple[tuple[int, int], bool]:
     height, width = size
     if not height or not width:
         raise ValueError(f"has {width} x {height} pixels")
-    if height * width > MAX_PIXELS or max(size) > MAX_SIDE:
+    check_size(height, width)
+    return size, may_turn or (data[:2] != _JPEG and (b"eXIf" in data or b"EXIF" in data))
+
+
+def check_size(height: int, width: int) -> None:
+    """Raises ValueError for a picture that is too large to decode."""
+    if height * width > MAX_PIXELS or max(height, width) > MAX_SIDE:
         raise ValueError(
             f"has {width} x {height} pixels; at most {MAX_PIXELS / 1e6:.0f} million are read, "
             f"and {MAX_SIDE} along a side"
         )
-    return size, may_turn or (data[:2] != _JPEG and (b"eXIf" in data or b"EXIF" in data))
 
 
 def _jpeg_header(data: bytes) -> tuple[tuple[int, int], bool]:

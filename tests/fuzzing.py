@@ -1,7 +1,9 @@
 """Files with bytes changed, cut or replaced, for fuzz tests: short in `make test`, long with `-m slow`."""
 
+import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -36,6 +38,32 @@ JSON = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
     max_leaves=8,
 )
+
+
+def other_values(record: Any) -> Iterator[tuple[str, Any]]:
+    """(dotted name, record) with each key in turn left out, or with a value of another type. Of lists, the
+    first item."""
+    for place in _places(record):
+        for value in (_LEFT_OUT, None, [{}]):
+            changed = json.loads(json.dumps(record))
+            inner = changed
+            for key in place[:-1]:
+                inner = inner[key]
+            if value is _LEFT_OUT:
+                del inner[place[-1]]
+            else:
+                inner[place[-1]] = value
+            yield ".".join(map(str, place)), changed
+
+
+_LEFT_OUT = object()
+
+
+def _places(value: Any, here: tuple = ()) -> Iterator[tuple]:
+    inner = value if isinstance(value, dict) else range(len(value[:1])) if isinstance(value, list) else ()
+    for key in inner:
+        yield (*here, key)
+        yield from _places(value[key], (*here, key))
 
 
 def fuzz(examples: int, strategy: st.SearchStrategy, check: Callable[[object], None]) -> None:

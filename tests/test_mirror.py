@@ -10,7 +10,15 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 SOURCES = ("cache", "stages", "pipeline", "benchmarks", "docs/tools")
 WHOLE = {
-    "tests": {"fuzz_formats", "imports", "mirror", "requirements", "terminal_border", "walks"},
+    "tests": {
+        "fuzz_formats",
+        "imports",
+        "mirror",
+        "records_of_others",
+        "requirements",
+        "terminal_border",
+        "walks",
+    },
     "tests/cache": {"fuzz", "hostile"},
     "tests/docs": {"benchmarks", "blocks", "docs", "measured"},
     "tests/stages": {"frame_fuzz"},

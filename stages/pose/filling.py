@@ -274,7 +274,7 @@ def _recipe_of_shards(opened: OpenFolder, wanted: str, recipe: Recipe) -> Recipe
     paths, own, foreign = shard_files(opened.folder), [], []
     for path in paths:
         attributes = attributes_of(path)
-        if attributes.get("fingerprint") == wanted:
+        if attributes.get("fingerprint") == wanted and isinstance(attributes.get("packages"), dict):
             own.append(attributes)
         elif attributes:
             foreign.append(path.name)
@@ -290,7 +290,7 @@ def _recipe_of_shards(opened: OpenFolder, wanted: str, recipe: Recipe) -> Recipe
         )
     if not own:
         return recipe
-    made_with = own[0].get("packages") or {}
+    made_with = own[0]["packages"]
     _refuse_mixture(made_with, recipe, opened.folder)
     return replace(recipe, packages=lambda: made_with)
 
@@ -300,7 +300,7 @@ def _refuse_mixture(made_with: Mapping, recipe: Recipe, folder: Path) -> None:
     differ = planning.other_packages(made_with, recipe.packages())
     if differ:
         way = "install those to finish it"
-        if all(phrase.startswith("cpu: ") for phrase in differ):
+        if "cpu" in made_with and all(phrase.startswith("cpu: ") for phrase in differ):
             way = f"set ATEN_CPU_CAPABILITY={str(made_with['cpu']).lower()} to finish it here"
         raise KeyReIDError(
             f"pose cache {folder} was started with other packages ({'; '.join(differ)}); "

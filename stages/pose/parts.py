@@ -11,9 +11,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
+from cache.border import reading
 from cache.differences import differences
 from cache.errors import KeyReIDError
 from cache.folder import SOURCES
@@ -22,6 +24,7 @@ from cache.manifest import MANIFEST, Manifest, ShardEntry, load_manifest
 from cache.shard import frames_digest, read_rows, read_small
 from cache.verify import check_shards
 from cache.writer import write_shard
+from stages.config import Record
 from stages.pose.filling import Work, finish, open_folder, settle_work
 from stages.pose.plan import Recipe, other_packages
 from stages.pose.sources import Sources, load_records
@@ -56,6 +59,23 @@ class Share:
     def record(self, names: Sequence[str]) -> dict[str, object]:
         """What a part says about itself. names: of everything that all parts together hold, in order."""
         return {"number": self.number, "of": self.of, "whole": frames_digest(names)}
+
+
+class _Unreadable(Record):
+    unreadable: list[int]
+
+
+class _Whole(Record):
+    whole: str
+
+
+class _PartOf(Record):
+    """What the manifest of a part needs for the whole to be made of it."""
+
+    network: str
+    settings: dict[str, Any]
+    frames: _Unreadable
+    part: _Whole
 
 
 def parts_of(whole: Path) -> list[Path]:
@@ -117,6 +137,10 @@ def _plan_of(path: Path) -> Manifest:
     plan = load_manifest(path / MANIFEST)
     if "part" not in plan.parts:
         raise KeyReIDError(f"{path}: a whole pose cache, not a part of one; make it with --part")
+    with reading(path / MANIFEST, remedy="run its job again"):
+        _PartOf.model_validate(plan.parts)
+        if max(plan.parts["frames"]["unreadable"], default=0) >= plan.frames:
+            raise ValueError("frames.unreadable: beyond the last frame")
     for _, entry, wrong in check_shards(path, plan, max(cores(), 2)):
         if entry is None:
             raise KeyReIDError(f"{path}: {wrong}; run its job again")

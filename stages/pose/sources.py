@@ -9,7 +9,6 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import joblib
 import numpy as np
@@ -75,19 +74,15 @@ def known_records(
 
     None where there are no records, or not of these frames as they were when the cache was made.
     """
-    known = _about_frames(before) if before is not None else {}
+    known = before.about_frames if before is not None else {}
     if known.get("names") != frames_digest(frames) or "unreadable" not in known:
+        return None, []
+    if max(known["unreadable"], default=0) >= len(frames):
         return None, []
     records = load_records(path, len(frames))
     if records is None or content_digest(records["digest"]) != known.get("content"):
         return None, []
     return records, known["unreadable"]
-
-
-def _about_frames(made: Manifest) -> dict[str, Any]:
-    """What a cache says of its frames; nothing where an earlier `write_cache` kept a digest alone."""
-    about = made.parts.get("frames")
-    return about if isinstance(about, dict) else {}
 
 
 def content_digest(digests: np.ndarray) -> str:
@@ -156,7 +151,7 @@ def read_frame(path: Path, digest: int) -> np.ndarray:
 def _records_of(cache: PoseCache) -> np.ndarray | None:
     """What the frames of a cache were, in its order; None, with a warning where there should be a record."""
     records = load_records(cache.folder / SOURCES, len(cache))
-    content = _about_frames(cache.info).get("content")
+    content = cache.info.about_frames.get("content")
     if content is not None and (records is None or content_digest(records["digest"]) != content):
         log.warning(
             "%s is missing or damaged, so frames are not compared with those that the cache was made of; "

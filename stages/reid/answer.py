@@ -20,7 +20,8 @@ from stages.reid.scoring.embeddings import Embeddings
 from stages.reid.search.answers import draw, records
 from stages.reid.search.calibration import Limit
 from stages.reid.search.config import SearchConfig
-from stages.reid.search.gallery import gallery_files, header, index_folder, part_notes, read_gallery
+from stages.reid.search.gallery import gallery_files, index_folder, part_notes, read_gallery
+from stages.reid.search.gallery_file import header
 from stages.reid.search.gallery_folder import drop_stale_indexes
 from stages.reid.search.gallery_index import is_gallery
 from stages.reid.search.search import find_query, search

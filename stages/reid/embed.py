@@ -16,8 +16,8 @@ from stages.reid.embed_inputs import chosen_of, poses_of
 from stages.reid.embed_parts import Work, cut, embed_parts, sound_parts
 from stages.reid.embedder import Embedder
 from stages.reid.scoring.embed_set import Progress, pose_record, silent
-from stages.reid.scoring.embeddings import Embeddings
 from stages.reid.scoring.embeddings_file import read_about, write_joined
+from stages.reid.search.gallery_file import load_gallery
 from stages.reid.search.gallery_index import is_part_file
 
 OWNER = "parts of a gallery file"
@@ -83,9 +83,9 @@ def run(
 
 def summary(gallery: Path) -> str:
     """What a gallery file holds, in a line."""
-    made = Embeddings.load(gallery, stored=True)
+    made = load_gallery(gallery, stored=True)
     return (
         f"{gallery}: {len(made)} tracklets, {made.features.shape[1]} numbers each, "
-        f"camera {made.about['camera']}, {made.about['precision']}, checkpoint {made.checkpoint[:12]}, "
-        f"{gallery.stat().st_size / 1e6:.1f} MB"
+        f"camera {made.about['camera']}, {made.about.get('precision', 'fp32')}, "
+        f"checkpoint {made.checkpoint[:12]}, {gallery.stat().st_size / 1e6:.1f} MB"
     )

@@ -169,7 +169,7 @@ def sound_parts(files: Iterable[Path]) -> dict[str, Path]:
     sound = {}
     for path in files:
         if is_part_file(path) and path.name == part_file(sha256_of(path)):
-            sound[read_about(path).get("key", "")] = path
+            sound[str(read_about(path).get("key"))] = path
     return sound
 
 

@@ -8,7 +8,7 @@ from typing import Any
 from cache.border import reading
 from cache.errors import KeyReIDError
 from cache.files import write_whole
-from cache.text_files import load_json, load_lines, load_yaml
+from cache.text_files import load_json, load_steps, load_yaml
 from stages.parts import grouping
 from stages.reid.scoring.compare import QUERIES, read_queries
 from stages.reid.scoring.config import EvalConfig, RerankConfig
@@ -151,10 +151,4 @@ def _optional(path: Path) -> dict[str, Any]:
 def _lines(path: Path) -> list[dict[str, Any]]:
     """Records of a .jsonl file; a line cut short by a crash is left out."""
     with reading(path, remedy="remove it, or restore it"):
-        records = list(load_lines(path)) if path.is_file() else []
-    return [
-        # what a chart can show: numbers, but for too large ones, and which kind of record it is
-        {k: v for k, v in record.items() if k == "kind" or (isinstance(v, int | float) and abs(v) < 2**53)}
-        for record in records
-        if type(record.get("step")) is int and 0 <= record["step"] < 2**53
-    ]
+        return load_steps(path) if path.is_file() else []

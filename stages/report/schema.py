@@ -3,22 +3,20 @@
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
+from pydantic import Field, TypeAdapter
 
 from cache.border import reading
 from cache.errors import KeyReIDError
+from stages.config import Record
 from stages.reid.scoring.config import EvalConfig
 from stages.reid.scoring.protocols import PROTOCOLS
 
 Share = Annotated[float, Field(ge=0, le=1)]
 Count = Annotated[int, Field(ge=0, lt=2**53)]
-LOOSE = ConfigDict(extra="ignore", strict=True, allow_inf_nan=False)
 
 
-class Figures(BaseModel):
+class Figures(Record):
     """The figures of a protocol, or of a baseline under it."""
-
-    model_config = LOOSE
 
     mAP: Share | None = None
     rank1: Share | None = None
@@ -30,14 +28,12 @@ class Figures(BaseModel):
     num_queries: Count | None = None
     num_gallery: Count | None = None
     average_precision: Literal["rectangular", "trapezoid"] | None = None
-    interval95: dict[str, Annotated[list[Share], Field(min_length=2, max_length=2)]] = {}
+    interval95: dict[str, Annotated[list[Share], Field(min_length=2, max_length=2)]] = Field({})
     cmc: list[Share] = Field(min_length=1)
 
 
-class Scores(BaseModel):
+class Scores(Record):
     """metrics.json."""
-
-    model_config = LOOSE
 
     headline: Literal[tuple(PROTOCOLS)]
     protocols: dict[str, Figures]
@@ -47,20 +43,16 @@ class Scores(BaseModel):
     line: str = ""
 
 
-class Match(BaseModel):
+class Match(Record):
     """An answer to a query."""
-
-    model_config = LOOSE
 
     name: str
     distance: float
     right: bool
 
 
-class Ranked(BaseModel):
+class Ranked(Record):
     """A query of ranking.json."""
-
-    model_config = LOOSE
 
     query: str
     matches: list[Match]

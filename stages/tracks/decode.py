@@ -11,6 +11,7 @@ from av.video.reformatter import VideoReformatter
 
 from cache.border import reading
 from cache.errors import KeyReIDError
+from stages.frame_file import MAX_PIXELS, check_size
 
 # Containers of video. FFmpeg would also open playlists and scripts, which can name other files and hosts, and
 # draw any text as a film.
@@ -18,7 +19,8 @@ _CONTAINERS = (
     "mov", "matroska", "avi", "flv", "ogg", "asf", "mpeg", "mpegts", "mpegvideo", "h264", "hevc", "av1",
     "obu", "m4v", "mjpeg", "ivf", "yuv4mpegpipe", "mxf", "nut", "dv", "vc1",
 )  # fmt: skip
-_OPTIONS = {"protocol_whitelist": "file", "format_whitelist": ",".join(_CONTAINERS)}
+_LIMIT = {"max_pixels": str(MAX_PIXELS)}  # of a frame that FFmpeg decodes to look at a stream, or later
+_OPTIONS = {"protocol_whitelist": "file", "format_whitelist": ",".join(_CONTAINERS)} | _LIMIT
 
 ERRORS = (av.FFmpegError, ValueError, ArithmeticError)  # what PyAV raises for bytes that are not a video
 _NO_VIDEO = "the file is damaged, or not a video that FFmpeg knows"
@@ -52,8 +54,12 @@ class Decoder:
             if stream is None or stream.codec_context is None:
                 self.close()
                 raise ValueError("no video of a known codec")
+            context = stream.codec_context
+            with reading(path, remedy="scale it down"):
+                check_size(context.height, context.width)
+            context.options = _LIMIT
             # One thread: damage is reported at its frame; the H.264 decoder neither overlooks nor hides it.
-            stream.codec_context.thread_type = "NONE"
+            context.thread_type = "NONE"
             self._reformatter = VideoReformatter()
             rate = float(stream.guessed_rate or 0)
             self.rate = rate if 0 < rate < 1e4 else 0.0
@@ -98,7 +104,8 @@ class Decoder:
 
     def no_frame(self) -> KeyReIDError:
         """The error for a file without any frame."""
-        return KeyReIDError(f"{self._path}: no frame can be read; {_NO_VIDEO}")
+        large = f"its frames have more than {MAX_PIXELS / 1e6:.0f} million pixels"
+        return KeyReIDError(f"{self._path}: no frame can be read; {_NO_VIDEO}, or {large}")
 
     def close(self) -> None:
         """Close the file."""

@@ -4,10 +4,11 @@ import re
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from cache.border import reading
 from cache.text_files import load_json
+from stages.config import Record
 
 RECORD = ".track.json"  # after the tag
 _PLACE = re.compile(r"[^/\\\0.][^/\\\0]*")  # one folder, and none that is hidden or leads elsewhere
@@ -15,10 +16,8 @@ Place = Annotated[str, Field(pattern=r"^[^/\\\x00.][^/\\\x00]*(/[^/\\\x00.][^/\\
 Count = Annotated[int, Field(ge=0)]
 
 
-class TrackRecord(BaseModel):
+class TrackRecord(Record):
     """The fields of a record that are read back; the others are for the user."""
-
-    model_config = ConfigDict(extra="ignore", strict=True, allow_inf_nan=False)
 
     tag: str
     source: str

@@ -45,10 +45,12 @@ def is_made(config: WalkersConfig, root: Path) -> bool:
     record = load_record(root / RECORD)
     if record.get("fingerprint") != config.fingerprint():
         return False
-    if not all((root / "info" / name).is_file() for name in record["info"]):
+    if not isinstance(record.get("info"), list):
+        return False
+    if not all((root / "info" / str(name)).is_file() for name in record["info"]):
         return False
     frames = [root / path for tracklet in make_plan(config).tracklets() for path in tracklet.frame_paths()]
-    return sum(path.stat().st_size for path in frames if path.is_file()) == record["frame_bytes"]
+    return sum(path.stat().st_size for path in frames if path.is_file()) == record.get("frame_bytes")
 
 
 def run(

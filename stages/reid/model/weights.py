@@ -14,12 +14,29 @@ from cache.differences import differing
 from cache.errors import KeyReIDError
 from cache.files import write_whole, writing
 from cache.text_files import load_json
+from stages.config import Record
 from stages.reid.model.config import ModelConfig
 from stages.reid.model.keyreid import KeyReID
 from stages.weights_file import finite
 
 FORMAT = 2  # 1: the network whose parts read rows of T tokens
 SHOWN = 20  # differences named in an error; the rest is counted
+
+
+class _Data(Record):
+    tracklets: str | None = None
+    frames: str | None = None
+
+
+class _Origin(Record):
+    """What is read back of the extra values in the JSON file beside weights."""
+
+    dataset: str | None = None
+    split: int | None = None
+    data: _Data | None = None
+    pose_cache: str | None = None
+    cameras: list[int] | None = None
+
 
 DTYPES = {torch.float32: "F32", torch.float16: "F16", torch.bfloat16: "BF16", torch.int64: "I64"}
 
@@ -158,8 +175,8 @@ def _read_description(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
         for key in ("num_persons", "num_cameras"):
             if type(described[key]) is not int:
                 raise ValueError(f"{key} is {described[key]!r}, expected a whole number")
-        if not isinstance(data.get("extra", {}), dict):
-            raise ValueError(f"extra is {data['extra']!r}, expected an object")
+        with reading(f"checkpoint {path}: extra"):
+            _Origin.model_validate(data.get("extra", {}))
     if data.get("format") == 1:
         raise KeyReIDError(
             f"checkpoint {path}: trained by an earlier version of the network; train again, or use the "

@@ -105,7 +105,7 @@ def read(kind: type[Kind], path: Path, stored: bool = False) -> Kind:
         header = {name: header[name] for name in _HEADER} | {"root": Path(header["root"])}
         frames = _frames(file, header["root"] != Path("/"), stored)
         loaded = kind(**columns, **header, frames=frames)
-        if not isinstance(loaded.about, dict) or type(loaded.parts + loaded.global_width) is not int:
+        if type(loaded.parts + loaded.global_width) is not int:
             raise ValueError("the header has values of another type")
         if any(c.dtype.kind not in "iufUT" for c in columns.values()):
             raise ValueError("a column is of another type")
@@ -128,6 +128,8 @@ def _header(file: h5py.File) -> Any:
             f"{file.filename}: schema {header['schema']}, expected {SCHEMA}: made by another version of the "
             "program; make it again with keyreid embed (of a test set: keyreid eval)"
         )
+    if not isinstance(header["about"], dict):
+        raise ValueError("its header does not say what made it")
     return header
 
 

@@ -40,6 +40,11 @@ def join(sets: Iterable[tuple[str, Embeddings]], rows: int | None = None, stored
                 f"{first_name} by {first.checkpoint[:12]} ({first.about['checkpoint']['path']}): their "
                 "distances are not comparable; embed one of them again with the other's checkpoint"
             )
+        if one.features.shape[1] != first.features.shape[1] or one.parts != first.parts:
+            raise KeyReIDError(
+                f"{name}: {one.features.shape[1]} numbers and {one.parts} parts a tracklet, {first_name} has "
+                f"{first.features.shape[1]} and {first.parts}, and names the same checkpoint; make it again"
+            )
         if stored:
             pieces += one.features.pieces if isinstance(one.features, StoredRows) else [one.features]
         else:

@@ -16,8 +16,9 @@ from matplotlib.patches import Rectangle
 from matplotlib.ticker import LogLocator
 
 from cache import PoseCache
+from cache.border import reading
 from cache.errors import KeyReIDError
-from cache.text_files import load_lines
+from cache.text_files import load_steps
 from stages.datasets.tracklet import Dataset, Tracklet
 from stages.figure_file import save_figure
 from stages.frame_file import read_picture
@@ -141,7 +142,8 @@ def _row_of(frame: np.ndarray, maps: np.ndarray) -> np.ndarray:
 
 def curve_picture(path: Path, metrics: Path, title: str) -> None:
     """Loss and accuracy by step, and learning rate, from a run's metrics.jsonl."""
-    rows = [row for row in load_lines(metrics) if "loss" in row and "step" in row]
+    with reading(metrics, remedy="remove it, or restore it"):
+        rows = [row for row in load_steps(metrics) if "loss" in row]
     if not rows:
         raise KeyReIDError(f"{metrics}: no training steps in it, so no curve to draw")
     figure = Figure(figsize=(12, 3.6), layout="constrained")

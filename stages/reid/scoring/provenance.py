@@ -16,7 +16,7 @@ def origin_of(dataset: Dataset, cache: PoseCache) -> dict[str, Any]:
 
     data: the data set by its tracklets, and by the content of its frames as stage one read them.
     """
-    content = cache.info.parts.get("frames", {}).get("content")
+    content = cache.info.about_frames.get("content")
     return {
         "dataset": dataset.name,
         "split": dataset.split,

@@ -14,11 +14,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from pydantic import TypeAdapter
 
 from cache.border import reading
 from cache.errors import KeyReIDError
 from cache.files import write_whole
 from cache.text_files import load_json
+from stages.config import Record
 from stages.datasets.tracklet import DISTRACTOR, JUNK
 from stages.reid.scoring.distances import Distance
 from stages.reid.scoring.embeddings import Embeddings
@@ -147,6 +149,42 @@ def save(path: Path, entry: dict) -> Path:
     return path
 
 
+class _Rate(Record):
+    false_positive_rate: float
+    threshold: float
+
+
+class _Footage(Record):
+    datasets: list[str]
+    roots: list[str]
+    cameras: list[str]
+
+
+class _Link(Record):
+    threshold: float
+    travel: bool
+    learned: bool = False  # earlier files know of none
+    neighbours: int
+    shared: int
+
+
+class _Entry(Record):
+    """What is read back of an entry; the rest is for the user."""
+
+    distance: str
+    camera: str
+    other_cameras: bool
+    checkpoint_sha256: str
+    footage: _Footage
+    persons: int
+    gallery: int
+    rates: list[_Rate]
+    link: list[_Link]
+
+
+_ENTRIES = TypeAdapter(list[_Entry])
+
+
 @dataclass(frozen=True)
 class Limit:
     """A rejection threshold as the user gives it: a distance, a false-positive rate, or nothing."""
@@ -233,8 +271,5 @@ def _read(path: Path) -> list[dict]:
         content = load_json(path)
         if content["schema"] != SCHEMA:
             raise ValueError(f"schema {content['schema']}, expected {SCHEMA}")
-        for entry in content["entries"]:
-            _key(entry), [(float(r["threshold"]), float(r["false_positive_rate"])) for r in entry["rates"]]
-            [float(link["threshold"]) for link in entry["link"]], int(entry["persons"]), int(entry["gallery"])
-            _ = [entry["footage"][name][:0] for name in ("datasets", "roots", "cameras")]
+        _ENTRIES.validate_python(content["entries"])
         return content["entries"]

@@ -231,7 +231,8 @@ def _kept(folder: Path, wanted: dict[str, Any]) -> list[tuple[Path, dict[str, An
     indexes = []
     for path in folder.glob("*.json"):
         note = load_record(path, _MOST)  # nothing of another program's, or a damaged one
-        if wanted.items() <= note.items() and {"trained", "parts"} <= note.keys():
+        sound = isinstance(note.get("parts"), list) and type(note.get("trained")) is int
+        if sound and wanted.items() <= note.items():
             indexes.append((path.with_suffix(".faiss"), note))
     return sorted(indexes, key=lambda one: -len(one[1]["parts"]))
 

@@ -5,17 +5,14 @@ import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from types import NoneType
-from typing import Any
 
 import numpy as np
 
-from cache.border import reading
 from cache.errors import KeyReIDError
-from stages.datasets import CHOICES
 from stages.reid.scoring.embeddings import Embeddings
-from stages.reid.scoring.embeddings_file import count, read_about
+from stages.reid.scoring.embeddings_file import count
 from stages.reid.scoring.joining import join
+from stages.reid.search.gallery_file import load_gallery
 from stages.reid.search.gallery_folder import INDEXES
 from stages.reid.search.gallery_index import INDEX, device_note, device_of, is_gallery, read_index
 
@@ -72,37 +69,6 @@ def _loaded(files: Sequence[tuple[Path, str | None]], stored: bool) -> Iterator[
             source = made.about | {"root": str(made.root), "content": part}
             made = replace(made, part=np.full(len(made), part), sources={part: source})
         yield str(path), made
-
-
-def load_gallery(path: Path | str, stored: bool = False) -> Embeddings:
-    """Read one file. Raises KeyReIDError for another file, and for a header without what a search needs.
-
-    stored: its features stay in the file.
-    """
-    gallery = Embeddings.load(path, stored)
-    check_header(path, gallery.about)
-    if gallery.camera_names is None or not gallery.frames:
-        raise KeyReIDError(f"{path}: not a gallery: it has no frames or cameras; make it with keyreid embed")
-    return gallery
-
-
-def header(path: Path) -> dict[str, Any]:
-    """The header of a file, without its features. Raises KeyReIDError as `load_gallery`."""
-    about = read_about(path)
-    check_header(path, about)
-    return about
-
-
-def check_header(path: Path | str, about: Any) -> None:
-    """Raises KeyReIDError for a header without what a search needs."""
-    with reading(path, "a gallery: its header does not say what made it", "make it with keyreid embed"):
-        texts = [about[name] for name in ("camera", "distance", "dataset")]
-        texts += [about["checkpoint"][name] for name in ("path", "sha256")]
-        choices = about.get("reading") or {}
-        texts += [about["poses"]["weights_sha256"], about["poses"].get("path") or "", *choices.values()]
-        kinds = isinstance(about["labelled"], bool) and isinstance(about.get("split"), int | NoneType)
-        if not kinds or not set(choices) <= set(CHOICES) or not all(isinstance(text, str) for text in texts):
-            raise ValueError("values of another type")
 
 
 def part_notes(gallery: Embeddings) -> list[str]:

@@ -24,6 +24,7 @@ from cache.lock import LOCK, lock_folder
 from cache.text_files import load_record
 from stages.reid.scoring.embeddings import Embeddings
 from stages.reid.scoring.embeddings_file import packed
+from stages.reid.search.gallery_file import load_gallery
 from stages.reid.search.gallery_index import (
     INDEX,
     OWNER,
@@ -55,7 +56,7 @@ class Writer:
 
     def take(self, path: Path) -> Part:
         """Name a part that is in the folder in the index. Raises KeyReIDError for one of another network."""
-        made = Embeddings.load(path, stored=True)
+        made = load_gallery(path, stored=True)
         self.check(made)
         sha256 = sha256_of(path)
         return self._name(made, described(made, sha256, path.stat().st_size, datetime.now(UTC)))
@@ -176,12 +177,13 @@ def _stale(folder: Path, index: Index | None) -> list[Path]:
 
 def held(note: Path) -> set[str]:
     """Names of the parts that a kept FAISS index holds; what no gallery has where its note is damaged."""
-    return set(load_record(note).get("parts", ["damaged"]))
+    parts = load_record(note).get("parts")
+    return set(map(str, parts)) if isinstance(parts, list) else {"damaged"}
 
 
 def _misdescribed(path: Path, part: Part) -> str:
     """What the index says of a part that is not so; "" nothing."""
-    made = described(Embeddings.load(path, stored=True), part.sha256, path.stat().st_size, part.created)
+    made = described(load_gallery(path, stored=True), part.sha256, path.stat().st_size, part.created)
     return "; ".join(differences(part.model_dump(mode="json"), made.model_dump(mode="json")))
 
 

@@ -11,12 +11,12 @@ from cache.differences import differences
 from cache.errors import KeyReIDError
 from cache.files import sha256_of, writing
 from stages.pose.parts import parts_of
-from stages.reid.scoring.embeddings_file import is_half, read_columns
-from stages.reid.search.gallery import header, load_gallery
+from stages.reid.scoring.embeddings_file import is_half
+from stages.reid.search.gallery_file import header, load_gallery
 from stages.reid.search.gallery_folder import Writer, refuse_other
 from stages.reid.search.gallery_folder import writing as writing_gallery
 from stages.reid.search.gallery_index import Index, Part, read_index
-from stages.reid.search.identity import Known
+from stages.reid.search.identity import Known, digests
 
 _ALIKE = (
     *("precision", "batch_size", "threads", "made_with"),
@@ -98,7 +98,7 @@ def _check_alike(one: Path, first: Index, other: Path, index: Index, part: Part)
 
 def _taken(writer: Writer, source: Path, part: Part, known: Known) -> Part | None:
     """A part in the gallery: the file itself, or its rows that are not known; None where all are."""
-    contents, stamps, starts = read_columns(source / part.file, "content", "stamp", "start")
+    contents, stamps, starts = digests(source, part)
     fresh = []
     for row, (content, stamp) in enumerate(zip(contents, stamps, strict=True)):
         if content.tobytes() not in known.contents:

@@ -18,7 +18,7 @@ from stages.datasets.tracklet import Tracklet
 from stages.frame_file import FrameError, load
 from stages.reid.scoring.embeddings_file import read_columns
 from stages.reid.scoring.named_rows import camera_names
-from stages.reid.search.gallery_index import Index
+from stages.reid.search.gallery_index import Index, Part
 
 WIDTH = 16  # bytes of a digest
 _STEP = 256  # tracklets looked at together
@@ -36,10 +36,7 @@ class Known:
         """Read from the parts, features left unread. Raises KeyReIDError for a part that cannot be read."""
         known = cls()
         for part in index.parts if index else ():
-            contents, stamps, starts = read_columns(folder / part.file, "content", "stamp", "start")
-            good = all(c.shape == (part.tracklets, WIDTH) and c.dtype == np.uint8 for c in (contents, stamps))
-            if not good or starts.shape != (part.tracklets,):
-                raise KeyReIDError(f"{folder / part.file}: damaged; see keyreid gallery verify")
+            contents, stamps, starts = digests(folder, part)
             for content, stamp, start in zip(contents, stamps, starts.tolist(), strict=True):
                 known.add(content.tobytes(), stamp.tobytes(), start)
         return known
@@ -48,6 +45,15 @@ class Known:
         """Remember a tracklet."""
         self.contents[content] = start
         self.stamps[stamp] = content
+
+
+def digests(folder: Path, part: Part) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """content and stamp uint8 [N, WIDTH], start [N] of a part, features left unread. Raises KeyReIDError."""
+    contents, stamps, starts = read_columns(folder / part.file, "content", "stamp", "start")
+    good = all(c.shape == (part.tracklets, WIDTH) and c.dtype == np.uint8 for c in (contents, stamps))
+    if not good or starts.shape != (part.tracklets,):
+        raise KeyReIDError(f"{folder / part.file}: damaged; see keyreid gallery verify")
+    return contents, stamps, starts
 
 
 @dataclass(frozen=True)

@@ -9,10 +9,11 @@ from pathlib import Path
 import numpy as np
 
 from cache.errors import KeyReIDError
-from stages.reid.scoring.embeddings_file import is_half, read_columns
-from stages.reid.search.gallery import load_gallery
+from stages.reid.scoring.embeddings_file import is_half
+from stages.reid.search.gallery_file import load_gallery
 from stages.reid.search.gallery_folder import Writer, writing
 from stages.reid.search.gallery_index import Index, Part
+from stages.reid.search.identity import digests
 
 _UNITS = {"h": 3600.0, "d": 86_400.0, "w": 604_800.0}
 _AGE = re.compile(r"([0-9]{1,6})([hdw])")
@@ -102,6 +103,6 @@ def _left(writer: Writer, part: Part, cameras: Sequence[str], limit: float | Non
     if leaves.all():
         return None
     rows = np.flatnonzero(~leaves)
-    contents, stamps = read_columns(path, "content", "stamp")
+    contents, stamps, _ = digests(writer.folder, part)
     more = {"content": contents[rows], "stamp": stamps[rows]}
     return writer.write(made.taken(rows), is_half(path), more, part.created)

@@ -10,7 +10,9 @@ from typing import Any
 import torch
 from accelerate import Accelerator
 
+from cache.border import problem, reading
 from cache.errors import KeyReIDError
+from stages.config import Record
 from stages.reid.training.checkpoint import CheckpointFolder
 from stages.reid.training.identity import Identity, check_same_run
 from stages.reid.training.processes import from_main, tell
@@ -38,6 +40,41 @@ class Progress:
             self.epoch, self.batch = self.epoch + 1, 0
 
 
+class _Position(Record):
+    epoch: int
+    batch: int
+    step: int
+
+
+class _Best(Record):
+    mean_ap: float = 0.0
+    step: int = 0
+
+
+class _Optim(Record):
+    name: str
+
+
+class _Train(Record):
+    optim: _Optim
+
+
+class _Identity(Record):
+    train: _Train
+    model: dict[str, Any]
+    data: dict[str, Any]
+    num_persons: int
+
+
+class _Saved(Record):
+    """What a resume takes from a state, but for the trainer's own."""
+
+    identity: _Identity
+    position: _Position
+    best: _Best
+    trainer: dict[str, Any]
+
+
 @dataclass(frozen=True)
 class SavedState:
     """A training state of the same run. changes: differences of its config, each accepted by the user."""
@@ -50,8 +87,8 @@ class SavedState:
         """Returns how far training was. Raises KeyReIDError where the state does not fit the network."""
         try:
             trainer.load_state(self.contents["trainer"])
-        except (RuntimeError, ValueError, KeyError) as error:
-            reason = str(error).splitlines()[0]
+        except (RuntimeError, ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
+            reason = problem(error)
             if not self.changes:
                 raise KeyReIDError(
                     f"{self.path.parent}: the training state does not fit this version of the program "
@@ -61,8 +98,8 @@ class SavedState:
                 f"{self.path.parent}: the training state does not fit after these changes: "
                 f"{'; '.join(self.changes)} ({reason}); undo those that change the network"
             ) from None
-        position = self.contents["position"]
-        return Progress(**position, saved=position["step"], best=self.contents["best"])
+        position = _Position.model_validate(self.contents["position"])
+        return Progress(**position.model_dump(), saved=position.step, best=self.contents["best"])
 
 
 class TrainingStates:
@@ -86,7 +123,9 @@ class TrainingStates:
             tell(self.accelerator, f"{run} has no checkpoint{half}: starting from the beginning")
             return None
         contents = self.folder.load(path)
-        before = Identity.from_dict(contents["identity"])
+        with reading(path, "a training state", "remove it and resume again"):
+            before = Identity.from_dict(contents["identity"])
+            _Saved.model_validate(contents | {"identity": before.as_dict()})
         changes = check_same_run(path, before, self.identity, allow_config_change)
         tell(self.accelerator, f"resuming after step {contents['position']['step']}, from {path}")
         return SavedState(path, contents, changes)

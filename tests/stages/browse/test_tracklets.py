@@ -8,7 +8,7 @@ from benchmarks.made.people import made_gallery
 from cache.errors import KeyReIDError
 from stages.browse.tracklets import Footage
 from stages.datasets import load_dataset
-from stages.reid.search.gallery import check_header
+from stages.reid.search.gallery_file import check_header
 
 
 @pytest.fixture

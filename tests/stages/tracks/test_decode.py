@@ -116,6 +116,32 @@ def test_a_header_that_claims_too_few_frames_does_not_refuse_a_sound_file(tmp_pa
     frames.close()
 
 
+def test_frames_beyond_the_largest_are_not_decoded_whatever_the_header_says(tmp_path):
+    path, side = tmp_path / "v.mov", 6000
+    with av.open(str(path), "w") as file:
+        stream = file.add_stream("png", rate=25)
+        stream.width, stream.height, stream.pix_fmt = side, side, "gray"
+        file.mux(stream.encode(av.VideoFrame.from_ndarray(np.zeros((side, side), np.uint8), format="gray")))
+        file.mux(stream.encode())
+    assert path.stat().st_size < 100_000
+    with pytest.raises(KeyReIDError, match=r"v\.mov: no frame can be read.*more than 34 million pixels"):
+        list(VideoStream(path))
+    path = tmp_path / "v.y4m"
+    path.write_bytes(b"YUV4MPEG2 W16000 H16000 F25:1 C420jpeg\nFRAME\n" + bytes(1000))
+    with pytest.raises(KeyReIDError, match=r"v\.y4m: has 16000 x 16000 pixels; at most 34 million"):
+        VideoStream(path)
+
+
+def test_a_header_that_claims_a_billion_frames_costs_nothing(tmp_path):
+    path = write(tmp_path / "v.avi", "avi", "mpeg4")
+    data = bytearray(path.read_bytes())
+    for place in (data.find(b"avih") + 24, data.find(b"strh") + 40):
+        data[place : place + 4] = (10**9).to_bytes(4, "little")
+    path.write_bytes(data)
+    stream = VideoStream(path)
+    assert stream.count == 10**9 and len(list(stream)) == FRAMES
+
+
 @pytest.mark.parametrize(
     "content",
     [b"", b"text\n" * 2000, b"#EXTM3U\n#EXTINF:9,\nv.avi\n", b"ffconcat version 1.0\nfile v.avi\n"],

@@ -165,7 +165,8 @@ def test_an_unknown_config_key_is_named(saved):
         ({"num_cameras": True}, "num_cameras is True"),
         ({"config": None}, "config"),
         ({"config": [1]}, "config"),
-        ({"extra": [1]}, "extra is"),
+        ({"extra": [1]}, "extra: "),
+        ({"extra": {"cameras": 5}}, "extra: cameras: "),
     ],
 )
 @pytest.mark.parametrize("header", [True, False])

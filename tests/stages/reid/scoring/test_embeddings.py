@@ -13,7 +13,7 @@ from stages.reid.scoring.embeddings import Embeddings
 from stages.reid.scoring.embeddings_file import read_about
 from stages.reid.scoring.joining import join
 from stages.reid.scoring.named_rows import camera_names, shown_frames
-from stages.reid.search.gallery import load_gallery
+from stages.reid.search.gallery_file import load_gallery
 from tests.stages.reid.own import made_gallery
 
 

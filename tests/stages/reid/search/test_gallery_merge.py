@@ -12,7 +12,7 @@ from stages.datasets import load_dataset
 from stages.pose.parts import Share
 from stages.reid import Embedder, append
 from stages.reid.embed_config import EmbedConfig
-from stages.reid.search.gallery import load_gallery
+from stages.reid.search.gallery_file import load_gallery
 from stages.reid.search.gallery_folder import verify, writing
 from stages.reid.search.gallery_index import read_index
 from stages.reid.search.gallery_merge import merge
