@@ -45,5 +45,5 @@ def test_all_frames_are_found_by_the_list_that_was_embedded(listed, tmp_path):
 )
 def test_a_gallery_cannot_say_more_of_how_to_read_a_data_set(listed, tmp_path, wrong):
     gallery = made_gallery(tmp_path / "g.h5", tmp_path, listed.query, "folder")
-    with pytest.raises(KeyReIDError, match=r"g\.h5: .*its header does not say what made it"):
+    with pytest.raises(KeyReIDError, match=r"g\.h5: .*its header lacks what a search needs"):
         check_header("g.h5", gallery.source(0) | wrong)
