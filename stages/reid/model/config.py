@@ -143,7 +143,7 @@ class ModelConfig(StrictModel):
             yield "frame_prior", "local_only drops the temporal attention"
         if self.guidance == "published":
             yield "tcss_shift", "guidance published shifts by 5"
-            for name in ("keep", *PART_FIELDS):
+            for name in (*self._chooses_patches(), *PART_FIELDS):
                 yield name, "guidance published reads as released"
             if self.global_only:
                 yield "kps", "global_only drops the local branch"
@@ -154,9 +154,14 @@ class ModelConfig(StrictModel):
         if self.guidance == "prior":
             yield "published_maps", "guidance prior takes the heat of the cache"
         if not self.kps:
-            yield "keep", "kps is false: nothing chooses patches"
+            for name in self._chooses_patches():
+                yield name, "kps is false: nothing chooses patches"
             yield "part_share", "kps is false: nothing chooses tokens"
             yield "published_maps", "kps is false: no map is used"
+
+    def _chooses_patches(self) -> tuple[str, ...]:
+        """`keep`, where it leaves patches out. Recipes that keep them all may also be run without heat."""
+        return ("keep",) if self.keep < 1 else ()
 
     @property
     def tcss_mode(self) -> str:

@@ -125,6 +125,7 @@ def test_tcss_follows_the_guidance_when_left_out():
 def test_patches_are_chosen_only_where_there_is_heat_to_choose_by():
     assert ModelConfig(keep=0.7).kept_share == ModelConfig(keep=0.7, global_only=True).kept_share == 0.7
     assert ModelConfig(kps=False).kept_share == ModelConfig(guidance="published").kept_share == 1.0
+    assert ModelConfig(keep=1, kps=False) and ModelConfig(keep=1, guidance="published"), "as recipes have it"
 
 
 def test_every_field_says_what_it_is():
