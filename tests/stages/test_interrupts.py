@@ -14,6 +14,14 @@ from stages.interrupts import interrupts_later
 MASK = "import signal; print(signal.pthread_sigmask(signal.SIG_BLOCK, []))"
 
 
+@pytest.fixture(autouse=True)
+def ctrl_c_is_heard():
+    """Also where these tests run in the background of a shell, which ignores it there."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 def test_another_thread_that_is_given_the_signal_does_not_bring_it_up_earlier():
     done, over = [], threading.Event()
     thread = threading.Thread(target=over.wait)

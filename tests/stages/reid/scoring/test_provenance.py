@@ -16,8 +16,9 @@ DATASET = Dataset("prid2011", Path(), TRACKLETS, TRACKLETS, TRACKLETS, split=0)
 
 def poses(content="c", fingerprint="f" * 64):
     """A pose cache, as far as it says what it was made of."""
-    parts = {"frames": {"content": content}} if content else {}
-    return SimpleNamespace(folder=Path("poses"), info=SimpleNamespace(fingerprint=fingerprint, parts=parts))
+    about = {"content": content} if content else {}
+    info = SimpleNamespace(fingerprint=fingerprint, about_frames=about)
+    return SimpleNamespace(folder=Path("poses"), info=info)
 
 
 CACHE = poses()
