@@ -5,9 +5,9 @@
     python -m benchmarks.real_people --data-root /data/market --keypoints keypoints.npz --identities 100 \\
         --rows main plain --out runs/real-people-100
 
-Rows: main (heat of the given keypoints, seeds 1 to 3), half (as main, the trunk sees half of the patches, seeds
-1 to 3), plain (no heat, seeds 1 to 3), global (global branch alone), hidden (as main, the camera of a share of
-the training clips hidden), walkers (heat of the HRNet trained on walkers), fitted (of the one that fit-pose
+Rows: main (heat of the keypoints, seeds 1 to 3), half (as main, half of the patches kept, seeds 1 to 3),
+plain (no heat, seeds 1 to 3), global (global branch alone), hidden (as main, the camera of a share of the
+training clips hidden), walkers (heat of the HRNet trained on walkers), fitted (of the one that fit-pose
 trained on the keypoints). Colour histograms and the untrained network are scored beside main. What exists is
 skipped. Each run is scored by sequences and by the official single-query protocol, with intervals by person.
 AP is rectangular.
