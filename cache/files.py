@@ -65,6 +65,8 @@ def writing_folder(folder: Path) -> Iterator[Path]:
     """
     refuse_here(folder)
     folder = folder.resolve()
+    if folder.is_mount():
+        raise KeyReIDError(f"{folder}: is where other storage is mounted; name a new folder in it")
     aside = _aside(folder)
     if folder.exists():
         make_folder(folder)

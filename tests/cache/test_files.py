@@ -1,6 +1,7 @@
 """Files are written whole or not at all, and only regular files are read."""
 
 import os
+from pathlib import Path
 
 import pytest
 
@@ -101,3 +102,8 @@ def test_only_regular_files_within_the_limit_are_read(tmp_path):
 def test_a_weights_file_that_cannot_be_read_is_named(tmp_path):
     with pytest.raises(KeyReIDError, match=r"weights\.pth: missing; give a file"):
         sha256_of(tmp_path / "weights.pth")
+
+
+def test_a_folder_where_storage_is_mounted_is_not_replaced():
+    with pytest.raises(KeyReIDError, match="/proc: is where other storage"), writing_folder(Path("/proc")):
+        pass
